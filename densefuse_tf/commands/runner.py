@@ -1,0 +1,59 @@
+"""How every command starts and ends: flags, --help, the one line for a mistake."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+from absl import logging
+
+from densefuse_tf.errors import UserError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def run(
+    main: Callable[[], int | None],
+    flag_values: flags.FlagValues,
+    description: str,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parses `argv` into `flag_values`, calls `main` and turns its end into a status.
+
+    Args:
+      main: The command; returns its exit status, None for 0.
+      flag_values: The flags of this command, and of no other.
+      description: What --help shows above the flags: the module's docstring.
+      argv: The command's name and its arguments; by default those of the process.
+
+    Returns:
+      0, or what `main` returned; 2 after one line on standard error for a user's
+      mistake; 130 when interrupted from the keyboard.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    name = os.path.basename(argv[0])
+    # A command is quiet unless something happened; TensorFlow reads this when it is
+    # imported, which is after this line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
+        print(description.strip())
+        print(flag_values.get_help())
+        return 0
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.set_stderrthreshold(logging.INFO)
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    flag_values.unparse_flags()
+    try:
+        rest = flag_values(argv)[1:]
+        if rest:
+            raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
+        return main() or 0
+    except (flags.Error, UserError) as error:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED

@@ -1,0 +1,124 @@
+"""The DenseFuse network, Table I of the paper, as Keras functional models.
+
+Every convolution is 3x3 with stride 1 on a map padded by one reflected pixel, so that
+an image of any height and width of at least 2 keeps its size. Pixels enter and leave
+as floats in 0..255; nothing rescales them on the way.
+
+| part    | layer | in | out | activation |
+|---------|-------|----|-----|------------|
+| encoder | C1    |  1 |  16 | ReLU       |
+|         | DC1   | 16 |  16 | ReLU       |
+|         | DC2   | 32 |  16 | ReLU       |
+|         | DC3   | 48 |  16 | ReLU       |
+| decoder | C2    | 64 |  64 | ReLU       |
+|         | C3    | 64 |  32 | ReLU       |
+|         | C4    | 32 |  16 | ReLU       |
+|         | C5    | 16 |   1 | none       |
+"""
+
+import keras
+
+NUM_PARAMETERS = 74_193
+NUM_FEATURE_MAPS = 64
+# Layer names in the order in which data passes them, with their output maps.
+DENSE_LAYERS = (("DC1", 16), ("DC2", 16), ("DC3", 16))
+DECODER_LAYERS = (("C2", 64), ("C3", 32), ("C4", 16), ("C5", 1))
+CONVOLUTIONS = ("C1", "DC1", "DC2", "DC3", "C2", "C3", "C4", "C5")
+# How far a pixel of the sources reaches into the result: the eight 3x3 layers.
+RECEPTIVE_RADIUS = len(CONVOLUTIONS)
+MIN_SIZE = 2
+
+
+@keras.saving.register_keras_serializable(package="densefuse_tf")
+class ReflectionPadding(keras.layers.Layer):
+    """Pads height and width by one mirrored pixel; the border itself is not repeated.
+
+    [batch, H, W, C] -> [batch, H + 2, W + 2, C], H and W at least 2.
+    """
+
+    def call(self, inputs):
+        return keras.ops.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        grown = [None if side is None else side + 2 for side in (height, width)]
+        return (batch, *grown, channels)
+
+
+def _convolution(inputs, name: str, filters: int, dtype, activation="relu"):
+    padded = ReflectionPadding(name=f"{name}_padding", dtype=dtype)(inputs)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size=3,
+        activation=activation,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
+        dtype=dtype,
+        name=name,
+    )(padded)
+
+
+def encoder(*, dtype: str | None = None) -> keras.Model:
+    """The encoder: C1 and the dense block.
+
+    In the dense block each layer sees all maps made before it, the newest first, as
+    the release concatenates them: its checkpoints can only be read in this order.
+
+    Args:
+      dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
+        default the global one.
+
+    Returns:
+      A model from [batch, H, W, 1] in 0..255 to 64 feature maps [batch, H, W, 64].
+    """
+    image = keras.Input((None, None, 1), name="image", dtype="float32")
+    maps = _convolution(image, "C1", 16, dtype)
+    for name, filters in DENSE_LAYERS:
+        new = _convolution(maps, name, filters, dtype)
+        maps = keras.layers.Concatenate(name=f"{name}_dense", dtype=dtype)([new, maps])
+    return keras.Model(image, maps, name="encoder")
+
+
+def decoder(*, dtype: str | None = None) -> keras.Model:
+    """The decoder: C2 to C5.
+
+    Args:
+      dtype: A Keras dtype policy; C5 is float32 in any case, for SSIM needs it.
+
+    Returns:
+      A model from feature maps [batch, H, W, 64] to an image [batch, H, W, 1].
+    """
+    maps = keras.Input((None, None, NUM_FEATURE_MAPS), name="feature_maps")
+    outputs = maps
+    for name, filters in DECODER_LAYERS[:-1]:
+        outputs = _convolution(outputs, name, filters, dtype)
+    name, filters = DECODER_LAYERS[-1]
+    image = _convolution(outputs, name, filters, "float32", activation=None)
+    return keras.Model(maps, image, name="decoder")
+
+
+def autoencoder(*, dtype: str | None = None) -> keras.Model:
+    """Encoder and decoder in a row: what is trained (Fig. 4 of the paper) and saved.
+
+    Args:
+      dtype: A Keras dtype policy; see `encoder`.
+
+    Returns:
+      A model from [batch, H, W, 1] in 0..255 to its reconstruction, float32; its
+      layers "encoder" and "decoder" are the two parts.
+    """
+    image = keras.Input((None, None, 1), name="image", dtype="float32")
+    reconstruction = decoder(dtype=dtype)(encoder(dtype=dtype)(image))
+    return keras.Model(image, reconstruction, name="densefuse")
+
+
+def convolution(model: keras.Model, name: str) -> keras.layers.Conv2D:
+    """The layer `name` ("C1" ... "C5") of an autoencoder.
+
+    Raises:
+      ValueError: Neither encoder nor decoder has a layer of this name.
+    """
+    for part in ("encoder", "decoder"):
+        submodel = model.get_layer(part)
+        if any(layer.name == name for layer in submodel.layers):
+            return submodel.get_layer(name)
+    raise ValueError(f"no layer {name!r} in the autoencoder; it has {CONVOLUTIONS}")
