@@ -1,0 +1,346 @@
+"""Trained weights: the project's .keras files and the release's TensorFlow 1 ones.
+
+Nothing in a checkpoint is executed or deserialised. A .keras file is read as data: its
+configuration has to describe the architecture of `densefuse_tf.network` and nothing
+else, and its tensors are copied into a network built here, after each one's presence,
+shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
+"""
+
+import io
+import json
+import os
+import pathlib
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+
+import h5py
+import keras
+import numpy as np
+import tensorflow as tf
+
+from densefuse_tf import files
+from densefuse_tf import network
+from densefuse_tf import recipes
+from densefuse_tf.errors import UserError
+
+SHORT_NAMES = tuple(recipes.SSIM_WEIGHTS)
+# Where the shipped checkpoints are: installed with the package, or in a checkout.
+_FOLDERS = (
+    pathlib.Path(__file__).parent / "trained",
+    pathlib.Path(__file__).parents[1] / "checkpoints",
+)
+
+# The members of a .keras file, with the most bytes each may have. The network's own
+# take 18 kB and 360 kB.
+_MEMBERS = {
+    "metadata.json": 100_000,
+    "config.json": 1_000_000,
+    "model.weights.h5": 10_000_000,
+}
+# What the configuration of the autoencoder consists of.
+_CLASSES = {
+    "Functional",
+    "InputLayer",
+    "ReflectionPadding",
+    "Conv2D",
+    "Concatenate",
+    "TruncatedNormal",
+    "Zeros",
+    "DTypePolicy",
+    "__keras_tensor__",
+}
+_PACKAGES = ("keras", "densefuse_tf")
+_CONVOLUTION_SETTINGS = (
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "dilation_rate",
+    "groups",
+    "activation",
+    "use_bias",
+)
+
+# The release's name of each convolution.
+_RELEASE_NAMES = {
+    "C1": "encoder/conv1_1",
+    "DC1": "encoder/dense_block_conv1",
+    "DC2": "encoder/dense_block_conv2",
+    "DC3": "encoder/dense_block_conv3",
+    "C2": "decoder/conv2_1",
+    "C3": "decoder/conv2_2",
+    "C4": "decoder/conv2_3",
+    "C5": "decoder/conv2_4",
+}
+# What Adam keeps beside the weights; of no use here.
+_RELEASE_OPTIMIZER = re.compile(r"(.+/Adam(_1)?|(.+/)?beta[12]_power)")
+_RELEASE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
+
+
+def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
+    """The autoencoder with the weights of a checkpoint.
+
+    Args:
+      checkpoint: A short name, one of `SHORT_NAMES`, for a model of this project; the
+        path of a .keras file; or the prefix of a TensorFlow 1 checkpoint of the
+        release.
+
+    Returns:
+      `network.autoencoder()` in float32 with these weights.
+
+    Raises:
+      UserError: No such checkpoint; a damaged file; a file that holds anything but
+        this architecture; a tensor that is missing, unknown, wrongly shaped or not
+        finite.
+    """
+    path = locate(checkpoint)
+    model = network.autoencoder(dtype="float32")
+    expected = {
+        f"{name}/{kind}": variable
+        for name in network.CONVOLUTIONS
+        for kind, variable in _variables(model, name)
+    }
+    shapes = {name: tuple(variable.shape) for name, variable in expected.items()}
+    if path.suffix == ".keras":
+        tensors = _read_keras(path, shapes, model)
+    else:
+        tensors = _read_release(path, shapes)
+    for name, variable in expected.items():
+        variable.assign(tensors[name])
+    return model
+
+
+def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes the weights of an autoencoder as a .keras file, atomically.
+
+    What is saved is a plain float32 `network.autoencoder()`: no optimizer, no compiled
+    loss, no mixed precision of the training run goes along.
+
+    Args:
+      model: What `network.autoencoder` returned, of any dtype policy.
+      path: A name that ends in .keras.
+
+    Raises:
+      UserError: Another suffix, or the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".keras":
+        raise UserError(f"{path}: a checkpoint is saved as .keras")
+    plain = network.autoencoder(dtype="float32")
+    plain.set_weights(model.get_weights())
+    with files.replacing(path) as temporary:
+        plain.save(temporary)
+
+
+def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
+    """The .keras file or TensorFlow 1 prefix that `checkpoint` names, which exists.
+
+    Raises:
+      UserError: There is none.
+    """
+    if str(checkpoint) in SHORT_NAMES:
+        names = [folder / f"densefuse_{checkpoint}.keras" for folder in _FOLDERS]
+        for path in names:
+            if path.is_file():
+                return path
+        raise UserError(f"checkpoint {checkpoint}: its file {names[-1]} is missing")
+    path = pathlib.Path(checkpoint)
+    part = _RELEASE_FILE.fullmatch(str(path))
+    if part:
+        raise UserError(
+            f"{path} is one file of a TensorFlow 1 checkpoint: give its prefix, "
+            f"{part[1]}"
+        )
+    try:
+        if path.suffix == ".keras" and path.is_file():
+            return path
+        if path.suffix != ".keras" and _index(path).is_file():
+            return path
+        kind = "is a folder" if path.is_dir() else "no such checkpoint"
+        if path.is_file():
+            kind = "is not a checkpoint"
+    except (OSError, ValueError):  # A name no file can have: too long, a NUL in it.
+        kind = "no such checkpoint"
+    raise UserError(
+        f"{path}: {kind}: expected one of {', '.join(SHORT_NAMES)}, a .keras file or "
+        "the prefix of a TensorFlow 1 checkpoint"
+    )
+
+
+def modified(path: pathlib.Path) -> int:
+    """When the checkpoint at a path from `locate` was written, in nanoseconds."""
+    return (path if path.suffix == ".keras" else _index(path)).stat().st_mtime_ns
+
+
+def _index(prefix: pathlib.Path) -> pathlib.Path:
+    return prefix.with_name(f"{prefix.name}.index")
+
+
+def _variables(model: keras.Model, name: str):
+    layer = network.convolution(model, name)
+    return ("kernel", layer.kernel), ("bias", layer.bias)
+
+
+def _read_keras(
+    path: pathlib.Path, shapes: Mapping[str, tuple], model: keras.Model
+) -> dict[str, np.ndarray]:
+    """The tensors of a .keras file by name ("C1/kernel"), all checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if sizes.keys() != _MEMBERS.keys():
+                raise UserError(
+                    f"{path}: holds {', '.join(sorted(sizes)) or 'nothing'}: expected "
+                    f"the {', '.join(sorted(_MEMBERS))} of a .keras file"
+                )
+            for name, limit in _MEMBERS.items():
+                if sizes[name] > limit:
+                    raise UserError(
+                        f"{path}: {name} has {sizes[name]} bytes: expected at most "
+                        f"{limit}"
+                    )
+            # Reading a member to its end compares its checksum.
+            config = json.loads(archive.read("config.json"))
+            weights = archive.read("model.weights.h5")
+        _check_config(path, config, model)
+        with h5py.File(io.BytesIO(weights), "r") as store:
+            return _read_store(path, store, shapes)
+    except UserError:
+        raise
+    except Exception as error:  # Whatever a mangled file makes the three readers raise.
+        raise _damaged(path, error) from error
+
+
+def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
+    """Refuses a configuration that is not the autoencoder's."""
+    for part in _dicts(config):
+        name = part.get("class_name")
+        if name is None:
+            continue
+        module = str(part.get("module") or "keras")
+        if name not in _CLASSES or module.split(".")[0] not in _PACKAGES:
+            raise UserError(
+                f"{path}: holds {module}.{name}: only the layers of the DenseFuse "
+                "autoencoder are loaded, as densefuse_tf.checkpoints.save_autoencoder "
+                "writes them"
+            )
+    found = _convolutions(config)
+    expected = _convolutions(json.loads(model.to_json()))
+    for name in expected.keys() | found.keys():
+        if found.get(name) != expected.get(name):
+            raise UserError(
+                f"{path}: layer {name} is {found.get(name)}: expected "
+                f"{expected.get(name)}"
+            )
+
+
+def _convolutions(config) -> dict[str, dict]:
+    """What defines each convolution of a configuration, by layer name."""
+    return {
+        part["config"]["name"]: {
+            setting: part["config"].get(setting) for setting in _CONVOLUTION_SETTINGS
+        }
+        for part in _dicts(config)
+        if part.get("class_name") == "Conv2D"
+    }
+
+
+def _dicts(config) -> Iterator[dict]:
+    """All dictionaries in a JSON value, outermost first."""
+    if isinstance(config, dict):
+        yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from _dicts(value)
+
+
+def _read_store(
+    path: pathlib.Path, store: h5py.File, shapes: Mapping[str, tuple]
+) -> dict[str, np.ndarray]:
+    """The tensors of a model.weights.h5."""
+    names = dict(zip(_keras_names(), shapes, strict=True))
+    found = {}
+
+    # This goes along hard links only: nothing outside the file is ever opened.
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[names.get(name, name)] = item
+
+    store.visititems(visit)
+    _check_shapes(path, {name: item.shape for name, item in found.items()}, shapes)
+    for name, item in found.items():
+        if item.external or item.is_virtual or item.chunks:
+            raise UserError(f"{path}: tensor {name} is not stored in one piece")
+    return _check_values(path, {name: item[()] for name, item in found.items()})
+
+
+def _keras_names() -> Iterator[str]:
+    """Where Keras stores the tensors: kernel and bias of each convolution, in order."""
+    encoder = 1 + len(network.DENSE_LAYERS)
+    decoder = len(network.DECODER_LAYERS)
+    for part, count in (("functional", encoder), ("functional_1", decoder)):
+        for number in range(count):
+            layer = f"conv2d_{number}" if number else "conv2d"
+            for index in range(2):
+                yield f"layers/{part}/layers/{layer}/vars/{index}"
+
+
+def _read_release(
+    prefix: pathlib.Path, shapes: Mapping[str, tuple]
+) -> dict[str, np.ndarray]:
+    """The tensors of a TensorFlow 1 checkpoint by name ("C1/kernel"), all checked."""
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        found = {
+            name: tuple(shape)
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if not _RELEASE_OPTIMIZER.fullmatch(name)
+        }
+        wanted = {_release_name(name): shape for name, shape in shapes.items()}
+        _check_shapes(prefix, found, wanted)
+        tensors = {name: reader.get_tensor(name) for name in wanted}
+    except UserError:
+        raise
+    except Exception as error:  # The reader raises any of TensorFlow's and Python's.
+        raise _damaged(prefix, error) from error
+    checked = _check_values(prefix, tensors)
+    return {name: checked[_release_name(name)] for name in shapes}
+
+
+def _release_name(name: str) -> str:
+    layer, kind = name.split("/")
+    return f"{_RELEASE_NAMES[layer]}/{kind}"
+
+
+def _check_shapes(
+    path: pathlib.Path, found: Mapping[str, tuple], expected: Mapping[str, tuple]
+) -> None:
+    for name, shape in expected.items():
+        if name not in found:
+            raise UserError(f"{path}: tensor {name} is missing: expected it as {shape}")
+        if found[name] != shape:
+            raise UserError(
+                f"{path}: tensor {name} has shape {found[name]}: expected {shape}"
+            )
+    for name in found:
+        if name not in expected:
+            raise UserError(f"{path}: tensor {name} is not part of the network")
+
+
+def _check_values(
+    path: pathlib.Path, tensors: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    for name, values in tensors.items():
+        if not np.issubdtype(values.dtype, np.floating):
+            raise UserError(f"{path}: tensor {name} is {values.dtype}: expected floats")
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: tensor {name} holds NaN or infinity")
+    return {name: values.astype(np.float32) for name, values in tensors.items()}
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> UserError:
+    reason = str(error).partition("\n")[0][:200] or type(error).__name__
+    return UserError(f"{path}: cannot be read as a checkpoint: {reason}")

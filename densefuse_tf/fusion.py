@@ -1,0 +1,364 @@
+"""Fusion: a trained autoencoder and a strategy become a graph with k sources (Fig. 3).
+
+The encoder is shared by the sources, the fusion layer sits between encoder and decoder.
+`fusion_model` is that graph for one channel; `Fuser` and `fuse` take arrays as images
+are stored, bring them to the network's range, fuse each channel (IV-D) and bring the
+decoder's output back to 8 bits.
+"""
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from densefuse_tf import checkpoints
+from densefuse_tf import images
+from densefuse_tf import strategies
+from densefuse_tf.errors import UserError
+
+OUTPUT_RANGES = ("minmax", "average")
+COLOR_MODES = ("auto", "gray", "rgb", "luma")
+_CHANNELS = 3
+
+
+def source_names(num_sources: int) -> tuple[str, ...]:
+    """What the sources are called: ir and vis, or source_1 ... source_k for others."""
+    if num_sources == 2:
+        return ("ir", "vis")
+    return tuple(f"source_{index + 1}" for index in range(num_sources))
+
+
+def load_fusion_model(
+    checkpoint: str | os.PathLike,
+    *,
+    strategy: str = "addition",
+    num_sources: int = 2,
+    window_radius: int = 1,
+) -> keras.Model:
+    """The fusion graph of a checkpoint; see `fusion_model`.
+
+    Args:
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: r of the block average (Eq. 6).
+
+    Raises:
+      UserError: One of the arguments cannot be used.
+    """
+    autoencoder = checkpoints.load_autoencoder(checkpoint)
+    return fusion_model(
+        autoencoder,
+        strategy=strategy,
+        num_sources=num_sources,
+        window_radius=window_radius,
+    )
+
+
+def fusion_model(
+    autoencoder: keras.Model,
+    *,
+    strategy: str = "addition",
+    num_sources: int = 2,
+    window_radius: int = 1,
+) -> keras.Model:
+    """The fusion graph made of a trained autoencoder (Fig. 3 of the paper).
+
+    Saved as .keras it loads again with Keras's safe mode on.
+
+    Args:
+      autoencoder: From `network.autoencoder` or `checkpoints.load_autoencoder`;
+        its layers are shared, not copied.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: r of the block average (Eq. 6), for the strategies that have one.
+
+    Returns:
+      A model with the inputs ir and vis (source_1 ... source_k where k is not 2), each
+      [batch, H, W, 1] float32 in 0..255, H and W at least 2. Its output is the
+      decoder's, [batch, H, W, 1] float32: it spans about 0..255, or 0..255k where the
+      strategy adds.
+
+    Raises:
+      UserError: Unknown strategy, fewer than two sources or a negative radius.
+    """
+    if num_sources < 2:
+        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
+    encoder = autoencoder.get_layer("encoder")
+    decoder = autoencoder.get_layer("decoder")
+    sources = [
+        keras.Input((None, None, 1), name=name, dtype="float32")
+        for name in source_names(num_sources)
+    ]
+    fusion_layer = strategies.layer(strategy, window_radius=window_radius)
+    fused = decoder(fusion_layer([encoder(source) for source in sources]))
+    return keras.Model(sources, fused, name="densefuse_fusion")
+
+
+def to_uint8(raw: np.ndarray, output_range: str, divisor: float = 1) -> np.ndarray:
+    """The decoder's output as pixels: the one place where it becomes 8 bits.
+
+    "minmax" is what the release does through scipy.misc.imsave and what Table II was
+    made with: (x - min) * 255 / (max - min) + 0.5, truncated, with min and max over the
+    whole array, all channels of an RGB result together. An output that is constant
+    becomes 0, as there. "average" is x / divisor, rounded and clipped to 0..255, which
+    keeps brightness comparable between images.
+
+    Args:
+      raw: Decoder output, any shape, float32.
+      output_range: One of `OUTPUT_RANGES`.
+      divisor: Of "average": the number of sources where the strategy adds, else 1.
+
+    Returns:
+      uint8, same shape.
+    """
+    raw = np.asarray(raw, np.float32)
+    if output_range == "average":
+        return np.clip(np.rint(raw / np.float32(divisor)), 0, 255).astype(np.uint8)
+    low, high = raw.min(), raw.max()
+    # float32 throughout and one multiplication by the scale: the release's arithmetic.
+    scale = np.float32(255) / (high - low) if high > low else np.float32(0)
+    return ((raw - low) * scale + np.float32(0.5)).astype(np.uint8)
+
+
+class Fused(NamedTuple):
+    """A fused image.
+
+    Attributes:
+      image: uint8, [H, W] or [H, W, 3].
+      raw: The decoder's output, float32, [H, W] or [H, W, 3]; [H, W] with color="luma".
+    """
+
+    image: np.ndarray
+    raw: np.ndarray
+
+
+class Fuser:
+    """Fuses images with one graph that is built once, for any number and any size.
+
+    Not safe to call from several threads at a time; one call uses all cores.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike,
+        *,
+        strategy: str = "addition",
+        num_sources: int = 2,
+        window_radius: int = 1,
+        output_range: str = "minmax",
+        color: str = "auto",
+    ):
+        """Loads the checkpoint and builds the graph.
+
+        Args:
+          checkpoint: As `checkpoints.load_autoencoder` takes it.
+          strategy: A registered strategy.
+          num_sources: k, at least 2.
+          window_radius: r of the block average (Eq. 6).
+          output_range: One of `OUTPUT_RANGES`; see `to_uint8`.
+          color: "gray" fuses the luma of colour sources and gives a grey result; "rgb"
+            fuses channel by channel (IV-D), a grey source paired with each channel of
+            the others; "luma" fuses the luma and keeps the chroma of the last source
+            that has colour, the visible one of a pair; "auto" is "rgb" where a source
+            has colour, else "gray".
+
+        Raises:
+          UserError: One of the arguments cannot be used.
+        """
+        _check_choice("output_range", output_range, OUTPUT_RANGES)
+        _check_choice("color", color, COLOR_MODES)
+        chosen = strategies.get(strategy)
+        model = load_fusion_model(
+            checkpoint,
+            strategy=strategy,
+            num_sources=num_sources,
+            window_radius=window_radius,
+        )
+        self.num_sources = num_sources
+        self._output_range = output_range
+        self._color = color
+        self._divisor = num_sources if chosen.scales_with_sources else 1
+        self._graph = _compiled(model)
+
+    def raw(
+        self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """The decoder's output for k source images; see `fuse`.
+
+        Returns:
+          [H, W] float32, or [H, W, 3] where the channels were fused one by one.
+        """
+        return self._raw(*self._prepared(sources, names))
+
+    def fuse(
+        self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+    ) -> Fused:
+        """Fuses k source images.
+
+        Args:
+          sources: k arrays [H, W] or [H, W, 3] of one size, at least 2x2. uint8 is
+            taken as it is, uint16 is stretched from its own minimum and maximum to
+            0..255, float32 has to be in 0..255 already (`images.to_pixel_range` brings
+            it there).
+          names: What to call the sources in an error; by default ir and vis, or
+            source_1 ... source_k.
+
+        Returns:
+          The image and the decoder's output it was made of.
+
+        Raises:
+          UserError: Not k sources, sizes that differ, or an array that is no image.
+        """
+        prepared, color = self._prepared(sources, names)
+        raw = self._raw(prepared, color)
+        image = to_uint8(raw, self._output_range, self._divisor)
+        if color == "luma":
+            chroma = [source for source in prepared if images.is_color(source)]
+            if chroma:
+                image = _with_chroma(image, chroma[-1])
+        return Fused(image, raw)
+
+    def _prepared(self, sources, names) -> tuple[list[np.ndarray], str]:
+        """The sources in 0..255, and the colour mode that "auto" means."""
+        names = source_names(self.num_sources) if names is None else names
+        if len(sources) != self.num_sources:
+            raise UserError(
+                f"{len(sources)} source images given: expected {self.num_sources}"
+            )
+        for source, name in zip(sources, names, strict=True):
+            images.check(source, name)
+        check_sizes(sources, names)
+        prepared = [_as_pixels(source) for source in sources]
+        color = self._color
+        if color == "auto":
+            has_color = any(images.is_color(source) for source in prepared)
+            color = "rgb" if has_color else "gray"
+        return prepared, color
+
+    def _raw(self, prepared: Sequence[np.ndarray], color: str) -> np.ndarray:
+        if color != "rgb":
+            return self._fuse_channel([_luma(source) for source in prepared])
+        # One channel after the other: as fast as a batch of three, in a third of the
+        # memory.
+        return np.stack(
+            [
+                self._fuse_channel([_channel(source, index) for source in prepared])
+                for index in range(_CHANNELS)
+            ],
+            axis=-1,
+        )
+
+    def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
+        """k arrays [H, W] -> the decoder's output [H, W] float32."""
+        batches = [
+            tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
+        ]
+        raw = self._graph(*batches).numpy()[0, :, :, 0]
+        if not np.isfinite(raw).all():
+            raise UserError(
+                "the decoder's output is not finite: the sources must be in 0..255"
+            )
+        return raw
+
+
+def fuse(
+    sources: Sequence[np.ndarray],
+    checkpoint: str | os.PathLike = "1e2",
+    *,
+    strategy: str = "addition",
+    window_radius: int = 1,
+    output_range: str = "minmax",
+    color: str = "auto",
+) -> np.ndarray:
+    """Fuses k source images of one scene with DenseFuse.
+
+    The graph is kept: a second call with the same settings only computes.
+
+    Args:
+      sources: k >= 2 arrays, as `Fuser.fuse` takes them; for a pair infrared first.
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+      strategy: A registered strategy: "addition" (Eq. 4) or "l1_norm" (Eq. 5-7).
+      window_radius: r of the block average (Eq. 6).
+      output_range: "minmax" or "average"; see `to_uint8`.
+      color: "auto", "gray", "rgb" or "luma"; see `Fuser`.
+
+    Returns:
+      The fused image, uint8, [H, W] or [H, W, 3].
+
+    Raises:
+      UserError: One of the arguments cannot be used.
+    """
+    path = checkpoints.locate(checkpoint)
+    fuser = _kept_fuser(
+        path,
+        checkpoints.modified(path),
+        strategy=strategy,
+        num_sources=len(sources),
+        window_radius=window_radius,
+        output_range=output_range,
+        color=color,
+    )
+    return fuser.fuse(sources).image
+
+
+@functools.lru_cache(maxsize=8)
+def _kept_fuser(path, modified, **settings) -> Fuser:
+    del modified  # Part of the key: a checkpoint written anew is read anew.
+    return Fuser(path, **settings)
+
+
+def check_sizes(sources: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    """Refuses source images of different height or width, by name."""
+    first = sources[0].shape[:2]
+    for source, name in zip(sources, names, strict=True):
+        if source.shape[:2] != first:
+            raise UserError(
+                f"{names[0]} is {_size(sources[0])} and {name} is {_size(source)}: the "
+                "source images of a pair must have the same size; register and crop "
+                "them first"
+            )
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[0]}x{image.shape[1]}"
+
+
+def _compiled(model: keras.Model):
+    """The model as one TensorFlow graph for any batch, height and width."""
+    image = tf.TensorSpec([None, None, None, 1], tf.float32)
+
+    @tf.function(input_signature=[image] * len(model.inputs), autograph=False)
+    def graph(*sources):
+        return model(list(sources), training=False)
+
+    return graph
+
+
+def _as_pixels(source: np.ndarray) -> np.ndarray:
+    """The source in 0..255, uint8 or float32; see `Fuser.fuse`."""
+    return images.to_pixel_range(source)[0] if source.dtype == np.uint16 else source
+
+
+def _luma(source: np.ndarray) -> np.ndarray:
+    return images.gray(source) if source.ndim == 3 else source
+
+
+def _channel(source: np.ndarray, index: int) -> np.ndarray:
+    return source[:, :, index] if source.ndim == 3 else source
+
+
+def _with_chroma(luma: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """The fused luma [H, W] uint8 in the colours of `source` [H, W, 3]."""
+    ycbcr = images.to_ycbcr(source.astype(np.float32))
+    ycbcr[:, :, 0] = luma
+    return to_uint8(images.from_ycbcr(ycbcr), "average")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
