@@ -107,18 +107,3 @@ class SSIMLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return 1.0 - self._function(y_true, y_pred)
-
-
-class TotalLoss(keras.losses.Loss):
-    """L = lambda * L_ssim + L_p (Eq. 1) of a recipe."""
-
-    def __init__(self, recipe: Recipe, ssim_weight: float, name: str = "total_loss"):
-        super().__init__(name=name)
-        self._pixel = PixelLoss(recipe)
-        self._ssim = SSIMLoss(recipe)
-        self._ssim_weight = ssim_weight
-
-    def call(self, y_true, y_pred):
-        return self._ssim_weight * self._ssim.call(y_true, y_pred) + self._pixel.call(
-            y_true, y_pred
-        )

@@ -40,12 +40,12 @@ def run(
         print(description.strip())
         print(flag_values.get_help())
         return 0
+    flag_values.unparse_flags()
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     logging.set_stderrthreshold(logging.INFO)
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-    flag_values.unparse_flags()
     try:
         rest = flag_values(argv)[1:]
         if rest:
