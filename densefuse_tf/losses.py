@@ -33,7 +33,7 @@ def euclidean(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def mean_squared(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Pixel loss of the release: mean squared error over the pixels; see `euclidean`."""
+    """Pixel loss of the release: mean squared error of an image; see `euclidean`."""
     return tf.reduce_mean(tf.square(outputs - images), axis=[1, 2, 3])
 
 

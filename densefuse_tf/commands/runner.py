@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -33,9 +34,6 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
-    # A command is quiet unless something happened; TensorFlow reads this when it is
-    # imported, which is after this line.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
         print(description.strip())
         print(flag_values.get_help())
@@ -57,3 +55,28 @@ def run(
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without what its libraries print while they load.
+
+    A command calls this when there is work for it, so that --help and a mistake in the
+    flags are answered at once. What was printed is shown if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            import tensorflow
+
+            # Looking for GPUs prints as well, once a process.
+            tensorflow.config.list_physical_devices("GPU")
+        except BaseException:
+            printed.seek(0)
+            os.write(stderr, printed.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -107,6 +107,7 @@ def main() -> None:
     for flag in (_TRAIN_DIR, _RUN_DIR):
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing")
+    runner.import_tensorflow()
     from densefuse_tf import training
 
     training.Run(
