@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from densefuse_tf import checkpoints
 from densefuse_tf import images
+from densefuse_tf import network
 from densefuse_tf import strategies
 from densefuse_tf.errors import UserError
 
@@ -173,8 +174,11 @@ class Fuser:
         _check_choice("output_range", output_range, OUTPUT_RANGES)
         _check_choice("color", color, COLOR_MODES)
         chosen = strategies.get(strategy)
-        model = load_fusion_model(
-            checkpoint,
+        trained = checkpoints.load_autoencoder(checkpoint)
+        quick = network.autoencoder(dtype="float32", in_place=True)
+        quick.set_weights(trained.get_weights())
+        model = fusion_model(
+            quick,
             strategy=strategy,
             num_sources=num_sources,
             window_radius=window_radius,

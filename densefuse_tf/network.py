@@ -17,6 +17,7 @@ as floats in 0..255; nothing rescales them on the way.
 """
 
 import keras
+import tensorflow as tf
 
 NUM_PARAMETERS = 74_193
 NUM_FEATURE_MAPS = 64
@@ -45,19 +46,73 @@ class ReflectionPadding(keras.layers.Layer):
         return (batch, *grown, channels)
 
 
-def _convolution(inputs, name: str, filters: int, dtype, activation="relu"):
+@keras.saving.register_keras_serializable(package="densefuse_tf")
+class ReflectionConv2D(keras.layers.Conv2D):
+    """`ReflectionPadding` and a 3x3 convolution in one, without the padded copy.
+
+    Copying all feature maps to pad them costs a fifth of the time of a fusion. This
+    layer convolves with zero padding, which costs nothing, computes the outermost
+    pixels once more from reflected ones, and overwrites them in place. For inference:
+    the gradient of the overwriting copies the maps again.
+
+    [batch, H, W, C] -> [batch, H, W, filters], H and W at least 2.
+    """
+
+    def __init__(self, filters, kernel_size=3, padding="same", **settings):
+        if kernel_size not in (3, (3, 3), [3, 3]) or padding != "same":
+            raise ValueError("ReflectionConv2D is 3x3 and keeps the size")
+        super().__init__(filters, 3, padding="same", **settings)
+
+    def call(self, inputs):
+        outputs = super().call(inputs)
+        batch, height, width = tf.unstack(tf.shape(inputs, out_type=tf.int64)[:3])
+        around = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        # The first two rows reflected are 1, 0, 1, 0 and give row 0 of the outputs;
+        # the last two and the columns likewise. Corners belong to the rows.
+        top = tf.pad(inputs[:, :2], around, "REFLECT")[:, :3]
+        bottom = tf.pad(inputs[:, -2:], around, "REFLECT")[:, -3:]
+        left = tf.pad(inputs[:, :, :2], around, "REFLECT")[:, :, :3]
+        right = tf.pad(inputs[:, :, -2:], around, "REFLECT")[:, :, -3:]
+        row_pixels = self._convolve(tf.concat([top, bottom], axis=0))
+        column_pixels = self._convolve(tf.concat([left, right], axis=0))[:, 1:-1]
+        border = [
+            tf.reshape(pixels, [-1, self.filters])
+            for pixels in (row_pixels, column_pixels)
+        ]
+        # Where these pixels are, counting along rows: [2, batch, side].
+        images = tf.range(batch)[None, :, None] * (height * width)
+        ends = tf.stack([0, (height - 1) * width])[:, None, None]
+        rows = images + ends + tf.range(width)
+        ends = tf.stack([0, width - 1])[:, None, None]
+        columns = images + ends + tf.range(1, height - 1) * width
+        pixels = tf.tensor_scatter_nd_update(
+            tf.reshape(outputs, [-1, self.filters]),
+            tf.concat([tf.reshape(rows, [-1, 1]), tf.reshape(columns, [-1, 1])], 0),
+            tf.concat(border, axis=0),
+        )
+        return tf.reshape(pixels, tf.shape(outputs))
+
+    def _convolve(self, padded):
+        outputs = tf.nn.conv2d(padded, self.kernel, strides=1, padding="VALID")
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+def _convolution(
+    inputs, name: str, filters: int, dtype, in_place: bool, activation="relu"
+):
+    settings = {
+        "activation": activation,
+        "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.1),
+        "dtype": dtype,
+        "name": name,
+    }
+    if in_place:
+        return ReflectionConv2D(filters, **settings)(inputs)
     padded = ReflectionPadding(name=f"{name}_padding", dtype=dtype)(inputs)
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size=3,
-        activation=activation,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
-        dtype=dtype,
-        name=name,
-    )(padded)
+    return keras.layers.Conv2D(filters, kernel_size=3, **settings)(padded)
 
 
-def encoder(*, dtype: str | None = None) -> keras.Model:
+def encoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
     """The encoder: C1 and the dense block.
 
     In the dense block each layer sees all maps made before it, the newest first, as
@@ -66,23 +121,26 @@ def encoder(*, dtype: str | None = None) -> keras.Model:
     Args:
       dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
         default the global one.
+      in_place: Whether to use `ReflectionConv2D`: the same network and the same
+        weights, quicker in inference.
 
     Returns:
       A model from [batch, H, W, 1] in 0..255 to 64 feature maps [batch, H, W, 64].
     """
     image = keras.Input((None, None, 1), name="image", dtype="float32")
-    maps = _convolution(image, "C1", 16, dtype)
+    maps = _convolution(image, "C1", 16, dtype, in_place)
     for name, filters in DENSE_LAYERS:
-        new = _convolution(maps, name, filters, dtype)
+        new = _convolution(maps, name, filters, dtype, in_place)
         maps = keras.layers.Concatenate(name=f"{name}_dense", dtype=dtype)([new, maps])
     return keras.Model(image, maps, name="encoder")
 
 
-def decoder(*, dtype: str | None = None) -> keras.Model:
+def decoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
     """The decoder: C2 to C5.
 
     Args:
       dtype: A Keras dtype policy; C5 is float32 in any case, for SSIM needs it.
+      in_place: See `encoder`.
 
     Returns:
       A model from feature maps [batch, H, W, 64] to an image [batch, H, W, 1].
@@ -90,24 +148,26 @@ def decoder(*, dtype: str | None = None) -> keras.Model:
     maps = keras.Input((None, None, NUM_FEATURE_MAPS), name="feature_maps")
     outputs = maps
     for name, filters in DECODER_LAYERS[:-1]:
-        outputs = _convolution(outputs, name, filters, dtype)
+        outputs = _convolution(outputs, name, filters, dtype, in_place)
     name, filters = DECODER_LAYERS[-1]
-    image = _convolution(outputs, name, filters, "float32", activation=None)
+    image = _convolution(outputs, name, filters, "float32", in_place, None)
     return keras.Model(maps, image, name="decoder")
 
 
-def autoencoder(*, dtype: str | None = None) -> keras.Model:
+def autoencoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
     """Encoder and decoder in a row: what is trained (Fig. 4 of the paper) and saved.
 
     Args:
       dtype: A Keras dtype policy; see `encoder`.
+      in_place: See `encoder`.
 
     Returns:
       A model from [batch, H, W, 1] in 0..255 to its reconstruction, float32; its
       layers "encoder" and "decoder" are the two parts.
     """
     image = keras.Input((None, None, 1), name="image", dtype="float32")
-    reconstruction = decoder(dtype=dtype)(encoder(dtype=dtype)(image))
+    maps = encoder(dtype=dtype, in_place=in_place)(image)
+    reconstruction = decoder(dtype=dtype, in_place=in_place)(maps)
     return keras.Model(image, reconstruction, name="densefuse")
 
 
