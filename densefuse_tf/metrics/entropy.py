@@ -1,0 +1,39 @@
+"""En: the Shannon entropy of the fused image."""
+
+import numpy as np
+
+from densefuse_tf.metrics.inputs import grey
+
+
+def entropy(fused: np.ndarray) -> float:
+    """En, the entropy of the grey levels of the fused image.
+
+    En = -sum over l = 0..255 of p_l log2 p_l, with p_l the share of pixels of level l.
+
+    Matches MATLAB's `entropy`, which the paper's authors call. 0 for a constant image.
+
+    Args:
+      fused: The fused image, [H, W] uint8, 1x1 or larger.
+
+    Returns:
+      The entropy in bits, 0 to 8; higher is better.
+
+    Raises:
+      UserError: The image has another dtype or shape.
+    """
+    return bits(np.bincount(grey("fused", fused).ravel(), minlength=256))
+
+
+def bits(counts: np.ndarray) -> float:
+    """Shannon entropy in bits of a histogram.
+
+    Args:
+      counts: How often each value occurs, any shape, whole numbers >= 0, sum > 0.
+
+    Returns:
+      The entropy; 0 where only one value occurs.
+    """
+    counts = counts[counts > 0]
+    share = counts / counts.sum()
+    # abs, because one single level would give -0.0.
+    return abs(float(np.sum(share * np.log2(share))))
