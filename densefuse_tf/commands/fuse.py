@@ -1,0 +1,224 @@
+"""Fuses infrared and visible images with DenseFuse.
+
+  fuse.py --ir=ir.png --vis=vis.png --output=fused.png
+  fuse.py --ir=pairs/ir --vis=pairs/vis --output=fused --strategy=l1_norm
+  fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
+  fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
+      --output=fused --color=luma --panel=panel.png
+
+Images are matched in natural sort order; a result has its visible image's name.
+Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+from densefuse_tf.commands import runner
+from densefuse_tf.errors import UserError
+
+# Of a longer run the panel shows the first pairs.
+_PANEL_ROWS = 8
+
+_FLAGS = flags.FlagValues()
+_IR = flags.DEFINE_string(
+    "ir",
+    None,
+    "Infrared images: a file, a folder or a glob pattern.",
+    flag_values=_FLAGS,
+)
+_VIS = flags.DEFINE_string(
+    "vis",
+    None,
+    "Visible images: a file, a folder or a glob pattern.",
+    flag_values=_FLAGS,
+)
+_SOURCES = flags.DEFINE_multi_string(
+    "sources",
+    [],
+    "Instead of --ir and --vis, given k times: k kinds of source images to fuse.",
+    flag_values=_FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A file for one pair, else a folder.", flag_values=_FLAGS
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    "1e2",
+    "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the prefix "
+    "of a TensorFlow 1 checkpoint of the authors.",
+    flag_values=_FLAGS,
+)
+_STRATEGY = flags.DEFINE_string(
+    "strategy",
+    "addition",
+    "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7).",
+    flag_values=_FLAGS,
+)
+_WINDOW_RADIUS = flags.DEFINE_integer(
+    "window_radius",
+    1,
+    "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
+    flag_values=_FLAGS,
+)
+_OUTPUT_RANGE = flags.DEFINE_string(
+    "output_range",
+    "minmax",
+    "minmax: each result's minimum and maximum become 0 and 255, as in the release; "
+    "average: the decoder's output, divided by k where the strategy adds, which keeps "
+    "brightness comparable between images.",
+    flag_values=_FLAGS,
+)
+_COLOR = flags.DEFINE_string(
+    "color",
+    "auto",
+    "gray; rgb: channel by channel, as in IV-D of the paper; luma: fuses the luma and "
+    "keeps the visible image's chroma; auto: rgb if a source has colour, else gray.",
+    flag_values=_FLAGS,
+)
+_IR_RANGE = flags.DEFINE_string(
+    "ir_range",
+    None,
+    "The infrared values that become 0 and 255: MIN,MAX, or auto for the image's own "
+    "minimum and maximum. By default auto for 16-bit and float images, while those of "
+    "8 bits stay as they are.",
+    flag_values=_FLAGS,
+)
+_SAVE_RAW = flags.DEFINE_bool(
+    "save_raw",
+    False,
+    "Also write the decoder's output, float32, as NAME.npy.",
+    flag_values=_FLAGS,
+)
+_PANEL = flags.DEFINE_string(
+    "panel",
+    None,
+    "Also write one picture of sources and results side by side (of the first "
+    f"{_PANEL_ROWS} pairs).",
+    flag_values=_FLAGS,
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    200_000_000,
+    "The largest image that is read, in pixels.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
+
+
+def main() -> int:
+    from densefuse_tf import batch
+    from densefuse_tf import images
+
+    names, patterns = _patterns()
+    if _OUTPUT.value is None:
+        raise UserError("--output is missing: expected a file, or a folder for several")
+    value_ranges = [_ir_range()] + [None] * (len(patterns) - 1)
+    jobs = batch.plan(images.pair(patterns), _OUTPUT.value)
+    panel = None if _PANEL.value is None else pathlib.Path(_PANEL.value)
+    if panel is not None:
+        if panel.suffix.lower() not in images.FORMATS:
+            raise UserError(f"--panel={panel}: expected {', '.join(images.FORMATS)}")
+        batch.check_outputs(jobs, [panel])
+    for job in jobs:
+        print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
+
+    runner.import_tensorflow()
+    from densefuse_tf import fusion
+
+    fuser = fusion.Fuser(
+        _CHECKPOINT.value,
+        strategy=_STRATEGY.value,
+        num_sources=len(patterns),
+        window_radius=_WINDOW_RADIUS.value,
+        output_range=_OUTPUT_RANGE.value,
+        color=_COLOR.value,
+    )
+    batch.check_writable(jobs[0].output.parent)
+    if panel is not None:
+        batch.check_writable(panel.parent)
+    results = batch.fuse_files(
+        fuser,
+        jobs,
+        value_ranges=value_ranges,
+        save_raw=_SAVE_RAW.value,
+        max_pixels=_MAX_PIXELS.value,
+    )
+    return _follow(results, jobs, names, panel)
+
+
+def _patterns() -> tuple[tuple[str, ...], list[str]]:
+    """What the sources are called and where they are."""
+    if _SOURCES.value:
+        if _IR.value is not None or _VIS.value is not None:
+            raise UserError("--sources is given as well as --ir or --vis: expected one")
+        if _IR_RANGE.value is not None:
+            raise UserError("--ir_range goes with --ir, not with --sources")
+        names = tuple(f"source {i + 1}" for i in range(len(_SOURCES.value)))
+        return names, _SOURCES.value
+    for flag in (_IR, _VIS):
+        if flag.value is None:
+            raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
+    return ("infrared", "visible"), [_IR.value, _VIS.value]
+
+
+def _ir_range():
+    """--ir_range as `images.to_pixel_range` takes it."""
+    if _IR_RANGE.value in (None, "auto"):
+        return _IR_RANGE.value
+    try:
+        low, high = map(float, _IR_RANGE.value.split(","))
+        if low < high:
+            return low, high
+    except ValueError:
+        pass
+    raise UserError(
+        f"--ir_range={_IR_RANGE.value}: expected auto or MIN,MAX, two numbers of which "
+        "the first is the smaller one"
+    )
+
+
+def _follow(results, jobs, names, panel) -> int:
+    """Shows the progress, collects panel and errors; the exit status."""
+    import tqdm
+
+    from densefuse_tf import images
+
+    errors, rows = [], []
+    for done in tqdm.tqdm(results, total=len(jobs), unit="pair", disable=None):
+        if done.error is not None:
+            if len(jobs) == 1:
+                raise done.error
+            errors.append(done.error)
+        elif panel is not None and len(rows) < _PANEL_ROWS:
+            rows.append(_panel_row(names, done))
+    if rows:
+        from densefuse_tf import plots
+
+        images.write(panel, plots.panel(rows))
+        print(f"panel: {panel}")
+    if errors:
+        print(f"{len(errors)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
+        for error in errors:
+            print(f"  {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _panel_row(names, done):
+    """(caption, image) of the sources and the result of one pair."""
+    from densefuse_tf import fusion
+
+    row = [
+        (f"{name}: {path.name}", fusion.to_uint8(source, "average"))
+        for name, path, source in zip(
+            names, done.job.sources, done.sources, strict=True
+        )
+    ]
+    return [*row, (f"fused, {_STRATEGY.value}", done.image)]
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command `densefuse-fuse`; returns its exit status."""
+    return runner.run(main, _FLAGS, __doc__, argv)
