@@ -13,3 +13,27 @@ def shared() -> pathlib.Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (TNO pairs, the release's checkpoints), not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def released(shared) -> dict[str, str]:
+    """The prefixes of the release's checkpoints by short name."""
+    folder = shared / "released_checkpoints"
+    return {
+        name: str(folder / f"densefuse_model_bs2_epoch4_all_weight_{name}.ckpt")
+        for name in ("1e0", "1e1", "1e2", "1e3")
+    }
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> pathlib.Path:
+    """A .keras file of an untrained autoencoder, always the same."""
+    import keras
+
+    from densefuse_tf import checkpoints
+    from densefuse_tf import network
+
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained.keras"
+    checkpoints.save_autoencoder(network.autoencoder(), path)
+    return path
