@@ -248,11 +248,7 @@ def check(image: np.ndarray, name: str) -> None:
             f"{name}: is a {type(image).__name__}: expected a NumPy array [height, "
             "width] or [height, width, 3]"
         )
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise UserError(
-            f"{name}: is an array of shape {list(image.shape)}: expected [height, "
-            "width] or [height, width, 3]"
-        )
+    _check_shape(image, name)
     if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
         raise UserError(
             f"{name}: has values of type {image.dtype}: expected uint8, uint16 or "
@@ -270,6 +266,14 @@ def check(image: np.ndarray, name: str) -> None:
                 f"{name}: has values that are NaN, infinite or beyond float32: "
                 "expected finite ones only"
             )
+
+
+def _check_shape(image: np.ndarray, name: str) -> None:
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise UserError(
+            f"{name}: is an array of shape {list(image.shape)}: expected [height, "
+            "width] or [height, width, 3]"
+        )
 
 
 def to_pixel_range(
@@ -383,7 +387,8 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
       image: uint8, [height, width] or [height, width, 3].
 
     Raises:
-      UserError: Another suffix or dtype, or the file cannot be written.
+      UserError: Another suffix, shape or dtype; more than the format can hold; or the
+        file cannot be written.
     """
     from PIL import Image
 
@@ -396,6 +401,7 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
         )
     if image.dtype != np.uint8:
         raise UserError(f"{path}: cannot write {image.dtype} values: expected uint8")
+    _check_shape(image, os.fspath(path))
     options = {
         # A third of the time that the default level 6 takes, for files as small.
         "PNG": {"compress_level": 4},
@@ -407,11 +413,8 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
             picture = Image.fromarray(np.ascontiguousarray(image))
             with open(temporary, "wb") as file:
                 picture.save(file, format=kind, **options.get(kind, {}))
-        except (ValueError, TypeError, SystemError) as error:
-            shape = "x".join(str(side) for side in image.shape)
-            raise UserError(
-                f"{path}: an array of {shape} cannot be written as {kind}: {error}"
-            ) from error
+        except ValueError as error:
+            raise UserError(f"{path}: cannot be written as {kind}: {error}") from error
 
 
 def write_raw(path: str | os.PathLike, array: np.ndarray) -> None:
@@ -425,9 +428,10 @@ def write_raw(path: str | os.PathLike, array: np.ndarray) -> None:
 
 
 def _natural(path: pathlib.Path) -> tuple:
+    # The suffix apart, so that x.png comes before x1.png.
     # re.split puts text at even and digits at odd places, so only like meets like. A
     # number is compared by its length and digits: int() refuses very long ones.
-    parts = re.split(r"([0-9]+)", str(path))
+    parts = re.split(r"([0-9]+)", str(path.with_suffix("")))
     key = []
     for place, part in enumerate(parts):
         digits = part.lstrip("0") if place % 2 else ""
@@ -710,12 +714,13 @@ def _check_tiff(
     name: str, page, file_size: int, allow: Callable[[int, int, int], None]
 ) -> None:
     """Refuses a page by its tags."""
+    width, height = page.imagewidth, page.imagelength
+    allow(width, height, 0)
     if page.dtype is None or page.dtype.kind not in "buif":
         raise UserError(
             f"{name}: is a TIFF of {page.bitspersample}-bit samples of format "
             f"{_tag_name(page.sampleformat)}: expected integers or floats"
         )
-    width, height = page.imagewidth, page.imagelength
     itemsize = page.dtype.itemsize
     channels = page.samplesperpixel
     # The array read, what is made of it, and unless the samples lie in the file as
