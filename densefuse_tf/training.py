@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import platform
+import warnings
 
 import keras
 import numpy as np
@@ -33,6 +34,9 @@ MIXED_PRECISION = ("none", "float16", "bfloat16")
 # Settings that a continued run may change: how long it is, how often it saves, and
 # what does not touch the numbers.
 _MAY_CHANGE = ("epochs", "iterations", "save_every", "cache")
+
+
+_STEP_LOSSES = ("pixel_loss", "ssim_loss", "total_loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,9 +151,10 @@ class Trainer(keras.Model):
     """The autoencoder with the losses of a recipe around it; what fit trains.
 
     A batch is (images, positions) as of dataset.Photographs; the images are input and
-    target. The logs of a step hold the running means of pixel_loss, ssim_loss,
-    total_loss and ssim (the full index, whatever the recipe trains with), and the
-    positions of the batch.
+    target. The logs of a training step are of that step alone: pixel_loss, ssim_loss,
+    total_loss, and the first and last position of the batch. The logs of an evaluation
+    are means over the images: pixel_loss and ssim (the full index, whatever the recipe
+    trains with).
     """
 
     def __init__(
@@ -160,14 +165,21 @@ class Trainer(keras.Model):
         self.pixel_loss = losses.PixelLoss(recipe)
         self.ssim_loss = losses.SSIMLoss(recipe)
         self.ssim_weight = ssim_weight
-        self._means = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("pixel_loss", "ssim_loss", "total_loss", "ssim")
-        }
+        self._pixel_mean = keras.metrics.Mean(name="pixel_loss")
+        self._ssim_mean = keras.metrics.Mean(name="ssim")
+        self._step_losses = {}
+        self.built = True
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing is left to build here.
+
+        Keras's own way of finding that out takes a batch apart, and fails at that with
+        MultiWorkerMirroredStrategy (keras-team/keras#20585).
+        """
 
     @property
     def metrics(self):
-        return list(self._means.values())
+        return [self._pixel_mean, self._ssim_mean]
 
     def call(self, inputs, training=False):
         return self.autoencoder(inputs, training=training)
@@ -175,30 +187,45 @@ class Trainer(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Eq. 1: L = lambda * L_ssim + L_p, and what the logs say of it."""
+        """Eq. 1: L = lambda * L_ssim + L_p."""
         pixel = self.pixel_loss(x, y_pred)
         ssim = self.ssim_loss(x, y_pred)
         total = self.ssim_weight * ssim + pixel
-        weight = tf.shape(x)[0]
-        for name, value in (
-            ("pixel_loss", pixel),
-            ("ssim_loss", ssim),
-            ("total_loss", total),
-            ("ssim", tf.reduce_mean(losses.full_ssim(x, y_pred))),
-        ):
-            self._means[name].update_state(value, sample_weight=weight)
+        self._step_losses = {
+            "pixel_loss": pixel,
+            "ssim_loss": ssim,
+            "total_loss": total,
+        }
         return total
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {name: mean.result() for name, mean in self._means.items()}
 
     def train_step(self, data):
         _, positions = data
-        logs = super().train_step(data)
-        return {**logs, "first": positions[0, 0], "last": positions[0, 1]}
+        super().train_step(data)
+        # A Keras loss is divided by the number of replicas, which have equal parts of
+        # the batch: the sum is the batch's.
+        values = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, self._step_losses
+        )
+        positions = {"first": positions[0, 0], "last": positions[0, 1]}
+        return _as_step_logs({**values, **positions})
 
     def test_step(self, data):
-        return super().test_step(data)
+        images, _ = data
+        outputs = self(images, training=False)
+        count = tf.shape(images)[0]
+        pixel = tf.reduce_mean(self.pixel_loss.call(images, outputs))
+        self._pixel_mean.update_state(pixel, count)
+        ssim = tf.reduce_mean(losses.full_ssim(images, outputs))
+        self._ssim_mean.update_state(ssim, count)
+        return _as_step_logs({mean.name: mean.result() for mean in self.metrics})
+
+
+def _as_step_logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The scalars of a step as Keras wants them: over several workers as vectors."""
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return {name: value[None] for name, value in values.items()}
+    return values
 
 
 class Run:
@@ -239,6 +266,9 @@ class Run:
         self.iteration = 0
         self.next_position = 0
         self.rows: list[history.Row] = []
+        # Sums of the step losses since the last point of the curves, and their number.
+        self.sums = dict.fromkeys(_STEP_LOSSES, 0.0)
+        self.num_summed = 0
         self._build()
         self._restore()
 
@@ -266,12 +296,12 @@ class Run:
                 start=self.next_position,
                 interleaved=self._recipe.interleaved_batches,
             )
-            self.trainer.fit(
-                batches.take(self.num_iterations - self.iteration),
-                callbacks=[_Recorder(self)],
-                shuffle=False,
-                verbose=0,
-            )
+            with warnings.catch_warnings():
+                # Corrupt photographs make the last epoch shorter than was counted.
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+                self.trainer.fit(
+                    batches, callbacks=[_Recorder(self)], shuffle=False, verbose=0
+                )
             if self.train_images.num_corrupt:
                 logging.warning(
                     "%d photographs could not be read and were skipped",
@@ -402,7 +432,6 @@ class Run:
         return [
             *self.trainer.autoencoder.variables,
             *self.trainer.optimizer.variables,
-            *(v for metric in self.trainer.metrics for v in metric.variables),
         ]
 
     def save(self) -> None:
@@ -410,7 +439,7 @@ class Run:
         if not self._is_chief:
             return
         arrays = {
-            f"variable_{i}": np.asarray(variable)
+            f"variable_{i}": variable.value.numpy()
             for i, variable in enumerate(self._variables())
         }
         with files.replacing(self.run_dir / STATE) as temporary:
@@ -419,6 +448,8 @@ class Run:
                 iteration=self.iteration,
                 next_position=self.next_position,
                 rows=np.array([dataclasses.astuple(row) for row in self.rows]),
+                sums=[self.sums[name] for name in _STEP_LOSSES],
+                num_summed=self.num_summed,
                 **arrays,
             )
         checkpoints.save_autoencoder(self._float32_autoencoder(), self.run_dir / MODEL)
@@ -445,6 +476,9 @@ class Run:
                     history.Row(int(row[0]), *map(float, row[1:]))
                     for row in state["rows"]
                 ]
+                sums = map(float, state["sums"])
+                self.sums = dict(zip(_STEP_LOSSES, sums, strict=True))
+                self.num_summed = int(state["num_summed"])
         except Exception as error:
             raise UserError(f"{path}: cannot be read as the state of a run") from error
         for variable, array in zip(variables, arrays, strict=True):
@@ -459,14 +493,14 @@ class Run:
         logging.info("going on from iteration %d of %s", self.iteration, self.run_dir)
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
-        """pixel_loss, ssim_loss, total_loss and ssim over the validation images."""
-        self.trainer.reset_metrics()
+        """Mean pixel_loss and ssim over the first `limit` validation images."""
         batches = self.val_images.validation_batches(
             self.settings.batch_size, limit=limit
         )
-        logs = self.trainer.evaluate(batches, verbose=0, return_dict=True)
-        self.trainer.reset_metrics()
-        return {name: float(logs[name]) for name in ("pixel_loss", "ssim")}
+        with warnings.catch_warnings():
+            # Keras learns at the end of the data how long it is, and warns of that.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            return self.trainer.evaluate(batches, verbose=0, return_dict=True)
 
     def _validate_at_end(self) -> None:
         values = self.validate()
@@ -495,13 +529,10 @@ class _Recorder(keras.callbacks.Callback):
     def __init__(self, run: Run):
         super().__init__()
         self._run = run
+        self._optimizer_iterations = None
 
     def on_train_begin(self, logs=None):
         run = self._run
-        # fit resets the means when it starts; those of the saved state count on.
-        self._kept_means = [
-            np.asarray(v) for m in run.trainer.metrics for v in m.variables
-        ]
         self._bar = tqdm.tqdm(
             total=run.num_iterations,
             initial=run.iteration,
@@ -513,11 +544,6 @@ class _Recorder(keras.callbacks.Callback):
         self._writer = None
         if run._is_chief:
             self._writer = tf.summary.create_file_writer(str(run.run_dir / TENSORBOARD))
-
-    def on_epoch_begin(self, epoch, logs=None):
-        variables = [v for m in self._run.trainer.metrics for v in m.variables]
-        for variable, value in zip(variables, self._kept_means, strict=True):
-            variable.assign(value)
 
     def on_train_batch_end(self, batch, logs=None):
         run = self._run
@@ -532,36 +558,42 @@ class _Recorder(keras.callbacks.Callback):
                 f"iteration {run.iteration}: the loss is {logs['total_loss']} on "
                 f"{names}; {run.run_dir} keeps the last good save"
             )
+        for name in _STEP_LOSSES:
+            run.sums[name] += float(logs[name])
+        run.num_summed += 1
+        self._optimizer_iterations = run.trainer.optimizer.iterations.value.numpy()
         self._bar.update()
         self._bar.set_postfix(
-            {
-                name: f"{logs[name]:.4g}"
-                for name in ("pixel_loss", "ssim_loss", "total_loss")
-            },
-            refresh=False,
+            {name: f"{logs[name]:.4g}" for name in _STEP_LOSSES}, refresh=False
         )
         if run.iteration % run.settings.val_every == 0:
-            self._record(logs)
+            self._record()
         if run.iteration % run.settings.save_every == 0:
             run.save()
+        if run.iteration >= run.num_iterations:
+            run.trainer.stop_training = True
 
     def on_train_end(self, logs=None):
+        if self._optimizer_iterations is not None:
+            # Where the photographs end before the iterations do, because some could
+            # not be read, fit has counted one step more than there was data for.
+            self._run.trainer.optimizer.iterations.assign(self._optimizer_iterations)
         self._bar.close()
         if self._writer is not None:
             self._writer.close()
 
-    def _record(self, logs) -> None:
+    def _record(self) -> None:
         run = self._run
         validation = run.validate(run.settings.num_curve_images)
         row = history.Row(
             iteration=run.iteration,
-            pixel_loss=float(logs["pixel_loss"]),
-            ssim_loss=float(logs["ssim_loss"]),
-            total_loss=float(logs["total_loss"]),
+            **{name: total / run.num_summed for name, total in run.sums.items()},
             val_pixel_loss=validation["pixel_loss"],
             val_ssim=validation["ssim"],
         )
         run.rows.append(row)
+        run.sums = dict.fromkeys(_STEP_LOSSES, 0.0)
+        run.num_summed = 0
         if not run._is_chief:
             return
         history.write(run.rows, run.run_dir / HISTORY)
