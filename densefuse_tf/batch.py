@@ -73,20 +73,19 @@ def plan(
         name; a result would overwrite a source image.
     """
     folder = pathlib.Path(output)
-    named = bool(folder.suffix) and not str(output).endswith(("/", os.sep))
-    if named and not folder.is_dir() and len(pairs) == 1:
-        if folder.suffix.lower() not in images.FORMATS:
-            raise UserError(
-                f"{folder}: cannot write an image named {folder.suffix}: expected "
-                f"{', '.join(images.FORMATS)}"
-            )
-        jobs = [Job(pairs[0], folder)]
-    else:
-        if folder.suffix.lower() in images.FORMATS and not folder.is_dir():
-            raise UserError(
-                f"{folder} is a file: expected a folder for {len(pairs)} pairs"
-            )
+    is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
+    is_image = folder.suffix.lower() in images.FORMATS
+    if is_folder or not folder.suffix or (len(pairs) > 1 and not is_image):
         jobs = [Job(pair, folder / f"{pair[-1].stem}.png") for pair in pairs]
+    elif len(pairs) > 1:
+        raise UserError(f"{folder} is a file: expected a folder for {len(pairs)} pairs")
+    elif not is_image:
+        raise UserError(
+            f"{folder}: cannot write an image named {folder.suffix}: expected "
+            f"{', '.join(images.FORMATS)}"
+        )
+    else:
+        jobs = [Job(pairs[0], folder)]
     check_outputs(jobs)
     return jobs
 

@@ -24,6 +24,8 @@ from densefuse_tf.errors import UserError
 OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
 _CHANNELS = 3
+# How far floats may be outside of 0..255, where arithmetic has left them.
+_TOLERANCE = 0.5
 
 
 def source_names(num_sources: int) -> tuple[str, ...]:
@@ -207,7 +209,7 @@ class Fuser:
         Args:
           sources: k arrays [H, W] or [H, W, 3] of one size, at least 2x2. uint8 is
             taken as it is, uint16 is stretched from its own minimum and maximum to
-            0..255, float32 has to be in 0..255 already (`images.to_pixel_range` brings
+            0..255, floats have to be in 0..255 already (`images.to_pixel_range` brings
             it there).
           names: What to call the sources in an error; by default ir and vis, or
             source_1 ... source_k.
@@ -237,7 +239,10 @@ class Fuser:
         for source, name in zip(sources, names, strict=True):
             images.check(source, name)
         check_sizes(sources, names)
-        prepared = [_as_pixels(source) for source in sources]
+        prepared = [
+            _as_pixels(source, name)
+            for source, name in zip(sources, names, strict=True)
+        ]
         color = self._color
         if color == "auto":
             has_color = any(images.is_color(source) for source in prepared)
@@ -265,7 +270,8 @@ class Fuser:
         raw = self._graph(*batches).numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
-                "the decoder's output is not finite: the sources must be in 0..255"
+                "the decoder's output is not finite: expected a checkpoint and a "
+                "strategy that do not overflow"
             )
         return raw
 
@@ -343,9 +349,19 @@ def _compiled(model: keras.Model):
     return graph
 
 
-def _as_pixels(source: np.ndarray) -> np.ndarray:
+def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:
     """The source in 0..255, uint8 or float32; see `Fuser.fuse`."""
-    return images.to_pixel_range(source)[0] if source.dtype == np.uint16 else source
+    if source.dtype == np.uint8:
+        return source
+    if source.dtype == np.uint16:
+        return images.to_pixel_range(source)[0]
+    low, high = source.min(), source.max()
+    if low < -_TOLERANCE or high > 255 + _TOLERANCE:
+        raise UserError(
+            f"{name} has values of {low:g}..{high:g}: expected 0..255; "
+            "densefuse_tf.images.to_pixel_range brings them there"
+        )
+    return source.astype(np.float32, copy=False)
 
 
 def _luma(source: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ def convolution(maps, kernel, bias, activation=True):
 
 
 def encode(weights, image):
-    """64 feature maps [H, W, 64] of [H, W]; `weights` are {"C1": (kernel, bias), ...}."""
+    """Feature maps [H, W, 64] of [H, W]; weights are {"C1": (kernel, bias), ...}."""
     maps = convolution(image.astype(np.float64)[:, :, None], *weights["C1"])
     for name in ("DC1", "DC2", "DC3"):
         maps = np.concatenate([convolution(maps, *weights[name]), maps], axis=-1)

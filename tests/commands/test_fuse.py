@@ -1,0 +1,334 @@
+"""fuse.py from its flags to its files, in this process."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densefuse_tf import fusion
+from densefuse_tf import images
+from densefuse_tf.commands import fuse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIZE = (9, 12)
+
+
+def photograph(seed, channels=()):
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE, *channels), np.uint8)
+
+
+@pytest.fixture
+def pairs(tmp_path, monkeypatch):
+    """ir/ and vis/ of three pairs, of which the third is 10, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for seed, number in enumerate((1, 2, 10)):
+        images.write(tmp_path / f"ir/IR{number}.png", photograph(seed))
+        images.write(tmp_path / f"vis/VIS{number}.png", photograph(seed + 9))
+    return tmp_path
+
+
+@pytest.fixture
+def run(checkpoint, capsys):
+    """Runs fuse.py with flags; returns its status, output and errors."""
+
+    def call(*arguments, checkpoint=checkpoint):
+        flags = [f"--checkpoint={checkpoint}"] if checkpoint else []
+        status = fuse.run(["fuse.py", *flags, *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def names(folder):
+    return sorted(path.name for path in pathlib.Path(folder).iterdir())
+
+
+def mistake(result) -> str:
+    """The one line of a run that ended with status 2."""
+    status, _, errors = result
+    assert status == 2
+    lines = [line for line in errors.splitlines() if line.startswith("fuse.py: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in errors
+    return lines[0]
+
+
+PAIR = ("--ir=ir/IR1.png", "--vis=vis/VIS1.png")
+FOLDERS = ("--ir=ir", "--vis=vis")
+
+
+def test_one_pair_into_a_file(pairs, run, checkpoint):
+    status, output, _ = run(*PAIR, "--output=new/fused.png", "--strategy=l1_norm")
+    assert status == 0
+    assert output == "ir/IR1.png + vis/VIS1.png -> new/fused.png\n"
+    expected = fusion.fuse(
+        [photograph(0), photograph(9)], checkpoint, strategy="l1_norm"
+    )
+    np.testing.assert_array_equal(images.read("new/fused.png"), expected)
+    assert names("new") == ["fused.png"]
+
+
+def test_folders_in_natural_order_with_raw_output(pairs, run, checkpoint):
+    status, output, _ = run(*FOLDERS, "--output=out", "--save_raw")
+    assert status == 0
+    assert output.splitlines() == [
+        f"ir/IR{number}.png + vis/VIS{number}.png -> out/VIS{number}.png"
+        for number in (1, 2, 10)
+    ]
+    assert names("out") == [
+        f"VIS{number}.{end}" for number in (1, 10, 2) for end in ("npy", "png")
+    ]
+    fuser = fusion.Fuser(checkpoint)
+    for seed, number in enumerate((1, 2, 10)):
+        expected = fuser.fuse([photograph(seed), photograph(seed + 9)])
+        found = images.read(f"out/VIS{number}.png")
+        np.testing.assert_array_equal(found, expected.image)
+        raw = np.load(f"out/VIS{number}.npy")
+        assert raw.dtype == np.float32
+        np.testing.assert_array_equal(raw, expected.raw)
+
+
+def test_globs_and_a_jpeg_becomes_a_png(pairs, run):
+    images.write("more/VIS1.jpg", photograph(1))
+    images.write("more/VIS2.jpg", photograph(2))
+    images.write("more/unrelated.png", photograph(3))
+    status, *_ = run("--ir=ir/IR?.png", "--vis=more/*.jpg", "--output=out")
+    assert status == 0
+    assert names("out") == ["VIS1.png", "VIS2.png"]
+
+
+def test_three_sources(pairs, run, checkpoint):
+    flags = [f"--sources={folder}" for folder in ("ir", "vis", "ir")]
+    status, output, _ = run(*flags, "--output=out", "--panel=out/panel.png")
+    assert status == 0
+    first = output.splitlines()[0]
+    assert first == "ir/IR1.png + vis/VIS1.png + ir/IR1.png -> out/IR1.png"
+    sources = [photograph(0), photograph(9), photograph(0)]
+    expected = fusion.fuse(sources, checkpoint)
+    np.testing.assert_array_equal(images.read("out/IR1.png"), expected)
+
+
+@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+def test_colour_and_range(pairs, run, checkpoint, color, output_range):
+    visible = photograph(5, (3,))
+    images.write("vis/VIS1.png", visible)
+    settings = {"color": color, "output_range": output_range}
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    status, *_ = run(*PAIR, "--output=fused.png", "--window_radius=0", *flags)
+    assert status == 0
+    fused = images.read("fused.png")
+    assert fused.ndim == (2 if color == "gray" else 3)
+    expected = fusion.fuse(
+        [photograph(0), visible], checkpoint, window_radius=0, **settings
+    )
+    np.testing.assert_array_equal(fused, expected)
+
+
+@pytest.mark.parametrize(
+    ("flag", "low", "high"),
+    ((None, 7000, 9000), ("auto", 7000, 9000), ("6000,10000", 6000, 10000)),
+)
+def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
+    deep = np.linspace(7000, 9000, np.prod(SIZE)).round().astype(np.uint16)
+    Image.fromarray(deep.reshape(SIZE)).save("ir/IR1.png")
+    flags = [] if flag is None else [f"--ir_range={flag}"]
+    status, _, errors = run(*PAIR, "--output=fused.png", *flags)
+    assert status == 0
+    assert f"ir/IR1.png: {low}..{high} brought to 0..255" in errors
+    infrared = (deep.reshape(SIZE) - float(low)) * 255 / (high - low)
+    expected = fusion.fuse([infrared, photograph(9)], checkpoint)
+    difference = images.read("fused.png").astype(int) - expected
+    assert np.abs(difference).max() <= 1
+
+
+def test_ir_range_stretches_8_bits_only_when_asked(pairs, run):
+    for index, flags in enumerate(([], ["--ir_range=100,200"])):
+        _, _, errors = run(*PAIR, f"--output={index}.png", *flags)
+        assert ("100..200 brought to 0..255" in errors) == bool(flags)
+    assert (images.read("0.png") != images.read("1.png")).any()
+
+
+def test_panel(pairs, run):
+    status, output, _ = run(*FOLDERS, "--output=out", "--panel=panel.png")
+    assert status == 0
+    assert output.splitlines()[-1] == "panel: panel.png"
+    panel = images.read("panel.png")
+    assert panel.ndim == 3
+    assert panel.shape[1] > 3 * SIZE[1]
+
+
+def test_goes_on_after_bad_pairs(pairs, run):
+    images.write("ir/IR2.png", np.zeros((5, 5), np.uint8))
+    status, _, errors = run(*FOLDERS, "--output=out", "--panel=panel.png")
+    assert status == 1
+    assert errors.splitlines()[-2:] == [
+        "1 of 3 pairs were not fused:",
+        "  ir/IR2.png is 5x5 and vis/VIS2.png is 9x12: the source images of a pair "
+        "must have the same size; register and crop them first",
+    ]
+    assert names("out") == ["VIS1.png", "VIS10.png"]
+    assert pathlib.Path("panel.png").exists()
+
+
+def test_status_1_when_no_pair_can_be_fused(pairs, run):
+    for path in pathlib.Path("ir").iterdir():
+        path.write_text("no image")
+    status, _, errors = run(*FOLDERS, "--output=out", "--panel=panel.png")
+    assert status == 1
+    assert "3 of 3 pairs were not fused:" in errors
+    assert names("out") == []
+    assert not pathlib.Path("panel.png").exists()
+
+
+def write_nan(path):
+    import tifffile
+
+    tifffile.imwrite(path, np.full(SIZE, np.nan, np.float32))
+
+
+BAD_FILES = {
+    "text": lambda path: path.write_text("this is no image"),
+    "empty": lambda path: path.write_bytes(b""),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:60]),
+    "narrow": lambda path: Image.new("L", (1, 9)).save(path),
+    "nan": write_nan,
+    "other size": lambda path: Image.new("L", (12, 8)).save(path),
+    "missing": lambda path: path.unlink(),
+    "folder": lambda path: (path.unlink(), path.mkdir()),
+    "dangling": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_FILES)
+def test_a_bad_source_is_one_line(pairs, run, bad):
+    BAD_FILES[bad](pathlib.Path("vis/VIS1.png"))
+    line = mistake(run(*PAIR, "--output=out/fused.png", "--save_raw"))
+    assert "vis/VIS1.png" in line
+    assert not pathlib.Path("out").exists() or names("out") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--ir is missing"),
+        (("--ir=ir",), "--vis is missing"),
+        (FOLDERS, "--output is missing"),
+        ((*FOLDERS, "--sources=ir", "--output=out"), "--sources is given as well as"),
+        (("--sources=ir", "--output=out"), "1 source given: expected two or more"),
+        (
+            ("--sources=ir", "--sources=vis", "--ir_range=auto", "--output=out"),
+            "--ir_range goes with --ir",
+        ),
+        (("--ir=ir", "--vis=vis/VIS1.png", "--output=out"), "different numbers"),
+        (("--ir=nowhere", "--vis=vis", "--output=out"), "nowhere: no such file"),
+        ((*FOLDERS, "--output=fused.png"), "is a file: expected a folder for 3 pairs"),
+        ((*PAIR, "--output=fused.gif"), "cannot write an image named .gif"),
+        ((*PAIR, "--output=vis"), "vis/VIS1.png: would overwrite a source image"),
+        ((*PAIR, "--output=./ir/../vis/VIS1.png"), "would overwrite a source image"),
+        ((*PAIR, "--output=f.png", "--panel=f.png"), "would be written twice"),
+        ((*PAIR, "--output=f.png", "--panel=ir/IR1.png"), "would overwrite a source"),
+        ((*PAIR, "--output=f.png", "--panel=f.pdf"), "--panel=f.pdf: expected .png"),
+        ((*PAIR, "--output=ir/IR2.png/out/"), "cannot be written: Not a directory"),
+        ((*FOLDERS, "--output=file"), "file: cannot be written: File exists"),
+        ((*PAIR, "--output=f.png", "--strategy=mean"), "unknown strategy 'mean'"),
+        ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
+        ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
+        ((*PAIR, "--output=f.png", "--window_radius=-1"), "window_radius is -1"),
+        ((*PAIR, "--output=f.png", "--window_radius=one"), "--window_radius=one"),
+        ((*PAIR, "--output=f.png", "--max_pixels=100"), "IR1.png"),
+        ((*PAIR, "--output=f.png", "--ir_range=5"), "--ir_range=5: expected auto or"),
+        ((*PAIR, "--output=f.png", "--ir_range=9,1"), "--ir_range=9,1: expected auto"),
+        ((*PAIR, "--output=f.png", "--ir_range=a,b"), "--ir_range=a,b: expected auto"),
+        ((*PAIR, "--output=f.png", "more.png"), "unexpected argument 'more.png'"),
+        ((*PAIR, "--output=f.png", "--no_such_flag"), "no_such_flag"),
+    ],
+)
+def test_a_mistake_is_one_line(pairs, run, arguments, message):
+    pathlib.Path("file").touch()
+    before = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
+    assert message in mistake(run(*arguments))
+    after = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("name", ("1e9", "absent.keras", "ir", "ir/IR1.png"))
+def test_an_unknown_checkpoint_is_one_line(pairs, run, name):
+    line = mistake(run(*FOLDERS, "--output=out", checkpoint=name))
+    assert line.startswith(f"fuse.py: {name}: ")
+    assert not pathlib.Path("out").exists()
+
+
+def test_two_results_of_one_name(pairs, run):
+    images.write("vis/VIS1.jpg", photograph(3))
+    images.write("ir/IR3.png", photograph(4))
+    line = mistake(run(*FOLDERS, "--output=out"))
+    assert "VIS1.png: would be written twice" in line
+    assert not pathlib.Path("out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write(pairs, run):
+    pathlib.Path("closed").mkdir(mode=0o500)
+    line = mistake(run(*FOLDERS, "--output=closed"))
+    assert "closed: cannot be written: Permission denied" in line
+
+
+def test_same_bytes_every_time(pairs, run):
+    for folder in ("one", "two"):
+        assert run(*FOLDERS, f"--output={folder}")[0] == 0
+    for name in names("one"):
+        first, second = (pathlib.Path(f, name).read_bytes() for f in ("one", "two"))
+        assert first == second
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import json, sys; from densefuse_tf.commands import fuse; "
+        "status = fuse.run(['fuse.py', '--help']); "
+        "print(json.dumps([status, *sys.modules]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    status, *modules = json.loads(result.stdout.splitlines()[-1])
+    assert status == 0
+    assert not {"tensorflow", "keras", "numpy", "PIL"} & set(modules)
+    for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range"):
+        assert f"\n  {flag}:" in result.stdout
+
+
+def test_the_script_itself(pairs, checkpoint):
+    """A process of its own: nothing on standard error but what went wrong."""
+    command = [
+        *(sys.executable, str(ROOT / "fuse.py"), f"--checkpoint={checkpoint}"),
+        *(*PAIR, "--output=fused.png"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stdout == "ir/IR1.png + vis/VIS1.png -> fused.png\n"
+    assert result.stderr == ""
+    assert images.read("fused.png").shape == SIZE
+
+
+def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
+    status, *_ = run(
+        f"--ir={shared / 'roadscene' / 'infrared'}",
+        f"--vis={shared / 'roadscene' / 'visible'}",
+        f"--output={tmp_path}",
+        "--strategy=l1_norm",
+        checkpoint=released["1e2"],
+    )
+    assert status == 0
+    assert len(names(tmp_path)) == 8
+    for path in tmp_path.iterdir():
+        image = images.read(path)
+        assert images.is_color(image)
+        assert image.min() == 0
+        assert image.max() == 255
