@@ -65,36 +65,36 @@ class ReflectionConv2D(keras.layers.Conv2D):
 
     def call(self, inputs):
         outputs = super().call(inputs)
-        batch, height, width = tf.unstack(tf.shape(inputs, out_type=tf.int64)[:3])
-        around = [[0, 0], [1, 1], [1, 1], [0, 0]]
-        # The first two rows reflected are 1, 0, 1, 0 and give row 0 of the outputs;
-        # the last two and the columns likewise. Corners belong to the rows.
-        top = tf.pad(inputs[:, :2], around, "REFLECT")[:, :3]
-        bottom = tf.pad(inputs[:, -2:], around, "REFLECT")[:, -3:]
-        left = tf.pad(inputs[:, :, :2], around, "REFLECT")[:, :, :3]
-        right = tf.pad(inputs[:, :, -2:], around, "REFLECT")[:, :, -3:]
-        row_pixels = self._convolve(tf.concat([top, bottom], axis=0))
-        column_pixels = self._convolve(tf.concat([left, right], axis=0))[:, 1:-1]
-        border = [
-            tf.reshape(pixels, [-1, self.filters])
-            for pixels in (row_pixels, column_pixels)
-        ]
-        # Where these pixels are, counting along rows: [2, batch, side].
-        images = tf.range(batch)[None, :, None] * (height * width)
-        ends = tf.stack([0, (height - 1) * width])[:, None, None]
-        rows = images + ends + tf.range(width)
-        ends = tf.stack([0, width - 1])[:, None, None]
-        columns = images + ends + tf.range(1, height - 1) * width
-        pixels = tf.tensor_scatter_nd_update(
-            tf.reshape(outputs, [-1, self.filters]),
-            tf.concat([tf.reshape(rows, [-1, 1]), tf.reshape(columns, [-1, 1])], 0),
-            tf.concat(border, axis=0),
+        height, width = tf.unstack(tf.shape(inputs)[1:3])
+        # Of the rows 0, 1, H - 2, H - 1 reflection makes 1, 0, 1, H - 2, H - 1, H - 2:
+        # what the first and the last row of the outputs are made of. Columns likewise.
+        rows = tf.concat([inputs[:, :2], inputs[:, -2:]], axis=1)
+        columns = tf.concat([inputs[:, :, :2], inputs[:, :, -2:]], axis=2)
+        outputs = _overwrite(
+            outputs, self._convolve(rows, [3, 1]), [1, height - 1, 1, 1]
         )
-        return tf.reshape(pixels, tf.shape(outputs))
+        return _overwrite(
+            outputs, self._convolve(columns, [1, 3]), [1, 1, width - 1, 1]
+        )
 
-    def _convolve(self, padded):
-        outputs = tf.nn.conv2d(padded, self.kernel, strides=1, padding="VALID")
+    def _convolve(self, maps, strides):
+        padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+        outputs = tf.nn.conv2d(padded, self.kernel, strides, padding="VALID")
         return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+def _overwrite(maps, values, strides):
+    """maps[::strides] = values, in place in a graph."""
+    zeros = [0] * 4
+    return tf.raw_ops.TensorStridedSliceUpdate(
+        input=maps,
+        begin=zeros,
+        end=zeros,
+        strides=tf.stack(strides),
+        value=values,
+        begin_mask=0b1111,
+        end_mask=0b1111,
+    )
 
 
 def _convolution(
