@@ -1,0 +1,130 @@
+"""Times the fusion of a pair, and of a folder of pairs, against two references.
+
+    python benchmarks/fusion.py
+    python benchmarks/fusion.py --height=480 --width=640 --checkpoint=1e2
+
+- One pair, in memory, by the rate of multiply-adds: against the rate that TensorFlow
+  reaches in a product of two 2048x2048 float32 matrices, measured in turn with it.
+- A folder of pairs, from files to files: against computing the same pairs in memory.
+
+Start-up (loading, building the graph, the first call) is not in these figures; it is
+printed by itself. Without --checkpoint the weights are untrained, which takes as long.
+"""
+
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import flags
+
+from densefuse_tf.commands import runner
+
+_FLAGS = flags.FlagValues()
+_HEIGHT = flags.DEFINE_integer("height", 576, "Of the images.", flag_values=_FLAGS)
+_WIDTH = flags.DEFINE_integer("width", 768, "Of the images.", flag_values=_FLAGS)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 9, "The median of this many runs counts.", 1, flag_values=_FLAGS
+)
+_PAIRS = flags.DEFINE_integer("pairs", 20, "In the folder.", 1, flag_values=_FLAGS)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "As of fuse.py.", flag_values=_FLAGS
+)
+
+# For each pixel of a pair: twice the encoder's kernels, once the decoder's.
+_MULTIPLY_ADDS = 87_984
+_MATRIX_SIDE = 2048
+
+
+def main() -> None:
+    runner.import_tensorflow()
+    import tensorflow as tf
+
+    from densefuse_tf import checkpoints
+    from densefuse_tf import network
+
+    matrix = tf.random.normal([_MATRIX_SIDE, _MATRIX_SIDE])
+    product = tf.function(tf.matmul)
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = _CHECKPOINT.value
+        if checkpoint is None:
+            checkpoint = pathlib.Path(folder) / "untrained.keras"
+            checkpoints.save_autoencoder(network.autoencoder(), checkpoint)
+        pairs = [synthetic_pair(seed) for seed in range(_PAIRS.value)]
+        for strategy in ("addition", "l1_norm"):
+            one_pair(
+                checkpoint, strategy, pairs[0], lambda: product(matrix, matrix).numpy()
+            )
+        whole_folder(checkpoint, pairs, pathlib.Path(folder))
+
+
+def one_pair(checkpoint, strategy, pair, product: Callable[[], object]) -> None:
+    from densefuse_tf import fusion
+
+    start = time.perf_counter()
+    fuser = fusion.Fuser(checkpoint, strategy=strategy)
+    fuser.raw(pair)
+    startup = time.perf_counter() - start
+    for _ in range(2):
+        product()
+        fuser.raw(pair)
+    products, fusions = [], []
+    for _ in range(_REPEATS.value):
+        products.append(seconds(product))
+        fusions.append(seconds(lambda: fuser.raw(pair)))
+    reference = _MATRIX_SIDE**3 / np.median(products)
+    rate = _MULTIPLY_ADDS * pair[0].size / np.median(fusions)
+    print(
+        f"{strategy:9}{_HEIGHT.value}x{_WIDTH.value}: {np.median(fusions):.3f} s, "
+        f"{rate / 1e9:.1f} G multiply-adds/s; matrix product {reference / 1e9:.1f} G; "
+        f"ratio {rate / reference:.2f} (start-up {startup:.1f} s)"
+    )
+
+
+def whole_folder(checkpoint, pairs, folder: pathlib.Path) -> None:
+    from densefuse_tf import batch
+    from densefuse_tf import fusion
+    from densefuse_tf import images
+
+    for number, pair in enumerate(pairs):
+        for name, image in zip(("ir", "vis"), pair, strict=True):
+            images.write(folder / name / f"{number}.png", image)
+    fuser = fusion.Fuser(checkpoint)
+    jobs = batch.plan(images.pair([folder / "ir", folder / "vis"]), folder / "out")
+    fuser.fuse(pairs[0])
+
+    # Computing alone is measured before and after: the machine has other work too.
+    def compute() -> None:
+        for pair in pairs:
+            fuser.fuse(pair)
+
+    before = seconds(compute)
+    overall = seconds(lambda: list(batch.fuse_files(fuser, jobs)))
+    computing = (before + seconds(compute)) / 2
+    print(
+        f"folder of {len(pairs)} pairs: {overall:.2f} s, "
+        f"{len(pairs) / overall:.2f} pairs/s; computing alone {computing:.2f} s; "
+        f"ratio {computing / overall:.2f}"
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def synthetic_pair(seed: int) -> list[np.ndarray]:
+    """Two grey images with structure and noise, packed by PNG like photographs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: _HEIGHT.value, : _WIDTH.value]
+    waves = (np.sin(x / (9 + seed)) + np.cos(y / 7), np.sin((x + y) / 31) * 2)
+    noisy = [128 + 50 * wave + rng.normal(0, 3, wave.shape) for wave in waves]
+    return [np.clip(image, 0, 255).astype(np.uint8) for image in noisy]
+
+
+if __name__ == "__main__":
+    sys.exit(runner.run(main, _FLAGS, __doc__))
