@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -38,9 +39,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     try:
         yield temporary
         # mkstemp makes the file private; results get the usual rights.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is not None and pathlib.Path(error.filename) not in (
@@ -53,6 +52,59 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a temporary folder beside `path` that is renamed to it on success.
+
+    If the body raises, the temporary folder is removed.
+
+    Args:
+      path: The final name, which must be free. Its parent is made when it is missing.
+
+    Yields:
+      A folder with the same parent; its name starts with a dot.
+
+    Raises:
+      UserError: `path` exists; the parent cannot be made or written, or the disk is
+        full.
+    """
+    path = pathlib.Path(path)
+    check_free(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(
+            tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+        )
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield temporary
+        check_free(path)
+        # mkdtemp makes the folder private; results get the usual rights.
+        temporary.chmod(0o777 & ~_umask())
+        os.rename(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_free(path: str | os.PathLike) -> None:
+    """Refuses a path at which there is something.
+
+    Raises:
+      UserError: There is.
+    """
+    if os.path.lexists(path):
+        raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
+
+
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     """The line a user reads when `path` could not be written."""
     return UserError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

@@ -102,6 +102,34 @@ def fusion_model(
     return keras.Model(sources, fused, name="densefuse_fusion")
 
 
+def load_inference_model(
+    checkpoint: str | os.PathLike,
+    *,
+    strategy: str = "addition",
+    num_sources: int = 2,
+    window_radius: int = 1,
+) -> keras.Model:
+    """`load_fusion_model` made of the quicker layers: what `Fuser` computes with.
+
+    Its outputs differ from those of `load_fusion_model` by rounding. See
+    `network.ReflectionConv2D`.
+    """
+    trained = checkpoints.load_autoencoder(checkpoint)
+    quick = network.autoencoder(dtype="float32", in_place=True)
+    quick.set_weights(trained.get_weights())
+    return fusion_model(
+        quick,
+        strategy=strategy,
+        num_sources=num_sources,
+        window_radius=window_radius,
+    )
+
+
+def average_divisor(strategy: str, num_sources: int) -> int:
+    """What "average" divides by: k where the strategy adds, else 1."""
+    return num_sources if strategies.get(strategy).scales_with_sources else 1
+
+
 def to_uint8(raw: np.ndarray, output_range: str, divisor: float = 1) -> np.ndarray:
     """The decoder's output as pixels: the one place where it becomes 8 bits.
 
@@ -175,12 +203,8 @@ class Fuser:
         """
         _check_choice("output_range", output_range, OUTPUT_RANGES)
         _check_choice("color", color, COLOR_MODES)
-        chosen = strategies.get(strategy)
-        trained = checkpoints.load_autoencoder(checkpoint)
-        quick = network.autoencoder(dtype="float32", in_place=True)
-        quick.set_weights(trained.get_weights())
-        model = fusion_model(
-            quick,
+        model = load_inference_model(
+            checkpoint,
             strategy=strategy,
             num_sources=num_sources,
             window_radius=window_radius,
@@ -188,7 +212,7 @@ class Fuser:
         self.num_sources = num_sources
         self._output_range = output_range
         self._color = color
-        self._divisor = num_sources if chosen.scales_with_sources else 1
+        self._divisor = average_divisor(strategy, num_sources)
         self._graph = _compiled(model)
 
     def raw(

@@ -1,9 +1,10 @@
 """How every command starts and ends: flags, --help, the one line for a mistake."""
 
+import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 from absl import logging
@@ -61,22 +62,35 @@ def import_tensorflow() -> None:
     """Imports TensorFlow without what its libraries print while they load.
 
     A command calls this when there is work for it, so that --help and a mistake in the
-    flags are answered at once. What was printed is shown if the import fails.
+    flags are answered at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with hushed():
+        import tensorflow
+
+        # Looking for GPUs prints as well, once a process.
+        tensorflow.config.list_physical_devices("GPU")
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keeps what libraries in any language print to standard error from the user.
+
+    It is shown after all if the body raises anything but a UserError.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            import tensorflow
-
-            # Looking for GPUs prints as well, once a process.
-            tensorflow.config.list_physical_devices("GPU")
+            yield
+        except UserError:
+            raise
         except BaseException:
             printed.seek(0)
             os.write(stderr, printed.read())
             raise
         finally:
+            sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
