@@ -389,26 +389,33 @@ def reproduce(
                 path = paths[pair.number]
                 yield method, "", pair, path, evaluation.read_gray(path)
         for lambda_, checkpoint in checkpoints.items():
+            weights = _weights(checkpoint)
             for strategy in STRATEGIES:
-                fused = _fused(
-                    pairs, checkpoint, strategy, lambda_, window_radius, store
-                )
-                for pair, path, image in fused:
+                for pair, path, image in _fused(
+                    pairs, checkpoint, weights, strategy, lambda_, window_radius, store
+                ):
                     yield strategy, lambda_, pair, path, (image, False)
 
     return evaluation.side_by_side(work, jobs())
 
 
+def _weights(checkpoint: str | os.PathLike) -> str:
+    """Digest of a checkpoint's weights, the same for any kind of file."""
+    from densefuse_tf import checkpoints
+
+    return _digest(*checkpoints.load_autoencoder(checkpoint).get_weights())
+
+
 def _fused(
     pairs: Sequence[Pair],
     checkpoint: str | os.PathLike,
+    weights: str,
     strategy: str,
     lambda_: str,
     window_radius: int,
     store: Store,
 ) -> Iterator[tuple[Pair, pathlib.Path, np.ndarray]]:
     """The pairs with their fused images, from the store or new."""
-    from densefuse_tf import checkpoints
     from densefuse_tf import fusion
     from densefuse_tf import strategies
 
@@ -416,8 +423,7 @@ def _fused(
     # Only where it has a say: addition is not fused again for another radius.
     if strategies.get(strategy).takes_window_radius:
         settings["window_radius"] = window_radius
-    weights = checkpoints.load_autoencoder(checkpoint).get_weights()
-    key = _digest(_fusion_key(), json.dumps(settings, sort_keys=True), *weights)
+    key = _digest(_fusion_key(), weights, json.dumps(settings, sort_keys=True))
     fuser = None
     for pair in pairs:
         path = store.fused_path(f"{strategy}_{lambda_}", key, pair)
