@@ -379,7 +379,8 @@ def reproduce(
         name = f"{strategy}_{lambda_}" if lambda_ else strategy
         values = store.values(name, pair, fused)
         if values is None:
-            values = evaluate(pair.ir, pair.vis, fused, name=str(path))
+            shown = f"{pair.paths[0]} and {pair.paths[1]}, fused" if lambda_ else path
+            values = evaluate(pair.ir, pair.vis, fused, name=str(shown))
             store.keep_values(name, pair, fused, values)
         return Result(strategy, lambda_, pair, path, values, colored)
 

@@ -265,8 +265,11 @@ def _progress(items: Iterable, total: int, unit: str = "image"):
 
 def _say_colored(paths: Sequence[pathlib.Path]) -> None:
     if paths:
+        what = "image, evaluated in grey (its luma)"
+        if len(paths) > 1:
+            what = "images, evaluated in grey (their luma)"
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        print(f"{len(paths)} colour images, evaluated in grey (their luma): {names}")
+        print(f"{len(paths)} colour {what}: {names}")
 
 
 def _write_markdown(text: str) -> None:

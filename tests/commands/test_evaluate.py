@@ -1,0 +1,334 @@
+"""evaluate.py from its flags to its files."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from densefuse_tf import fusion
+from densefuse_tf import images
+from densefuse_tf import metrics
+from densefuse_tf.commands import evaluate
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIZE = (44, 46)
+COLUMNS = ["En", "Qabf", "SCD", "FMI_w", "FMI_dct", "SSIM_a", "MS_SSIM"]
+FOLDERS = ("--ir=ir", "--vis=vis", "--fused=fused")
+TABLE2 = ("--table2", "--data_dir=tno", "--checkpoint_dir=models")
+
+
+def photograph(seed, channels=()):
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE, *channels), np.uint8)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """ir/, vis/ and fused/ of three pairs in the current folder, the third is 10."""
+    monkeypatch.chdir(tmp_path)
+    for seed, number in enumerate((1, 2, 10)):
+        images.write(tmp_path / f"ir/IR{number}.png", photograph(seed))
+        images.write(tmp_path / f"vis/VIS{number}.png", photograph(seed + 10))
+        images.write(tmp_path / f"fused/VIS{number}.png", photograph(seed + 20))
+    return tmp_path
+
+
+@pytest.fixture
+def protocol(tmp_path, monkeypatch, checkpoint):
+    """tno/ with the 20 pairs, and models/ with two lambdas, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for n in (*range(1, 20), 21):
+        images.write(tmp_path / f"tno/IR{n}.png", photograph(n))
+        images.write(tmp_path / f"tno/VIS{n}.png", photograph(n + 100))
+    pathlib.Path("models").mkdir()
+    for name in ("1e0", "1e2"):
+        shutil.copy(checkpoint, f"models/densefuse_{name}.keras")
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Fuses with a mean: for tests that are not about fusing."""
+
+    class QuickFuser:
+        def __init__(self, checkpoint, **settings):
+            pass
+
+        def fuse(self, sources, *, names):
+            return fusion.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
+
+    monkeypatch.setattr(fusion, "Fuser", QuickFuser)
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs evaluate.py with flags; returns its status, output and errors."""
+
+    def call(*arguments):
+        status = evaluate.run(["evaluate.py", *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def mistake(result) -> str:
+    """The one line of a run that ended with status 2."""
+    status, _, errors = result
+    assert status == 2
+    lines = [line for line in errors.splitlines() if line.startswith("evaluate.py: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in errors
+    return lines[0]
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        return reader.fieldnames, list(reader)
+
+
+# Fused images
+
+
+def test_a_table_of_files(files, run):
+    status, output, _ = run(*FOLDERS, "--csv=new/m.csv", "--markdown=new/m.md")
+    assert status == 0
+    lines = output.splitlines()
+    assert lines[2] == "ir/IR10.png + vis/VIS10.png: fused/VIS10.png"
+    assert lines[3].split() == ["pair", *COLUMNS]
+    assert [line.split()[0] for line in lines[4:]] == ["VIS1", "VIS2", "VIS10", "mean"]
+
+    names, table = rows("new/m.csv")
+    assert names == ["pair", *COLUMNS]
+    assert [row["pair"] for row in table] == ["VIS1", "VIS2", "VIS10", "mean"]
+    for seed, row in enumerate(table[:3]):
+        expected = metrics.evaluate(*(photograph(seed + 10 * i) for i in range(3)))
+        assert {name: float(row[name]) for name in COLUMNS} == expected
+        shown = lines[4 + seed].split()[1:]
+        assert shown == [f"{expected[name]:.5f}" for name in COLUMNS]
+    for name in COLUMNS:
+        mean = sum(float(row[name]) for row in table[:3]) / 3
+        assert float(table[3][name]) == pytest.approx(mean, rel=1e-14)
+    markdown = pathlib.Path("new/m.md").read_text("utf-8").splitlines()
+    assert markdown[0] == "| pair | " + " | ".join(COLUMNS) + " |"
+    assert len(markdown) == 6
+
+
+def test_one_pair(files, run):
+    status, output, _ = run(
+        "--ir=ir/IR1.png", "--vis=vis/VIS1.png", "--fused=fused/VIS1.png"
+    )
+    assert status == 0
+    first, mean = [line.split()[1:] for line in output.splitlines()[-2:]]
+    assert first == mean
+
+
+def test_colour_becomes_grey_and_it_says_so(files, run):
+    color = photograph(50, (3,))
+    images.write("fused/VIS2.png", color)
+    status, output, _ = run(*FOLDERS, "--csv=m.csv")
+    assert status == 0
+    said = [line for line in output.splitlines() if "colour" in line]
+    assert said == [
+        "1 colour image, evaluated in grey (its luma): fused/VIS2.png",
+    ]
+    expected = metrics.evaluate(photograph(1), photograph(11), images.gray(color))
+    assert float(rows("m.csv")[1][1]["Qabf"]) == expected["Qabf"]
+
+
+def test_works_without_tensorflow(files):
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras'))); "
+        "from densefuse_tf.commands import evaluate; "
+        "sys.exit(evaluate.run(['evaluate.py', *sys.argv[1:]]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *FOLDERS, "--csv=m.csv"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(rows("m.csv")[1]) == 4
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import json, sys; from densefuse_tf.commands import evaluate; "
+        "status = evaluate.run(['evaluate.py', '--help']); "
+        "print(json.dumps([status, *sys.modules]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    status, *modules = json.loads(result.stdout.splitlines()[-1])
+    assert status == 0
+    assert not {"tensorflow", "keras", "numpy", "PIL", "numba"} & set(modules)
+    for flag in ("--ir", "--fused", "--[no]table2", "--methods_dir", "--work_dir"):
+        assert f"\n  {flag}:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--ir is missing: expected --ir, --vis and --fused, or --table2"),
+        (("--ir=ir", "--vis=vis"), "--fused is missing"),
+        (("--ir=ir", "--vis=vis", "--fused=no"), "no: no such file or folder"),
+        (("--ir=ir", "--vis=vis", "--fused=fused/VIS1.png"), "different numbers of"),
+        ((*FOLDERS[:2], "--fused=more"), "more/VIS2.png: cut off or damaged"),
+        ((*FOLDERS, "--csv=ir/IR1.png"), "--csv=ir/IR1.png: would overwrite an image"),
+        ((*FOLDERS, "--csv=ir"), "--csv=ir: is a folder: expected a file"),
+        ((*FOLDERS, "--csv=a.txt", "--markdown=a.txt"), "would overwrite what --csv"),
+        ((*FOLDERS, "--csv=ir/IR1.png/m.csv"), "cannot be written"),
+        ((*FOLDERS, "--data_dir=ir"), "--data_dir does not go without --table2"),
+        ((*FOLDERS, "--table2"), "--ir does not go with --table2"),
+        ((*FOLDERS, "more"), "unexpected argument 'more'"),
+        ((*FOLDERS, "--no_such_flag"), "no_such_flag"),
+        (("--table2",), "--data_dir is missing"),
+        (("--table2", "--data_dir=no"), "no: no such folder"),
+        (
+            ("--table2", "--data_dir=ir"),
+            "ir: VIS1.png, VIS2.png, IR3.png, VIS3.png and",
+        ),
+        (
+            ("--table2", "--data_dir=ir", "--lambdas=1e9"),
+            "--lambdas=1e9: expected some",
+        ),
+        (("--table2", "--data_dir=ir", "--lambdas="), "--lambdas=: expected some of"),
+        (("--table2", "--window_radius=-1"), "--window_radius=-1"),
+    ],
+)
+def test_a_mistake_is_one_line(files, run, arguments, message):
+    shutil.copytree("fused", "more")
+    damaged = pathlib.Path("more/VIS2.png")
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    before = {path: path.read_bytes() for path in files.rglob("*") if path.is_file()}
+    assert message in mistake(run(*arguments))
+    after = {path: path.read_bytes() for path in files.rglob("*") if path.is_file()}
+    assert after == before
+
+
+# Table II
+
+
+def test_table2(protocol, run):
+    for n in range(1, 22):
+        images.write(f"methods/CNN/{n}.png", photograph(n + 200, (3,)))
+    status, output, _ = run(
+        *(*TABLE2, "--lambdas=1e2,1e0", "--work_dir=kept", "--methods_dir=methods"),
+        *("--csv=out/t.csv", "--markdown=out/t.md", "--panels=panels"),
+    )
+    assert status == 0
+    lines = output.splitlines()
+    assert lines[:2] == [
+        f"lambda {name}: models/densefuse_{name}.keras" for name in ("1e0", "1e2")
+    ]
+    assert lines[2].startswith("20 colour images, evaluated in grey (their luma): met")
+    assert lines[3].split() == ["method", "lambda", *COLUMNS]
+    assert lines[-3].startswith("all: 28 cells, mean absolute difference ")
+    names, table = rows("out/t.csv")
+    assert ",".join(names) == "strategy,lambda,metric,value,paper,relative_difference"
+    assert [(row["strategy"], row["lambda"]) for row in table[::7]] == [
+        ("CNN", ""),
+        *((s, name) for s in ("addition", "l1_norm") for name in ("1e0", "1e2")),
+    ]
+    assert [row["metric"] for row in table[:7]] == COLUMNS
+    assert table[0]["paper"] == "6.80593"
+    # The text, the CSV and the Markdown hold the same numbers.
+    addition = next(line for line in lines if line.startswith("addition  1e0"))
+    assert addition.split()[3:] == [f"{float(row['value']):.5f}" for row in table[7:14]]
+    markdown = pathlib.Path("out/t.md").read_text("utf-8")
+    assert f"| {' | '.join(addition.split())} |" in markdown
+    assert markdown.splitlines()[-3] == f"- {lines[-3]}"
+    panels = sorted(path.name for path in pathlib.Path("panels").iterdir())
+    assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
+
+
+def test_some_lambdas_are_missing(protocol, run):
+    line = mistake(run(*TABLE2, "--work_dir=kept"))
+    assert "models: no checkpoint for lambda 1e1, 1e3: expected densefuse_1e1" in line
+    assert line.endswith("; --lambdas=1e0,1e2 takes those that are there")
+    pathlib.Path("empty").mkdir()
+    line = mistake(run(*TABLE2[:2], "--checkpoint_dir=empty", "--work_dir=kept"))
+    assert "empty: no checkpoint for lambda 1e0, 1e1, 1e2, 1e3" in line
+    assert "takes those" not in line
+
+
+def test_a_bad_checkpoint_is_one_line(protocol, run):
+    pathlib.Path("models/densefuse_1e0.keras").write_text("nothing")
+    line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
+    assert "models/densefuse_1e0.keras: cannot be read as a checkpoint" in line
+
+
+def test_an_image_that_is_too_small_is_one_line(protocol, run, quick):
+    for kind in ("IR", "VIS"):
+        images.write(f"tno/{kind}5.png", np.zeros((40, 60), np.uint8))
+    line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
+    assert "tno/IR5.png and tno/VIS5.png, fused: ir is 60x40: expected at leas" in line
+
+
+def test_methods_that_lack_an_image(protocol, run):
+    images.write("methods/GTF/1.png", photograph(1))
+    line = mistake(run(*TABLE2, "--lambdas=1e0", "--methods_dir=methods"))
+    assert "methods/GTF: no image for pair 2, 3, 4, 5 and 15 more" in line
+    assert not pathlib.Path("out").exists()
+
+
+def test_killed_at_any_moment_it_goes_on(protocol, run):
+    """In a process of its own, which is killed for good."""
+    flags = [*TABLE2, "--lambdas=1e0", "--work_dir=kept"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "evaluate.py"), *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    kept = pathlib.Path("kept")
+    limit = time.monotonic() + 120
+    while len(list(kept.glob("metrics/*.json"))) < 3:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    def visible(pattern):
+        return {p: p.stat().st_mtime_ns for p in kept.glob(pattern) if p.name[0] != "."}
+
+    pictures, records = visible("*/*.png"), visible("metrics/*.json")
+    assert 3 <= len(records) <= len(pictures)
+    for path in pictures:
+        assert images.read(path).shape == SIZE
+    assert run(*flags, "--csv=resumed.csv")[0] == 0
+    # What was there is what is there, not made again.
+    assert pictures.items() <= visible("*/*.png").items()
+    assert records.items() <= visible("metrics/*.json").items()
+    assert len(visible("*/*.png")) == 40
+    assert run(*TABLE2, "--lambdas=1e0", "--work_dir=fresh", "--csv=fresh.csv")[0] == 0
+    assert (
+        pathlib.Path("resumed.csv").read_text() == pathlib.Path("fresh.csv").read_text()
+    )
+
+
+def test_the_projects_own_models_by_default(protocol, run, quick):
+    """Without --checkpoint_dir; whichever of them are there."""
+    from densefuse_tf import table2
+
+    found = table2.find_checkpoints(None)
+    if not found:
+        assert "the models of this project: no checkpoint" in mistake(
+            run(*TABLE2[:2], "--work_dir=kept")
+        )
+        return
+    status, output, _ = run(
+        *TABLE2[:2], "--work_dir=kept", f"--lambdas={next(iter(found))}"
+    )
+    assert status == 0
+    assert "all: 14 cells" in output
