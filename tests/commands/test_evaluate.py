@@ -291,16 +291,18 @@ def test_killed_at_any_moment_it_goes_on(protocol, run):
         stderr=subprocess.DEVNULL,
     )
     kept = pathlib.Path("kept")
+
+    # The files under their final names.
+    def visible(pattern):
+        return {p: p.stat().st_mtime_ns for p in kept.glob(pattern) if p.name[0] != "."}
+
     limit = time.monotonic() + 120
-    while len(list(kept.glob("metrics/*.json"))) < 3:
+    while sum(path.name[0] != "." for path in kept.glob("metrics/*.json")) < 3:
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < limit
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-
-    def visible(pattern):
-        return {p: p.stat().st_mtime_ns for p in kept.glob(pattern) if p.name[0] != "."}
 
     pictures, records = visible("*/*.png"), visible("metrics/*.json")
     assert 3 <= len(records) <= len(pictures)
