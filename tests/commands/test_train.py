@@ -1,0 +1,124 @@
+"""train.py as a user meets it: a tiny run end to end, and every mistake in one line."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densefuse_tf import history
+from densefuse_tf import training
+from densefuse_tf.commands import train
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        image = rng.integers(0, 256, (24, 24), dtype=np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+def arguments(photos, run_dir, **flags):
+    chosen = {
+        "train_dir": photos,
+        "run_dir": run_dir,
+        "num_val_images": 2,
+        "iterations": 4,
+        "val_every": 2,
+        "image_size": 16,
+        **flags,
+    }
+    return ["train.py", *(f"--{name}={value}" for name, value in chosen.items())]
+
+
+def test_a_tiny_run_from_end_to_end(photos, tmp_path):
+    run_dir = tmp_path / "runs" / "tiny"
+    assert train.run(arguments(photos, run_dir, ssim_weight=10, seed=3)) == 0
+    rows = history.read(run_dir / training.HISTORY)
+    assert [row.iteration for row in rows] == [2, 4]
+    config = json.loads((run_dir / training.CONFIG).read_text())
+    assert config["settings"]["ssim_weight"] == 10
+    assert config["settings"]["seed"] == 3
+    assert config["settings"]["recipe"] == "paper"
+    assert (run_dir / training.MODEL).exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"recipe": "soup"}, "unknown recipe 'soup': expected one of paper, release"),
+        ({"train_dir": "/nowhere"}, "/nowhere: no photograph"),
+        ({"batch_size": 9}, "expected at least one batch of 9"),
+        ({"batch_size": "two"}, "flag --batch_size=two"),
+        ({"num_val_images": 8}, "expected more than the 8 held out"),
+        ({"colour": 1}, "Unknown command line flag 'colour'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(photos, tmp_path, capfd, flags, message):
+    assert train.run(arguments(photos, tmp_path / "run", **flags)) == 2
+    error = capfd.readouterr().err.splitlines()
+    assert error[-1].startswith("train.py: ") and message in error[-1]
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_run_in_the_folder_is_refused(photos, tmp_path, capfd):
+    assert train.run(arguments(photos, tmp_path / "run")) == 0
+    model = (tmp_path / "run" / training.MODEL).read_bytes()
+    assert train.run(arguments(photos, tmp_path / "run", seed=1)) == 2
+    assert "holds a run with seed=0, this one has seed=1" in capfd.readouterr().err
+    assert (tmp_path / "run" / training.MODEL).read_bytes() == model
+
+
+@pytest.mark.parametrize("missing", ["train_dir", "run_dir"])
+def test_needs_data_and_a_folder(photos, tmp_path, capfd, missing):
+    given = [a for a in arguments(photos, tmp_path / "run") if missing not in a]
+    assert train.run(given) == 2
+    assert f"--{missing} is missing" in capfd.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_save(photos, tmp_path, capfd):
+    """A tmpfs that has room for the first save only."""
+    run_dir = tmp_path / "small"
+    run_dir.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", str(run_dir)]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True).returncode
+    ):
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        assert train.run(arguments(photos, run_dir)) == 0
+        state = (run_dir / training.STATE).read_bytes()
+        assert train.run(arguments(photos, run_dir, iterations=8)) == 2
+        error = capfd.readouterr().err.splitlines()[-1]
+        assert error.startswith("train.py: ") and "No space left on device" in error
+        assert (run_dir / training.STATE).read_bytes() == state
+        assert not list(run_dir.glob(".*"))
+    finally:
+        subprocess.run(["umount", str(run_dir)], check=True)
+
+
+def test_help_answers_without_tensorflow():
+    script = (
+        "import sys; from densefuse_tf.commands import train; "
+        "status = train.run(['train.py', '--help']); "
+        "sys.exit(status or 'tensorflow' in sys.modules)"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--ssim_weight" in done.stdout
+    # Far more than it takes, for a machine that is busy; TensorFlow takes longer.
+    assert time.monotonic() - start < 5
