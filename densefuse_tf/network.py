@@ -16,6 +16,8 @@ as floats in 0..255; nothing rescales them on the way.
 |         | C5    | 16 |   1 | none       |
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -47,39 +49,80 @@ class ReflectionPadding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="densefuse_tf")
-class ReflectionConv2D(keras.layers.Conv2D):
-    """`ReflectionPadding` and a 3x3 convolution in one, without the padded copy.
+class ReflectionConv2D(keras.layers.Layer):
+    """Concatenation, reflection padding and 3x3 convolution in one, without the copies.
 
-    Copying all feature maps to pad them costs a fifth of the time of a fusion. This
-    layer convolves with zero padding, which costs nothing, computes the outermost
-    pixels once more from reflected ones, and overwrites them in place. For inference:
-    the gradient of the overwriting copies the maps again.
+    Copying all feature maps to concatenate and to pad them costs a quarter of the time
+    of a fusion. This layer adds up the convolutions of the parts, each with its share
+    of the kernel and with zero padding, which costs nothing; then it computes the
+    outermost pixels once more from reflected ones and overwrites them in place. For
+    inference: the gradient of the overwriting copies the maps again.
 
-    [batch, H, W, C] -> [batch, H, W, filters], H and W at least 2.
+    A list of [batch, H, W, C_i], H and W at least 2 -> [batch, H, W, filters]. Kernel
+    and bias are those of a Conv2D on the concatenated maps.
     """
 
-    def __init__(self, filters, kernel_size=3, padding="same", **settings):
-        if kernel_size not in (3, (3, 3), [3, 3]) or padding != "same":
-            raise ValueError("ReflectionConv2D is 3x3 and keeps the size")
-        super().__init__(filters, 3, padding="same", **settings)
+    def __init__(self, filters, *, activation, kernel_initializer, **settings):
+        super().__init__(**settings)
+        self.filters = filters
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shapes):
+        self._channels = [shape[-1] for shape in input_shapes]
+        self.kernel = self.add_weight(
+            shape=(3, 3, sum(self._channels), self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), initializer="zeros", name="bias"
+        )
+
+    def compute_output_shape(self, input_shapes):
+        return (*input_shapes[0][:-1], self.filters)
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
 
     def call(self, inputs):
-        outputs = super().call(inputs)
-        height, width = tf.unstack(tf.shape(inputs)[1:3])
+        outputs = self._convolve(inputs)
+        height, width = tf.unstack(tf.shape(outputs)[1:3])
         # Of the rows 0, 1, H - 2, H - 1 reflection makes 1, 0, 1, H - 2, H - 1, H - 2:
         # what the first and the last row of the outputs are made of. Columns likewise.
-        rows = tf.concat([inputs[:, :2], inputs[:, -2:]], axis=1)
-        columns = tf.concat([inputs[:, :, :2], inputs[:, :, -2:]], axis=2)
+        rows = [tf.concat([maps[:, :2], maps[:, -2:]], axis=1) for maps in inputs]
+        columns = [
+            tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in inputs
+        ]
         outputs = _overwrite(
-            outputs, self._convolve(rows, [3, 1]), [1, height - 1, 1, 1]
+            outputs, self._convolve_reflected(rows, [3, 1]), [1, height - 1, 1, 1]
         )
         return _overwrite(
-            outputs, self._convolve(columns, [1, 3]), [1, 1, width - 1, 1]
+            outputs, self._convolve_reflected(columns, [1, 3]), [1, 1, width - 1, 1]
         )
 
-    def _convolve(self, maps, strides):
+    def _convolve(self, parts):
+        """The sum over all maps, with zero padding."""
+        kernels = tf.split(self.kernel, self._channels, axis=2)
+        newest, *others = [
+            tf.nn.conv2d(maps, kernel, 1, "SAME")
+            for maps, kernel in zip(parts, kernels, strict=True)
+        ]
+        # TensorFlow makes one operation of a convolution, its bias, the sum of the
+        # others and the activation.
+        outputs = tf.nn.bias_add(newest, self.bias)
+        if others:
+            outputs += functools.reduce(tf.add, others)
+        return self.activation(outputs)
+
+    def _convolve_reflected(self, parts, strides):
+        maps = tf.concat(parts, axis=3)
         padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
-        outputs = tf.nn.conv2d(padded, self.kernel, strides, padding="VALID")
+        outputs = tf.nn.conv2d(padded, self.kernel, strides, "VALID")
         return self.activation(tf.nn.bias_add(outputs, self.bias))
 
 
@@ -98,8 +141,9 @@ def _overwrite(maps, values, strides):
 
 
 def _convolution(
-    inputs, name: str, filters: int, dtype, in_place: bool, activation="relu"
+    parts, name: str, filters: int, dtype, in_place: bool, activation="relu"
 ):
+    """The convolution `name` on the concatenation of `parts`."""
     settings = {
         "activation": activation,
         "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.1),
@@ -107,9 +151,17 @@ def _convolution(
         "name": name,
     }
     if in_place:
-        return ReflectionConv2D(filters, **settings)(inputs)
-    padded = ReflectionPadding(name=f"{name}_padding", dtype=dtype)(inputs)
+        return ReflectionConv2D(filters, **settings)(parts)
+    maps = _concatenated(parts, dtype)
+    padded = ReflectionPadding(name=f"{name}_padding", dtype=dtype)(maps)
     return keras.layers.Conv2D(filters, kernel_size=3, **settings)(padded)
+
+
+def _concatenated(parts, dtype):
+    if len(parts) == 1:
+        return parts[0]
+    newest = DENSE_LAYERS[len(parts) - 2][0]
+    return keras.layers.Concatenate(name=f"{newest}_dense", dtype=dtype)(parts)
 
 
 def encoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
@@ -128,11 +180,10 @@ def encoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
       A model from [batch, H, W, 1] in 0..255 to 64 feature maps [batch, H, W, 64].
     """
     image = keras.Input((None, None, 1), name="image", dtype="float32")
-    maps = _convolution(image, "C1", 16, dtype, in_place)
+    parts = [_convolution([image], "C1", 16, dtype, in_place)]
     for name, filters in DENSE_LAYERS:
-        new = _convolution(maps, name, filters, dtype, in_place)
-        maps = keras.layers.Concatenate(name=f"{name}_dense", dtype=dtype)([new, maps])
-    return keras.Model(image, maps, name="encoder")
+        parts = [_convolution(parts, name, filters, dtype, in_place), *parts]
+    return keras.Model(image, _concatenated(parts, dtype), name="encoder")
 
 
 def decoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
@@ -148,9 +199,9 @@ def decoder(*, dtype: str | None = None, in_place: bool = False) -> keras.Model:
     maps = keras.Input((None, None, NUM_FEATURE_MAPS), name="feature_maps")
     outputs = maps
     for name, filters in DECODER_LAYERS[:-1]:
-        outputs = _convolution(outputs, name, filters, dtype, in_place)
+        outputs = _convolution([outputs], name, filters, dtype, in_place)
     name, filters = DECODER_LAYERS[-1]
-    image = _convolution(outputs, name, filters, "float32", in_place, None)
+    image = _convolution([outputs], name, filters, "float32", in_place, None)
     return keras.Model(maps, image, name="decoder")
 
 

@@ -111,13 +111,6 @@ def test_both_forms_train_alike(models):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * scale)
 
 
-def test_refuses_an_in_place_layer_of_another_kind():
-    with pytest.raises(ValueError, match="3x3"):
-        network.ReflectionConv2D(4, kernel_size=5)
-    with pytest.raises(ValueError, match="size"):
-        network.ReflectionConv2D(4, padding="valid")
-
-
 def test_mixed_precision_puts_out_float32():
     model = network.autoencoder(dtype="mixed_bfloat16")
     assert network.convolution(model, "C2").compute_dtype == "bfloat16"
