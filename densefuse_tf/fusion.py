@@ -25,7 +25,7 @@ OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
 _CHANNELS = 3
 # How far floats may be outside of 0..255, where arithmetic has left them.
-_TOLERANCE = 0.5
+TOLERANCE = 0.5
 
 
 def source_names(num_sources: int) -> tuple[str, ...]:
@@ -380,7 +380,7 @@ def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:
     if source.dtype == np.uint16:
         return images.to_pixel_range(source)[0]
     low, high = source.min(), source.max()
-    if low < -_TOLERANCE or high > 255 + _TOLERANCE:
+    if low < -TOLERANCE or high > 255 + TOLERANCE:
         raise UserError(
             f"{name} has values of {low:g}..{high:g}: expected 0..255; "
             "densefuse_tf.images.to_pixel_range brings them there"

@@ -7,6 +7,20 @@ import pytest
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long",
+        action="store_true",
+        help="damage more files, kill more runs: minutes instead of seconds",
+    )
+
+
+@pytest.fixture(scope="session")
+def long(request) -> bool:
+    """Whether the tests that take random trials shall make many of them."""
+    return request.config.getoption("--long")
+
+
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """The folder ../shared beside the checkout; tests that need it skip without it."""

@@ -1,0 +1,99 @@
+"""Exports a DenseFuse model for serving.
+
+  export.py --checkpoint=1e2 --strategy=l1_norm --output=models/densefuse/1
+  export.py --checkpoint=1e2 --output_range=average --output=models/average/1
+  export.py --checkpoint=1e2 --format=litert --output=densefuse.tflite
+  export.py --checkpoint=1e2 --format=onnx --output=densefuse.onnx
+
+A SavedModel runs in TensorFlow Serving and wherever TensorFlow is, without this
+package: see docs/serving.md. Exit status: 0, 2 for a mistake.
+"""
+
+from absl import flags
+
+from densefuse_tf.commands import runner
+from densefuse_tf.errors import UserError
+
+_FLAGS = flags.FlagValues()
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint",
+    "1e2",
+    "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the prefix "
+    "of a TensorFlow 1 checkpoint of the authors.",
+    flag_values=_FLAGS,
+)
+_STRATEGY = flags.DEFINE_string(
+    "strategy",
+    "addition",
+    "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7).",
+    flag_values=_FLAGS,
+)
+_WINDOW_RADIUS = flags.DEFINE_integer(
+    "window_radius",
+    1,
+    "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
+    flag_values=_FLAGS,
+)
+_NUM_SOURCES = flags.DEFINE_integer(
+    "num_sources",
+    2,
+    "How many source images are fused into one. Two are called ir and vis, others "
+    "source_1, source_2, ...",
+    flag_values=_FLAGS,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "What is written, a new name: DIR/1 for a SavedModel, where 1 is the version; a "
+    ".tflite or .onnx file.",
+    flag_values=_FLAGS,
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "litert", "onnx"],
+    "saved_model, for TensorFlow and TensorFlow Serving; litert (needs pip install "
+    "'densefuse-tf[litert]'); onnx (needs pip install 'densefuse-tf[onnx]').",
+    flag_values=_FLAGS,
+)
+_OUTPUT_RANGE = flags.DEFINE_enum(
+    "output_range",
+    "minmax",
+    ["minmax", "average"],
+    "minmax: each result's minimum and maximum become 0 and 255, as in the release; "
+    "average: the decoder's output, divided by k where the strategy adds, which keeps "
+    "brightness comparable between images.",
+    flag_values=_FLAGS,
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    4096 * 4096,
+    "The largest image that the SavedModel's fuse_encoded decodes, in pixels.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
+
+
+def main() -> None:
+    if not _OUTPUT.value:
+        raise UserError("--output is missing: expected a new name, DIR/1 for instance")
+    runner.import_tensorflow()
+    from densefuse_tf import serving
+
+    with runner.hushed():
+        serving.export(
+            _CHECKPOINT.value,
+            _OUTPUT.value,
+            format=_FORMAT.value,
+            strategy=_STRATEGY.value,
+            window_radius=_WINDOW_RADIUS.value,
+            num_sources=_NUM_SOURCES.value,
+            output_range=_OUTPUT_RANGE.value,
+            max_pixels=_MAX_PIXELS.value,
+        )
+    print(f"{_FORMAT.value}: {_OUTPUT.value}")
+
+
+def run(argv: list[str] | None = None) -> int:
+    """The command `densefuse-export`; returns its exit status."""
+    return runner.run(main, _FLAGS, __doc__, argv)
