@@ -46,7 +46,7 @@ def main() -> None:
     photographs = dataset.Photographs(dataset.find_photographs(_TRAIN_DIR.value))
     batches = photographs.training_batches(_BATCH_SIZE)
     data = next(iter(batches))
-    trainer = training.Trainer(network.autoencoder(), recipes.PAPER, 100.0)
+    trainer = training.Trainer(network.autoencoder(in_place=True), recipes.PAPER, 100.0)
     trainer.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
     step = tf.function(trainer.train_step)
     matrix = tf.random.normal([_MATRIX.value, _MATRIX.value])

@@ -403,7 +403,9 @@ class Run:
             dtype = f"mixed_{settings.mixed_precision}"
         with self._strategy.scope():
             self.trainer = Trainer(
-                network.autoencoder(dtype=dtype), self._recipe, settings.ssim_weight
+                network.autoencoder(dtype=dtype, in_place=not settings.xla),
+                self._recipe,
+                settings.ssim_weight,
             )
             optimizer = keras.optimizers.Adam(settings.learning_rate)
             if settings.mixed_precision == "float16":
@@ -452,15 +454,8 @@ class Run:
                 num_summed=self.num_summed,
                 **arrays,
             )
-        checkpoints.save_autoencoder(self._float32_autoencoder(), self.run_dir / MODEL)
+        checkpoints.save_autoencoder(self.trainer.autoencoder, self.run_dir / MODEL)
         history.write(self.rows, self.run_dir / HISTORY)
-
-    def _float32_autoencoder(self) -> keras.Model:
-        if self.settings.mixed_precision == "none":
-            return self.trainer.autoencoder
-        plain = network.autoencoder(dtype="float32")
-        plain.set_weights(self.trainer.autoencoder.get_weights())
-        return plain
 
     def _restore(self) -> None:
         path = self.run_dir / STATE
