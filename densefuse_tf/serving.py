@@ -26,8 +26,8 @@ FORMATS = ("saved_model", "litert", "onnx")
 ARRAYS = "serving_default"
 ENCODED = "fuse_encoded"
 # The largest image that `fuse_encoded` decodes, width times height. A request of a few
-# kilobytes can unpack into any size, and fusing takes several hundred bytes a pixel.
-MAX_PIXELS = 4096 * 4096
+# kilobytes can unpack into any size, and fusing takes some 1,200 bytes a pixel.
+MAX_PIXELS = 2048 * 2048
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 

@@ -1,0 +1,144 @@
+"""export.py from its flags to its files."""
+
+import importlib.util
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from densefuse_tf.commands import export
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(checkpoint, capsys, tmp_path, monkeypatch):
+    """Runs export.py in `tmp_path`; returns its status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        status = export.run(["export.py", f"--checkpoint={checkpoint}", *arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def mistake(result) -> str:
+    """The one line of a run that ended with status 2."""
+    status, output, errors = result
+    assert (status, output) == (2, "")
+    (line,) = [line for line in errors.splitlines() if line.startswith("export.py: ")]
+    assert "Traceback" not in errors
+    return line
+
+
+def test_a_saved_model(run, tmp_path):
+    result = run("--output=models/three/1", "--num_sources=3", "--strategy=l1_norm")
+    assert result[:2] == (0, "saved_model: models/three/1\n")
+    assert [path.name for path in (tmp_path / "models/three").iterdir()] == ["1"]
+    folder = tmp_path / "models/three/1"
+    # What a server run by somebody else can read.
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~umask()
+    loaded = tf.saved_model.load(str(folder))
+    names = loaded.signatures["fuse_encoded"].structured_input_signature[1]
+    assert sorted(names) == ["source_1_bytes", "source_2_bytes", "source_3_bytes"]
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--output is missing"),
+        (["--output="], "--output is missing"),
+        (
+            ["--output=1", "--checkpoint=9e9"],
+            "9e9: no such checkpoint: expected one of",
+        ),
+        (["--output=1", "--strategy=max"], "unknown strategy 'max': expected one of"),
+        (["--output=1", "--num_sources=1"], "num_sources is 1: fusion takes 2 or more"),
+        (["--output=1", "--num_sources=two"], "flag --num_sources=two"),
+        (["--output=1", "--output_range=log"], "should be one of <minmax|average>"),
+        (["--output=1", "--format=pickle"], "<saved_model|litert|onnx>"),
+        (["--output=1", "--max_pixels=0"], "flag --max_pixels=0"),
+        (
+            ["--output=1", "--window_radius=-1", "--strategy=l1_norm"],
+            "window_radius is -1: expected 0 or more",
+        ),
+        (["--output=old"], "old: exists, and is not overwritten"),
+        (["--output=old/file/1"], "old/file/1: cannot be written: "),
+        (["--output=1", "--format=litert"], "1: expected a name that ends in .tflite"),
+        (["--output=1", "more"], "unexpected argument 'more'"),
+    ],
+)
+def test_mistakes_get_one_line(run, tmp_path, arguments, message):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/file").touch()
+    assert message in mistake(run(*arguments))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "old"]
+
+
+@pytest.mark.parametrize("format", ["litert", "onnx"])
+def test_a_missing_extra_is_named(run, monkeypatch, format):
+    find_spec = importlib.util.find_spec
+    missing = ("ai_edge_litert", "onnxruntime")
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name in missing else find_spec(name, *rest),
+    )
+    suffix = {"litert": ".tflite", "onnx": ".onnx"}[format]
+    line = mistake(run(f"--format={format}", f"--output=a{suffix}"))
+    assert f"pip install 'densefuse-tf[{format}]'" in line
+
+
+def test_help_does_not_wait_for_tensorflow():
+    script = """
+import sys
+from densefuse_tf.commands import export
+assert export.run(["export.py", "--help"]) == 0
+assert "tensorflow" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--num_sources" in done.stdout
+
+
+def test_killed_it_leaves_nothing_under_the_name(checkpoint, tmp_path, long):
+    """Killed while it writes; the next run is not disturbed by what is left."""
+    generator = np.random.default_rng(3)
+    output = tmp_path / "densefuse/1"
+    command = [sys.executable, ROOT / "export.py"]
+    command += [f"--checkpoint={checkpoint}", f"--output={output}"]
+    for _ in range(20 if long else 1):
+        running = subprocess.Popen(command)
+        while running.poll() is None and not list(output.parent.glob(".1.*")):
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0, 0.5))
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        if output.exists():  # It had just finished.
+            assert (output / "assets.extra/tf_serving_warmup_requests").exists()
+            output.rename(tmp_path / f"finished_{time.time_ns()}")
+        for left in output.parent.glob(".1.*"):
+            # Else the next turn would not wait for its own.
+            left.rename(left.with_name(f"{left.name[1:]}.left"))
+    subprocess.run(command, check=True)
+    loaded = tf.saved_model.load(str(output))
+    image = tf.constant(generator.integers(0, 256, (1, 5, 6, 1)), tf.float32)
+    assert loaded.signatures["serving_default"](ir=image, vis=image)["fused"].shape == (
+        image.shape
+    )
