@@ -583,6 +583,11 @@ def panel(pair: Pair, results: Iterable[Result]) -> np.ndarray:
     return plots.panel(pictures)
 
 
+def panel_path(folder: str | os.PathLike, pair: Pair) -> pathlib.Path:
+    """Where `write_panels` writes the picture of a pair."""
+    return pathlib.Path(folder) / f"pair{pair.number}.png"
+
+
 def write_panels(
     folder: str | os.PathLike, pairs: Sequence[Pair], results: Sequence[Result]
 ) -> Iterator[pathlib.Path]:
@@ -596,7 +601,7 @@ def write_panels(
     """
 
     def write(pair: Pair) -> pathlib.Path:
-        path = pathlib.Path(folder) / f"pair{pair.number}.png"
+        path = panel_path(folder, pair)
         images.write(path, panel(pair, results))
         return path
 

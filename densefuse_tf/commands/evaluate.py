@@ -118,6 +118,9 @@ _OF_TABLE2 = (
 )
 
 
+_CHECKPOINT_SUFFIXES = (".keras", ".index", ".meta", ".data-00000-of-00001")
+
+
 def main() -> None:
     mode, others = ("with", _OF_FILES) if _TABLE2.value else ("without", _OF_TABLE2)
     for name in others:
@@ -172,6 +175,8 @@ def _table2() -> None:
     inputs = [path for pair in pairs for path in pair.paths]
     inputs += [path for paths in methods.values() for path in paths.values()]
     _check_outputs(inputs)
+    if _PANELS.value is not None:
+        _check_panels(inputs, [table2.panel_path(_PANELS.value, p) for p in pairs])
     for folder in (_WORK_DIR.value, _PANELS.value):
         if folder is not None:
             batch.check_writable(pathlib.Path(folder))
@@ -242,6 +247,7 @@ def _checkpoints(lambdas: Sequence[str]) -> dict[str, pathlib.Path]:
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses --csv and --markdown where they would do harm, before the work."""
     from densefuse_tf import batch
+    from densefuse_tf import images
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in (_CSV, _MARKDOWN):
@@ -251,10 +257,30 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
         real = os.path.realpath(path)
         if real in taken:
             raise UserError(f"--{flag.name}={path}: would overwrite {taken[real]}")
+        # Files beside those that are read are as dear: pair 20, another checkpoint.
+        suffix = path.suffix.lower()
+        if suffix in images.FORMATS or suffix in _CHECKPOINT_SUFFIXES:
+            raise UserError(
+                f"--{flag.name}={path}: is named as an image or a checkpoint: expected "
+                "another suffix"
+            )
         if path.is_dir():
             raise UserError(f"--{flag.name}={path}: is a folder: expected a file")
         taken[real] = f"what --{flag.name} writes"
         batch.check_writable(path.parent)
+
+
+def _check_panels(
+    inputs: Iterable[pathlib.Path], panels: Iterable[pathlib.Path]
+) -> None:
+    """Refuses --panels where a picture would take the place of an image that is read.
+
+    Fused images of another method may well be named pair1.png, too.
+    """
+    taken = {os.path.realpath(path) for path in inputs}
+    for path in panels:
+        if os.path.realpath(path) in taken:
+            raise UserError(f"--panels={_PANELS.value}: would overwrite {path}")
 
 
 def _progress(items: Iterable, total: int, unit: str = "image"):

@@ -187,6 +187,13 @@ def test_help_imports_nothing_heavy():
         ((*FOLDERS, "--csv=ir/IR1.png"), "--csv=ir/IR1.png: would overwrite an image"),
         ((*FOLDERS, "--csv=ir"), "--csv=ir: is a folder: expected a file"),
         ((*FOLDERS, "--csv=a.txt", "--markdown=a.txt"), "would overwrite what --csv"),
+        ((*FOLDERS, "--csv=more/VIS1.png"), "named as an image or"),
+        ((*FOLDERS, "--markdown=new.JPG"), "--markdown=new.JPG: is named as an image"),
+        (
+            (*FOLDERS, "--csv=a/b.keras"),
+            "--csv=a/b.keras: is named as an image or a che",
+        ),
+        ((*FOLDERS, "--csv=x.ckpt.data-00000-of-00001"), "an image or a checkpoint"),
         ((*FOLDERS, "--csv=ir/IR1.png/m.csv"), "cannot be written"),
         ((*FOLDERS, "--data_dir=ir"), "--data_dir does not go without --table2"),
         ((*FOLDERS, "--table2"), "--ir does not go with --table2"),
@@ -273,6 +280,26 @@ def test_an_image_that_is_too_small_is_one_line(protocol, run, quick):
         images.write(f"tno/{kind}5.png", np.zeros((40, 60), np.uint8))
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
     assert "tno/IR5.png and tno/VIS5.png, fused: ir is 60x40: expected at leas" in line
+
+
+def test_nothing_that_is_read_or_lies_beside_it_is_overwritten(protocol, run):
+    for n in range(1, 22):
+        images.write(f"methods/GTF/pair{n}.png", photograph(n))
+    # Pair 20 is in the folder, but not in the protocol.
+    images.write("tno/IR20.png", photograph(20))
+    before = {path: path.read_bytes() for path in protocol.rglob("*") if path.is_file()}
+    flags = (*TABLE2, "--lambdas=1e0", "--methods_dir=methods", "--work_dir=kept")
+    assert "IR20.png: is named as an image" in mistake(
+        run(*flags, "--csv=tno/IR20.png")
+    )
+    assert "--csv=models/densefuse_1e0.keras: is named as an image or" in mistake(
+        run(*flags, "--csv=models/densefuse_1e0.keras")
+    )
+    assert "would overwrite methods/GTF/pair1.png" in mistake(
+        run(*flags, "--panels=methods/GTF")
+    )
+    after = {path: path.read_bytes() for path in protocol.rglob("*") if path.is_file()}
+    assert after == before
 
 
 def test_methods_that_lack_an_image(protocol, run):
