@@ -33,9 +33,14 @@ def fmi(
 
     Matches the Fast-FMI code in MATLAB that the paper's authors call, with three of its
     peculiarities: equal windows score 1; a constant window counts as uniform, so two
-    of them score 1 too (rounding leaves c = 1 in that code) and one alone scores 0; a
-    mixture may have cells below 0, whose entropy is -x log2 |x|. The entropy of the
-    81 cells is rearranged so that only the at most 17 cells of the bound are visited.
+    of them score 1 too (its mean of nine ninths, added up in order, leaves a rest,
+    which makes c = 1) and one alone scores 0; a mixture may have cells below 0, whose
+    entropy is -x log2 |x|. In one place it is not followed: it compares the second
+    source's window with one of the fused image that the first source's turn has
+    rescaled already, so that where ir differs from fused, and vis and fused hold the
+    same single spike, vis scores 0; here equal windows score 1 for either source. The
+    entropy of the 81 cells is rearranged so that only the at most 17 cells of the bound
+    are visited.
 
     The cosine and wavelet transforms of a constant image hold nothing but rounding
     beside the mean, and the rescaling of the windows would magnify it. For a constant
@@ -62,7 +67,7 @@ def fmi(
       UserError: An image has another dtype, shape or size, there are more than two
         sources, or the feature is unknown.
     """
-    if feature not in FEATURES:
+    if not isinstance(feature, str) or feature not in FEATURES:
         known = ", ".join(f'"{name}"' for name in FEATURES)
         raise UserError(f"feature is {feature!r}: expected one of {known}")
     # Here and not above, because Numba takes longer to import than all the rest.

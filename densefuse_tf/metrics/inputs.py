@@ -36,7 +36,7 @@ def two_sources(*, smallest: int = 1) -> Callable:
                     "defined for two source images, ir and vis, and one fused image"
                 )
             for name, image in zip(_NAMES, images, strict=False):
-                _refuse_several(name, image)
+                _refuse_no_array(name, image)
             # What is missing or given twice raises Python's own TypeError here.
             given = signature.bind(*images, **named).arguments
             for name in _NAMES:
@@ -63,7 +63,7 @@ def grey(name: str, image: Any, *, smallest: int = 1) -> np.ndarray:
     Raises:
       UserError: The image has another dtype or shape, or is too small.
     """
-    _refuse_several(name, image)
+    _refuse_no_array(name, image)
     array = np.asarray(image)
     if array.ndim != 2:
         raise UserError(
@@ -85,10 +85,12 @@ def grey(name: str, image: Any, *, smallest: int = 1) -> np.ndarray:
     return array
 
 
-def _refuse_several(name: str, image: Any) -> None:
-    if isinstance(image, list | tuple):
+def _refuse_no_array(name: str, image: Any) -> None:
+    # A list may hold a third source, or be an image: it is not for us to say which.
+    if not hasattr(image, "__array__"):
+        length = f" of {len(image)}" if isinstance(image, list | tuple) else ""
         raise UserError(
-            f"{name} is a {type(image).__name__} of {len(image)}: expected one array "
+            f"{name} is a {type(image).__name__}{length}: expected one array "
             "[H, W] uint8; the metrics are defined for two source images, ir and vis"
         )
 

@@ -150,9 +150,19 @@ def test_default_is_the_wavelet(pair):
     assert fmi(*pair) == fmi(*pair, feature="wavelet")
 
 
-def test_unknown_feature(pair):
-    with pytest.raises(UserError, match="feature is 'edge': expected one of \"wavelet"):
-        fmi(*pair, feature="edge")
+@pytest.mark.parametrize("feature", ["edge", None, ["dct"]])
+def test_unknown_feature(pair, feature):
+    with pytest.raises(UserError, match=r"feature is .*: expected one of \"wavelet"):
+        fmi(*pair, feature=feature)
+
+
+@pytest.mark.parametrize("level", [1, 255])
+def test_equal_spikes_score_one_for_either_source(level):
+    spike = np.zeros((3, 3), np.uint8)
+    spike[1, 1] = level
+    other = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    for ir, vis in ((spike, other), (other, spike)):
+        assert fmi(ir, vis, spike, feature="none") == pytest.approx(0.5)
 
 
 def test_feature_is_keyword_only(pair):

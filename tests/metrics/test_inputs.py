@@ -53,6 +53,15 @@ def test_more_than_two_sources(metric, pair):
         metric(fused=fused, ir=[ir, vis, vis], vis=vis)
 
 
+@pytest.mark.parametrize(
+    ("no_array", "what"),
+    [(None, "NoneType"), ("ir.png", "str"), ([[1], []], "list of")],
+)
+def test_no_array(metric, pair, no_array, what):
+    with pytest.raises(UserError, match=f"^ir is a {what}.*: expected one array"):
+        metric(no_array, *pair[1:])
+
+
 def test_empty(metric):
     nothing = np.zeros((0, 5), np.uint8)
     with pytest.raises(UserError, match="ir is 5x0: expected at least"):
