@@ -35,10 +35,11 @@ def encoded_16(image) -> bytes:
     return imagecodecs.png_encode(image)
 
 
-def with_orientation(value) -> bytes:
+def with_orientation(value, kind="JPEG", endian="<") -> bytes:
     exif = Image.Exif()
+    exif.endian = endian
     exif[274] = value
-    return encoded(noise(1), "JPEG", exif=exif)
+    return encoded(noise(1), kind, exif=exif)
 
 
 GRAY, COLOR = noise(1), noise(2, *SIZE, 3)
@@ -58,6 +59,7 @@ FILES = {
     "JPEG": encoded(COLOR, "JPEG", subsampling=2),
     "gray JPEG": encoded(GRAY, "JPEG"),
     "upright JPEG": with_orientation(1),
+    "upright PNG": with_orientation(1, "PNG", ">"),
 }
 FILES_16 = {
     "gray": noise(6, dtype=np.uint16),
@@ -256,6 +258,8 @@ SCANS = FILES["progressive JPEG"][:-2] + b"\xff\xda" * 101 + b"\xff\xd9"
         ),
         ([SCANS], [PNG], r"ir_bytes\[0\] is a JPEG of more scans than the 100"),
         ([with_orientation(6)], [PNG], r"ir_bytes\[0\] has an orientation tag"),
+        ([with_orientation(2, endian=">")], [PNG], r"ir_bytes\[0\] has an orientation"),
+        ([PNG], [with_orientation(8, "PNG")], r"vis_bytes\[0\] has an orientation"),
     ],
 )
 def test_files_that_cannot_be_fused(served, ir, vis, message):
