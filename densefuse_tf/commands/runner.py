@@ -109,7 +109,7 @@ def hushed() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Has glibc reuse large blocks instead of returning each to the system.
 
-    The maps of an image of 576x768 are 113 MB. By default a block of this size is mapped
+    The maps of an image of 576x768 are 113 MB. By default such a block is mapped
     anew each time, and the system hands it out page by page: adding two such maps then
     takes 60 ms instead of 24. With another C library nothing is changed.
     """
