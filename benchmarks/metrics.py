@@ -55,7 +55,7 @@ def main() -> None:
     height, width = pair[0].shape
     cores = os.cpu_count() or 1
     reference = published_logarithms(height, width)
-    print(f"{width}x{height}, {cores} cores, reference {reference:.3f} s")
+    print(f"{height}x{width}, {cores} cores, reference {reference:.3f} s")
     print(f"{'':22}{'seconds':>9}{'ratio':>9}")
     ir, vis, fused = pair
     cases: dict[str, Callable[[], object]] = {

@@ -190,7 +190,7 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
 
     Args:
       path: The file.
-      max_pixels: The largest width times height, checked before pixels are decoded.
+      max_pixels: The largest height times width, checked before pixels are decoded.
 
     Returns:
       [height, width] or [height, width, 3], of dtype uint8 or uint16 as in the file,
@@ -469,7 +469,7 @@ def _cannot_read(name: str | os.PathLike, error: Exception) -> UserError:
 
 def _too_small(name: str, width: int, height: int) -> str:
     return (
-        f"{name}: is {width}x{height} pixels (width x height): expected at least "
+        f"{name}: is {height}x{width} pixels (height x width): expected at least "
         f"{_MIN_SIDE}x{_MIN_SIDE}"
     )
 
@@ -510,14 +510,14 @@ def _check_header(
         raise UserError(_too_small(name, width, height))
     if width * height > max_pixels:
         raise UserError(
-            f"{name}: its header promises {width}x{height} = {width * height} pixels: "
+            f"{name}: its header promises {height}x{width} = {height * width} pixels: "
             f"expected at most {max_pixels}"
         )
     # Who raises the limit on pixels raises this one too.
     allowed = _MAX_BYTES * max(MAX_PIXELS, max_pixels) // MAX_PIXELS
     if estimate > allowed:
         raise UserError(
-            f"{name}: {width}x{height} pixels of its kind take about "
+            f"{name}: {height}x{width} pixels of its kind take about "
             f"{estimate / 1e6:.0f} MB to decode: expected at most {allowed / 1e6:.0f}"
         )
 

@@ -313,7 +313,7 @@ def _decode_all(
     Args:
       files: k scalar strings.
       labels: What to call them in an error.
-      max_pixels: The largest width times height.
+      max_pixels: The largest height times width.
 
     Returns:
       k tensors [H, W, 3] float32 in 0..255.

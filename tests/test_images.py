@@ -401,7 +401,7 @@ def test_tiff_with_a_value_that_is_not_finite_is_refused(put, value):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "BMP"])
 def test_an_image_of_one_row_or_column_is_refused(put, shape, kind):
     line = refusal(put(encoded(np.zeros(shape, np.uint8), kind)))
-    assert f"is {shape[1]}x{shape[0]} pixels (width x height)" in line
+    assert f"is {shape[0]}x{shape[1]} pixels (height x width)" in line
     assert "expected at least 2x2" in line
 
 
@@ -462,7 +462,7 @@ def test_a_header_that_promises_too_much_is_refused_before_decoding(put, name):
 def test_max_pixels_is_the_largest_size_allowed(put, kind):
     path = put(encoded(smooth(10, 12), kind))
     assert images.read(path, max_pixels=120).shape == (10, 12, 3)
-    assert "12x10 = 120 pixels: expected at most 119" in refusal(path, max_pixels=119)
+    assert "10x12 = 120 pixels: expected at most 119" in refusal(path, max_pixels=119)
 
 
 @pytest.mark.parametrize(
@@ -738,8 +738,8 @@ def test_check_takes_images(dtype, shape):
         (np.ones((4, 4), bool), "type bool"),
         (np.ones((4, 4), np.int64), "type int64"),
         (np.ones((4, 4), complex), "type complex128"),
-        (np.ones((1, 4), np.uint8), "is 4x1 pixels"),
-        (np.ones((4, 0), np.float32), "is 0x4 pixels"),
+        (np.ones((1, 4), np.uint8), "is 1x4 pixels"),
+        (np.ones((4, 0), np.float32), "is 4x0 pixels"),
         (np.full((4, 4), np.nan), "NaN"),
         (np.array([[1, 2], [np.inf, 4]]), "infinite"),
         (np.array([[1, 2], [-1e39, 4]]), "beyond float32"),

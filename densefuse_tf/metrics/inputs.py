@@ -79,8 +79,8 @@ def grey(name: str, image: Any, *, smallest: int = 1) -> np.ndarray:
     if min(array.shape) < smallest:
         height, width = array.shape
         raise UserError(
-            f"{name} is {width}x{height}: expected at least {smallest}x{smallest} "
-            "pixels (width x height)"
+            f"{name} is {height}x{width}: expected at least {smallest}x{smallest} "
+            "pixels (height x width)"
         )
     return array
 
@@ -98,12 +98,12 @@ def _refuse_no_array(name: str, image: Any) -> None:
 def _same_size(images: dict[str, np.ndarray]) -> None:
     if len({image.shape for image in images.values()}) > 1:
         sizes = ", ".join(
-            f"{name} is {image.shape[1]}x{image.shape[0]}"
+            f"{name} is {image.shape[0]}x{image.shape[1]}"
             for name, image in images.items()
         )
         raise UserError(
             f"{sizes}: the source images and the fused image must have the same size "
-            "(width x height)"
+            "(height x width)"
         )
 
 

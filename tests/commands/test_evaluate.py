@@ -279,7 +279,7 @@ def test_an_image_that_is_too_small_is_one_line(protocol, run, quick):
     for kind in ("IR", "VIS"):
         images.write(f"tno/{kind}5.png", np.zeros((40, 60), np.uint8))
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
-    assert "tno/IR5.png and tno/VIS5.png, fused: ir is 60x40: expected at leas" in line
+    assert "tno/IR5.png and tno/VIS5.png, fused: ir is 40x60: expected at leas" in line
 
 
 def test_nothing_that_is_read_or_lies_beside_it_is_overwritten(protocol, run):

@@ -34,7 +34,7 @@ def test_wrong_shape(metric, pair, shape):
 def test_different_sizes(metric, pair):
     pair[2] = pair[2][:, :-1]
     with pytest.raises(
-        UserError, match=r"ir is 61x48, vis is 61x48, fused is 60x48: .* same size"
+        UserError, match=r"ir is 48x61, vis is 48x61, fused is 48x60: .* same size"
     ):
         metric(*pair)
 
@@ -64,7 +64,7 @@ def test_no_array(metric, pair, no_array, what):
 
 def test_empty(metric):
     nothing = np.zeros((0, 5), np.uint8)
-    with pytest.raises(UserError, match="ir is 5x0: expected at least"):
+    with pytest.raises(UserError, match="ir is 0x5: expected at least"):
         metric(nothing, nothing, nothing)
 
 

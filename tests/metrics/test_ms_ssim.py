@@ -132,5 +132,5 @@ def test_sources_that_cancel_each_other(pair):
 
 
 def test_too_small():
-    with pytest.raises(UserError, match="ir is 60x43: expected at least 44x44"):
+    with pytest.raises(UserError, match="ir is 43x60: expected at least 44x44"):
         ms_ssim(*scene(43, 60))
