@@ -197,14 +197,9 @@ def _read(job: Job, value_ranges, max_pixels: int) -> tuple[np.ndarray, ...]:
 
 def _write(job: Job, image: np.ndarray, raw: np.ndarray | None) -> None:
     # The image comes last: where it is, the job is done.
-    if raw is not None:
-        images.write_raw(job.raw_output, raw)
-    try:
-        images.write(job.output, image)
-    except UserError:
+    with images.writing(job.output, image):
         if raw is not None:
-            job.raw_output.unlink(missing_ok=True)
-        raise
+            images.write_raw(job.raw_output, raw)
 
 
 def _finished(done: Done, written: concurrent.futures.Future | None) -> Done:

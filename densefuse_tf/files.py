@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 
@@ -18,16 +19,20 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     it. If the body raises, the temporary file is removed and `path` stays as it was.
 
     Args:
-      path: The final name. Its folder is made when it is missing.
+      path: The final name. Its folder is made when it is missing. A file that is
+        there is replaced, unless it is read-only: who made it so wants to keep it,
+        and a rename, or root, would not notice.
 
     Yields:
       A path in the same folder, so that the rename is atomic.
 
     Raises:
-      UserError: The folder cannot be made or written, or the disk is full.
+      UserError: `path` is a folder or a read-only file, its folder cannot be made or
+        written, or the disk is full.
     """
     path = pathlib.Path(path)
     try:
+        _check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
@@ -97,6 +102,20 @@ def check_free(path: str | os.PathLike) -> None:
     """
     if os.path.lexists(path):
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
+
+
+def _check_replaceable(path: pathlib.Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISDIR(mode):
+        raise UserError(f"{path}: cannot be written: it is a folder, not a file")
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise UserError(
+            f"{path}: cannot be written: it is read-only; choose a new name, or make "
+            "it writable"
+        )
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:

@@ -381,6 +381,18 @@ def from_ycbcr(ycbcr: np.ndarray) -> np.ndarray:
 def write(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes an 8-bit image in the format of the suffix, whole or not at all.
 
+    See `writing`.
+    """
+    with writing(path, image):
+        pass
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
+    """Writes an 8-bit image, which takes its name when the body has ended.
+
+    If the body raises, there is no new file, and an old one stays as it was.
+
     Args:
       path: Ends in .png, .tif, .tiff, .jpg, .jpeg or .bmp. JPEG is written at quality
         95 without chroma subsampling; the others lose nothing.
@@ -415,6 +427,7 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
                 picture.save(file, format=kind, **options.get(kind, {}))
         except ValueError as error:
             raise UserError(f"{path}: cannot be written as {kind}: {error}") from error
+        yield
 
 
 def write_raw(path: str | os.PathLike, array: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Plans, and the pipeline: order, errors, bounded memory."""
 
+import contextlib
 import pathlib
 import threading
 
@@ -137,18 +138,31 @@ def test_goes_on_after_a_bad_pair(jobs, tmp_path):
 
 
 def test_a_result_that_cannot_be_written_leaves_nothing(jobs, monkeypatch, tmp_path):
-    write = images.write
+    write = images.writing
 
     def fail(path, image):
         if path.name == "2.png":
             raise UserError(f"{path}: cannot be written: No space left on device")
-        write(path, image)
+        return write(path, image)
 
-    monkeypatch.setattr(images, "write", fail)
+    monkeypatch.setattr(images, "writing", fail)
     done = list(batch.fuse_files(Mean(), jobs, save_raw=True))
     assert [finished.error is None for finished in done] == [1, 1, 0, 1, 1]
     names = {path.stem for path in (tmp_path / "out").iterdir()}
     assert names == {"0", "1", "3", "4"}
+
+
+@pytest.mark.parametrize("suffix", (".png", ".npy"))
+def test_earlier_results_stay_if_one_of_the_two_is_read_only(jobs, suffix):
+    job = jobs[1]
+    job.output.parent.mkdir()
+    job.output.write_text("earlier")
+    job.raw_output.write_text("earlier")
+    job.output.with_suffix(suffix).chmod(0o444)
+    (done,) = batch.fuse_files(Mean(), [job], save_raw=True)
+    assert f"{suffix}: cannot be written: it is read-only" in str(done.error)
+    assert job.output.read_text() == job.raw_output.read_text() == "earlier"
+    assert len(list(job.output.parent.iterdir())) == 2
 
 
 def test_holds_few_images_at_a_time(jobs, monkeypatch):
@@ -157,7 +171,7 @@ def test_holds_few_images_at_a_time(jobs, monkeypatch):
     lock = threading.Lock()
     counts = {"read": 0, "written": 0}
     ahead, behind = [], []
-    read, write = images.read, images.write
+    read, write = images.read, images.writing
 
     def counted_read(path, **settings):
         with lock:
@@ -165,8 +179,10 @@ def test_holds_few_images_at_a_time(jobs, monkeypatch):
             ahead.append(counts["read"] / 2 - fuser.calls)
         return read(path, **settings)
 
+    @contextlib.contextmanager
     def counted_write(path, image):
-        write(path, image)
+        with write(path, image):
+            yield
         with lock:
             counts["written"] += 1
 
@@ -176,7 +192,7 @@ def test_holds_few_images_at_a_time(jobs, monkeypatch):
             yield from jobs
 
     monkeypatch.setattr(images, "read", counted_read)
-    monkeypatch.setattr(images, "write", counted_write)
+    monkeypatch.setattr(images, "writing", counted_write)
     results = batch.fuse_files(fuser, endless())
     for _ in range(40):
         next(results)

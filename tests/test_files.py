@@ -1,0 +1,127 @@
+"""Tests of densefuse_tf.files."""
+
+import os
+import pathlib
+
+import pytest
+
+from densefuse_tf import files
+from densefuse_tf.errors import UserError
+
+
+@pytest.fixture
+def path(tmp_path) -> pathlib.Path:
+    return tmp_path / "result.txt"
+
+
+def write(path: pathlib.Path, text: str) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def names(path: pathlib.Path) -> list[str]:
+    return sorted(entry.name for entry in path.parent.iterdir())
+
+
+def test_the_file_takes_its_name_when_it_is_whole(path):
+    with files.replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == path.suffix
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert names(path) == ["result.txt"]
+
+
+def test_the_folder_is_made(path):
+    deep = path.parent / "a" / "b" / "result.txt"
+    write(deep, "new")
+    assert deep.read_text() == "new"
+
+
+def test_the_result_has_the_usual_rights(path):
+    umask = os.umask(0o027)
+    try:
+        write(path, "new")
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_error_in_the_body_leaves_the_old_file(path):
+    path.write_text("old")
+    with pytest.raises(KeyError), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    assert names(path) == ["result.txt"]
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o555, 0o000])
+def test_a_read_only_file_is_not_replaced(path, mode):
+    path.write_text("old")
+    path.chmod(mode)
+    with pytest.raises(UserError, match=r"txt: cannot be written: it is read-only; "):
+        write(path, "new")
+    path.chmod(0o644)
+    assert path.read_text() == "old"
+    assert names(path) == ["result.txt"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o200])
+def test_a_file_that_may_be_written_is_replaced(path, mode):
+    path.write_text("old")
+    path.chmod(mode)
+    write(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_folder_is_not_replaced(path):
+    path.mkdir()
+    with pytest.raises(UserError, match=r"txt: cannot be written: it is a folder"):
+        write(path, "new")
+    assert names(path) == ["result.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(path):
+    path.write_text("a file")
+    with pytest.raises(UserError, match=r"result\.txt/x\.txt: cannot be written: "):
+        write(path / "x.txt", "new")
+    assert path.read_text() == "a file"
+
+
+def test_an_error_about_another_file_is_not_taken_for_one_of_this(path):
+    with pytest.raises(FileNotFoundError), files.replacing(path):
+        (path.parent / "missing.txt").read_text()
+    assert names(path) == []
+
+
+def test_a_folder_takes_its_name_when_it_is_whole(path):
+    with files.creating_folder(path) as temporary:
+        (temporary / "part").write_text("new")
+        assert not path.exists()
+    assert (path / "part").read_text() == "new"
+    assert names(path) == ["result.txt"]
+
+
+def test_an_error_while_a_folder_is_filled_leaves_none(path):
+    with pytest.raises(KeyError), files.creating_folder(path) as temporary:
+        (temporary / "part").write_text("half")
+        raise KeyError
+    assert names(path) == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_folder_replaces_nothing(path, late):
+    def occupy():
+        path.write_text("old")
+
+    if not late:
+        occupy()
+    with (
+        pytest.raises(UserError, match=r"result\.txt: exists, and is not overwritten"),
+        files.creating_folder(path),
+    ):
+        occupy()
+    assert path.read_text() == "old"
+    assert names(path) == ["result.txt"]
