@@ -71,7 +71,8 @@ def fusion_model(
 ) -> keras.Model:
     """The fusion graph made of a trained autoencoder (Fig. 3 of the paper).
 
-    Saved as .keras it loads again with Keras's safe mode on.
+    Saved as .keras it loads again with Keras's safe mode on, in a program that has
+    imported this module (or the one with the strategy of your own).
 
     Args:
       autoencoder: From `network.autoencoder` or `checkpoints.load_autoencoder`;

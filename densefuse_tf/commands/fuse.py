@@ -186,7 +186,16 @@ def _follow(results, jobs, names, panel) -> int:
     from densefuse_tf import images
 
     errors, rows = [], []
-    for done in tqdm.tqdm(results, total=len(jobs), unit="pair", disable=None):
+    # One pair needs no bar; without a terminal there is none.
+    bar = tqdm.tqdm(
+        results,
+        total=len(jobs),
+        unit=" pairs",
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
+        "{rate_noinv_fmt}]",
+        disable=None if len(jobs) > 1 else True,
+    )
+    for done in bar:
         if done.error is not None:
             if len(jobs) == 1:
                 raise done.error
@@ -201,7 +210,7 @@ def _follow(results, jobs, names, panel) -> int:
     if errors:
         print(f"{len(errors)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
         for error in errors:
-            print(f"  {error}", file=sys.stderr)
+            print(f"  {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import io
+import logging as python_logging
 import os
 import sys
 import tempfile
@@ -42,9 +44,10 @@ def run(
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
     flag_values.unparse_flags()
-    logging.use_absl_handler()
+    _print_any_file_name()
+    log = _Log()
+    python_logging.getLogger().addHandler(log)
     logging.set_verbosity(logging.INFO)
-    logging.set_stderrthreshold(logging.INFO)
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     try:
@@ -66,6 +69,33 @@ def run(
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        python_logging.getLogger().removeHandler(log)
+
+
+class _Log(python_logging.Handler):
+    """Log lines on standard error, above a progress bar where there is one."""
+
+    def __init__(self):
+        super().__init__()
+        self.setFormatter(logging.PythonFormatter())
+
+    def emit(self, record: python_logging.LogRecord) -> None:
+        import tqdm
+
+        try:
+            tqdm.tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:
+            self.handleError(record)
+
+
+def _print_any_file_name() -> None:
+    """Has what standard output cannot encode written as escapes, as in errors.
+
+    A file name is any bytes, and a terminal's encoding may be any.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def import_tensorflow() -> None:

@@ -317,6 +317,40 @@ def test_the_script_itself(pairs, checkpoint):
     assert images.read("fused.png").shape == SIZE
 
 
+def test_a_file_name_of_any_bytes(pairs, checkpoint):
+    """Standard output that cannot encode it gets escapes; line breaks stay out."""
+    good, bad = os.fsdecode(b"vis/\xff.png"), "ir/x\ny.png"
+    os.rename("vis/VIS1.png", good)
+    os.rename("ir/IR10.png", bad)
+    pathlib.Path(bad).write_text("no image")
+    command = [
+        *(sys.executable, str(ROOT / "fuse.py"), f"--checkpoint={checkpoint}"),
+        *(*FOLDERS, "--output=out"),
+    ]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 1
+    assert "\\udcff.png -> out/" in result.stdout
+    lines = result.stderr.splitlines()
+    assert lines[0] == "1 of 3 pairs were not fused:"
+    assert len(lines) == 2 and lines[1].startswith("  ir/x y.png: starts with")
+    assert len(names("out")) == 2
+
+
+def test_log_lines_stand_above_the_progress_bar(pairs, run, capsys, monkeypatch):
+    deep = np.linspace(7000, 9000, np.prod(SIZE)).round().astype(np.uint16)
+    for path in pathlib.Path("ir").iterdir():
+        Image.fromarray(deep.reshape(SIZE)).save(path)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    status, _, errors = run(*FOLDERS, "--output=out")
+    assert status == 0
+    assert "pairs/s]" in errors
+    # A log line starts at a line's start, which is where "\r" goes back to as well.
+    for line in errors.replace("\r", "\n").splitlines():
+        assert "brought to" not in line or line.startswith("I")
+    assert errors.count("brought to") == 3
+
+
 def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
     status, *_ = run(
         f"--ir={shared / 'roadscene' / 'infrared'}",
