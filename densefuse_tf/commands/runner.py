@@ -43,11 +43,12 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
-    flag_values.unparse_flags()
     _print_any_file_name()
+    # First of all: whatever logs while there is no handler makes one of its own.
     log = _Log()
     python_logging.getLogger().addHandler(log)
     logging.set_verbosity(logging.INFO)
+    flag_values.unparse_flags()
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     try:

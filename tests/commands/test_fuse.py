@@ -315,6 +315,10 @@ def test_the_script_itself(pairs, checkpoint):
     assert result.stdout == "ir/IR1.png + vis/VIS1.png -> fused.png\n"
     assert result.stderr == ""
     assert images.read("fused.png").shape == SIZE
+    Image.fromarray(photograph(0).astype(np.uint16)).save("ir/IR1.png")
+    result = subprocess.run(command, capture_output=True, text=True)
+    (line,) = result.stderr.splitlines()
+    assert line.endswith("brought to 0..255")
 
 
 def test_a_file_name_of_any_bytes(pairs, checkpoint):
