@@ -103,7 +103,7 @@ def check_outputs(jobs: Sequence[Job], others: Iterable[pathlib.Path] = ()) -> N
     sources = {os.path.realpath(path) for job in jobs for path in job.sources}
     origins: dict[str, str] = {}
     outputs = [(job.output, str(job.sources[-1])) for job in jobs]
-    outputs += [(path, "this file, asked for by name") for path in others]
+    outputs += [(path, "another output") for path in others]
     for path, origin in outputs:
         real = os.path.realpath(path)
         if real in sources:

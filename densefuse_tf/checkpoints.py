@@ -145,7 +145,10 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
         for path in names:
             if path.is_file():
                 return path
-        raise UserError(f"checkpoint {checkpoint}: its file {names[-1]} is missing")
+        raise UserError(
+            f"checkpoint {checkpoint}: its file {names[-1]} is missing: expected it "
+            "there; any other checkpoint can be given by its path"
+        )
     path = pathlib.Path(checkpoint)
     part = _RELEASE_FILE.fullmatch(str(path))
     if part:
