@@ -25,6 +25,7 @@ from densefuse_tf import recipes
 from densefuse_tf.errors import UserError
 
 MODEL = "model.keras"
+BEST = "best.keras"
 HISTORY = "history.csv"
 CONFIG = "config.json"
 STATE = "state.npz"
@@ -586,12 +587,17 @@ class _Recorder(keras.callbacks.Callback):
             val_pixel_loss=validation["pixel_loss"],
             val_ssim=validation["ssim"],
         )
+        is_best = self._validation_loss(row) < min(
+            map(self._validation_loss, run.rows), default=math.inf
+        )
         run.rows.append(row)
         run.sums = dict.fromkeys(_STEP_LOSSES, 0.0)
         run.num_summed = 0
         if not run._is_chief:
             return
         history.write(run.rows, run.run_dir / HISTORY)
+        if is_best:
+            checkpoints.save_autoencoder(run.trainer.autoencoder, run.run_dir / BEST)
         with self._writer.as_default(step=run.iteration):
             for name, value in dataclasses.asdict(row).items():
                 if name != "iteration":
@@ -608,3 +614,8 @@ class _Recorder(keras.callbacks.Callback):
                 row.val_pixel_loss,
                 row.val_ssim,
             )
+
+    def _validation_loss(self, row: history.Row) -> float:
+        """Eq. 1 on the validation images, with the full index as SSIM."""
+        ssim_weight = self._run.settings.ssim_weight
+        return row.val_pixel_loss + ssim_weight * (1 - row.val_ssim)

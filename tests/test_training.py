@@ -98,6 +98,25 @@ def test_the_model_gives_the_validation_loss_of_the_history(finished, photos):
     assert row.val_ssim == pytest.approx(ssim, abs=1e-5)
 
 
+def test_the_best_model_is_that_of_the_lowest_validation_loss(photos, tmp_path):
+    run_dir = tmp_path / "run"
+    # A rate at which the loss soon goes up and down.
+    training.Run(
+        settings(photos, learning_rate=0.02, val_every=1, iterations=9), run_dir
+    ).train()
+    rows = history.read(run_dir / training.HISTORY)
+    losses = [row.val_pixel_loss + 100 * (1 - row.val_ssim) for row in rows]
+    best = int(np.argmin(losses))
+    assert 0 < best < len(losses) - 1
+    again = tmp_path / "again"
+    training.Run(
+        settings(photos, learning_rate=0.02, val_every=1, iterations=best + 1), again
+    ).train()
+    kept = checkpoints.load_autoencoder(run_dir / training.BEST).get_weights()
+    for ours, theirs in zip(kept, weights(again), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_finished_run_is_left_alone(finished, photos):
     before = {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
     training.Run(settings(photos), finished).train()

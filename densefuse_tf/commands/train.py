@@ -4,8 +4,9 @@
   train.py --train_dir=coco/train2014 --val_dir=coco/val2014 --recipe=release \\
       --ssim_weight=100 --run_dir=runs/release_1e2
 
-The same command goes on with an interrupted run. The run's folder receives
-model.keras, history.csv, config.json, validation.json and TensorBoard logs.
+The same command goes on with an interrupted run. The run's folder receives model.keras,
+best.keras (the weights at the point of the curves with the lowest validation loss),
+history.csv, config.json, validation.json and TensorBoard logs.
 """
 
 import os

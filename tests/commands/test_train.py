@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_save(photos, tmp_path, capfd):
     """A tmpfs that has room for the first save only."""
     run_dir = tmp_path / "small"
     run_dir.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", str(run_dir)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2000k", "tmpfs", str(run_dir)]
     if (
         shutil.which("mount") is None
         or subprocess.run(mount, capture_output=True).returncode
