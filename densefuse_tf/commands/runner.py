@@ -106,6 +106,7 @@ def import_tensorflow() -> None:
     flags are answered at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _keep_freed_memory()
     with hushed():
         import tensorflow
 
