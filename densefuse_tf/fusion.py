@@ -236,7 +236,7 @@ class Fuser:
         self._color = color
         self._divisor = average_divisor(strategy, num_sources)
         self._graph = _compiled(model)
-        # A tile without a margin is the image.
+        # What looks at the whole image has to see it.
         self._tile_size = 0 if radius is None else tile_size
         self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
 

@@ -6,6 +6,7 @@ that part spoil is thrown away. At the image's own borders nothing is cut and no
 spoiled: there a part ends where the image ends, and is padded as the whole image is.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -54,10 +55,10 @@ def _cuts(length: int, size: int, margin: int) -> list[tuple[slice, slice, slice
     """(outer, inner, where) along one axis."""
     count = min(-(-length // size), length // MIN_SIZE)
     ends = [length * index // count for index in range(count + 1)]
-    largest = max(end - start for start, end in zip(ends, ends[1:], strict=False))
+    largest = max(end - start for start, end in itertools.pairwise(ends))
     reach = min(length, largest + 2 * margin)
     cuts = []
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in itertools.pairwise(ends):
         first = min(max(start - margin, 0), length - reach)
         cuts.append(
             (
