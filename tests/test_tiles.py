@@ -49,6 +49,22 @@ def photographs(count, size, seed=0):
     return list(rng.integers(0, 256, (count, *size), np.uint8))
 
 
+def in_both_ways(fuser, sources, tile_size):
+    """The decoder's output of the whole image, and of tiles."""
+    outputs = []
+    with pytest.MonkeyPatch.context() as patch:
+        for size in (0, tile_size):
+            patch.setattr(fuser, "_tile_size", size)
+            outputs.append(fuser.raw(sources))
+    return outputs
+
+
+def assert_equal(tiled, whole):
+    assert tiled.dtype == whole.dtype == np.float32
+    # Untrained weights shrink the range: what is promised is of 255.
+    assert np.abs(tiled - whole).max() * 255 / np.ptp(whole) < TOLERANCE
+
+
 def length(cut):
     return cut.stop - cut.start
 
@@ -88,71 +104,63 @@ def test_there_are_no_more_tiles_than_needed(side):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "window_radius"),
-    (("addition", 1), ("l1_norm", 0), ("l1_norm", 1), ("l1_norm", 3)),
+    ("arguments", "channels"),
+    (
+        ({"strategy": "addition"}, ()),
+        ({"strategy": "l1_norm", "window_radius": 0}, ()),
+        ({"strategy": "l1_norm", "window_radius": 1}, ()),
+        ({"strategy": "l1_norm", "window_radius": 3}, ()),
+        ({"strategy": "addition", "num_sources": 3}, ()),
+        ({"strategy": "l1_norm", "num_sources": 3}, ()),
+        ({"strategy": "addition", "color": "rgb"}, (3,)),
+        ({"strategy": "l1_norm", "color": "rgb"}, (3,)),
+        ({"strategy": "l1_norm", "color": "luma"}, (3,)),
+    ),
+    ids=str,
 )
-@pytest.mark.parametrize(
-    ("num_sources", "channels", "color"),
-    ((2, (), "auto"), (3, (), "auto"), (2, (3,), "rgb"), (2, (3,), "luma")),
-)
-def test_equals_the_whole_image(
-    fusers, strategy, window_radius, num_sources, channels, color
-):
-    arguments = {
-        "strategy": strategy,
-        "window_radius": window_radius,
-        "num_sources": num_sources,
-        "color": color,
-    }
-    for size, tile_size in (((47, 61), 16), ((45, 46), 23), ((2, 59), 20)):
-        sources = photographs(num_sources, (*size, *channels))
-        whole = fusers(tile_size=0, **arguments).raw(sources)
-        tiled = fusers(tile_size=tile_size, **arguments).raw(sources)
-        assert tiled.shape == whole.shape
-        assert tiled.dtype == np.float32
-        # Untrained weights shrink the range: what is promised is of 255.
-        scale = 255 / np.ptp(whole)
-        assert np.abs(tiled - whole).max() * scale < TOLERANCE
+def test_equals_the_whole_image(fusers, arguments, channels):
+    fuser = fusers(**arguments)
+    for size, tile_size in (((47, 61), 16), ((2, 59), 20)):
+        sources = photographs(fuser.num_sources, (*size, *channels))
+        whole, tiled = in_both_ways(fuser, sources, tile_size)
+        assert tiled.shape == whole.shape == sources[0].shape[: whole.ndim]
+        assert_equal(tiled, whole)
 
 
 @pytest.mark.parametrize("tile_size", (2, 3, 7, 40))
 @pytest.mark.parametrize("size", ((2, 2), (3, 23), (21, 20)))
 def test_tiny_tiles(fusers, tile_size, size):
-    sources = photographs(2, size)
-    whole = fusers(strategy="l1_norm", tile_size=0).raw(sources)
-    tiled = fusers(strategy="l1_norm", tile_size=tile_size).raw(sources)
-    assert np.abs(tiled - whole).max() * 255 / np.ptp(whole) < TOLERANCE
+    fuser = fusers(strategy="l1_norm")
+    whole, tiled = in_both_ways(fuser, photographs(2, size), tile_size)
+    assert_equal(tiled, whole)
 
 
 @pytest.mark.parametrize("pair", (1, 8))
 @pytest.mark.parametrize("strategy", ("addition", "l1_norm"))
-def test_equals_the_release_whole(shared, released, pair, strategy):
-    """Photographs and trained weights; odd crops, and tiles that do not divide them."""
+def test_photographs_and_trained_weights(shared, released, pair, strategy):
+    """Odd crops, and tiles that do not divide them."""
     from densefuse_tf import images
 
     names = (f"IR{pair}.png", f"VIS{pair}.png")
     sources = [images.read(shared / "tno" / name)[7:180, 11:220] for name in names]
-    whole, tiled = (
-        fusion.Fuser(released["1e2"], strategy=strategy, tile_size=tile_size)
-        for tile_size in (0, 50)
-    )
-    assert np.abs(tiled.raw(sources) - whole.raw(sources)).max() < TOLERANCE
+    fuser = fusion.Fuser(released["1e2"], strategy=strategy)
+    whole, tiled = in_both_ways(fuser, sources, 50)
+    assert np.abs(tiled - whole).max() < TOLERANCE
 
 
 def test_a_smaller_margin_shows(fusers, monkeypatch):
     """Which the comparisons with the whole image would notice."""
     sources = photographs(2, (47, 61))
-    arguments = {"strategy": "l1_norm", "window_radius": 3}
-    whole = fusers(tile_size=0, **arguments).raw(sources)
-    fuser = fusers(tile_size=16, **arguments)
+    fuser = fusers(strategy="l1_norm", window_radius=3)
     assert fuser.margin == network.RECEPTIVE_RADIUS + 3
     monkeypatch.setattr(fuser, "margin", fuser.margin - 2)
-    assert np.abs(fuser.raw(sources) - whole).max() * 255 / np.ptp(whole) > TOLERANCE
+    whole, tiled = in_both_ways(fuser, sources, 16)
+    assert np.abs(tiled - whole).max() * 255 / np.ptp(whole) > TOLERANCE
 
 
 def test_the_image_is_rescaled_after_all_tiles(fusers):
     sources = photographs(2, (33, 40))
-    whole = fusers(tile_size=0).fuse(sources)
+    whole = fusers(strategy="addition").fuse(sources)
     tiled = fusers(tile_size=12).fuse(sources)
     assert tiled.image.min() == 0 and tiled.image.max() == 255
     # Rounding apart.
@@ -162,10 +170,10 @@ def test_the_image_is_rescaled_after_all_tiles(fusers):
 
 def test_large_images_are_tiled_by_themselves(fusers, monkeypatch):
     sources = photographs(2, (48, 62))
-    expected = fusers(tile_size=0).raw(sources)
+    fuser = fusers(strategy="addition")
+    expected = fuser.raw(sources)
     monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 48 * 62 - 1)
     monkeypatch.setattr(fusion, "_TILE_BYTES", 1200 * 40**2)
-    fuser = fusers()
     shapes = []
     compute = fuser._compute
     monkeypatch.setattr(
@@ -173,7 +181,7 @@ def test_large_images_are_tiled_by_themselves(fusers, monkeypatch):
     )
     tiled = fuser.raw(sources)
     assert shapes == [(40, 37)] * 6
-    assert np.abs(tiled - expected).max() * 255 / np.ptp(expected) < TOLERANCE
+    assert_equal(tiled, expected)
     shapes.clear()
     monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 48 * 62)
     fuser.raw(sources)
@@ -190,17 +198,16 @@ def test_automatic_tiles_are_no_slivers(num_sources, radius):
 
 def test_a_strategy_with_a_reach_of_its_own(fusers):
     sources = photographs(2, (41, 53))
-    whole = fusers(strategy="blur_of_the_tests", tile_size=0).raw(sources)
-    tiled = fusers(strategy="blur_of_the_tests", tile_size=14).raw(sources)
-    assert np.abs(tiled - whole).max() * 255 / np.ptp(whole) < TOLERANCE
+    whole, tiled = in_both_ways(fusers(strategy="blur_of_the_tests"), sources, 14)
+    assert_equal(tiled, whole)
 
 
 def test_a_strategy_without_a_reach_is_not_tiled(fusers, checkpoint, monkeypatch):
     sources = photographs(2, (30, 40))
-    expected = fusers(strategy="brightest_of_the_tests", tile_size=0).raw(sources)
+    fuser = fusers(strategy="brightest_of_the_tests")
+    expected = fuser.raw(sources)
     monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 10)
     monkeypatch.setattr(fusion, "_TILE_BYTES", 1200 * 30**2)
-    fuser = fusers(strategy="brightest_of_the_tests")
     np.testing.assert_array_equal(fuser.raw(sources), expected)
     with pytest.raises(UserError, match="'brightest_of_the_tests' .* without a reach"):
         fusion.Fuser(checkpoint, strategy="brightest_of_the_tests", tile_size=14)
