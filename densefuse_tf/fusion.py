@@ -7,6 +7,7 @@ decoder's output back to 8 bits.
 """
 
 import functools
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,11 +20,19 @@ from densefuse_tf import checkpoints
 from densefuse_tf import images
 from densefuse_tf import network
 from densefuse_tf import strategies
+from densefuse_tf import tiles
 from densefuse_tf.errors import UserError
 
 OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
 _CHANNELS = 3
+# An image of more pixels is computed in tiles, if nothing else is asked for.
+MAX_WHOLE_PIXELS = 2048 * 2048
+# What a tile of automatic size may take, in bytes, and what computing takes a pixel: so
+# much, and so much more for each source.
+_TILE_BYTES = 2**30
+_BYTES_PER_PIXEL = 600
+_BYTES_PER_SOURCE_PIXEL = 300
 # How far floats may be outside of 0..255, where arithmetic has left them.
 TOLERANCE = 0.5
 
@@ -149,12 +158,18 @@ def to_uint8(raw: np.ndarray, output_range: str, divisor: float = 1) -> np.ndarr
       uint8, same shape.
     """
     raw = np.asarray(raw, np.float32)
+    # Large images: one array besides, and all further steps in place.
     if output_range == "average":
-        return np.clip(np.rint(raw / np.float32(divisor)), 0, 255).astype(np.uint8)
+        pixels = raw / np.float32(divisor)
+        np.rint(pixels, out=pixels)
+        return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
     low, high = raw.min(), raw.max()
     # float32 throughout and one multiplication by the scale: the release's arithmetic.
     scale = np.float32(255) / (high - low) if high > low else np.float32(0)
-    return ((raw - low) * scale + np.float32(0.5)).astype(np.uint8)
+    pixels = raw - low
+    pixels *= scale
+    pixels += np.float32(0.5)
+    return pixels.astype(np.uint8)
 
 
 class Fused(NamedTuple):
@@ -184,6 +199,7 @@ class Fuser:
         window_radius: int = 1,
         output_range: str = "minmax",
         color: str = "auto",
+        tile_size: int | None = None,
     ):
         """Loads the checkpoint and builds the graph.
 
@@ -198,12 +214,18 @@ class Fuser:
             the others; "luma" fuses the luma and keeps the chroma of the last source
             that has colour, the visible one of a pair; "auto" is "rgb" where a source
             has colour, else "gray".
+          tile_size: The largest side of the tiles in which an image is computed, which
+            takes less memory and gives the same up to rounding. 0 computes all images
+            whole; None those of up to `MAX_WHOLE_PIXELS`, and larger ones in tiles
+            that take about a gigabyte each, if the strategy's reach is known.
 
         Raises:
           UserError: One of the arguments cannot be used.
         """
         _check_choice("output_range", output_range, OUTPUT_RANGES)
         _check_choice("color", color, COLOR_MODES)
+        radius = strategies.get(strategy).radius(window_radius)
+        _check_tile_size(tile_size, strategy, radius)
         model = load_inference_model(
             checkpoint,
             strategy=strategy,
@@ -215,6 +237,9 @@ class Fuser:
         self._color = color
         self._divisor = average_divisor(strategy, num_sources)
         self._graph = _compiled(model)
+        # What looks at the whole image has to see it.
+        self._tile_size = 0 if radius is None else tile_size
+        self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
 
     def raw(
         self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
@@ -279,16 +304,28 @@ class Fuser:
             return self._fuse_channel([_luma(source) for source in prepared])
         # One channel after the other: as fast as a batch of three, in a third of the
         # memory.
-        return np.stack(
-            [
-                self._fuse_channel([_channel(source, index) for source in prepared])
-                for index in range(_CHANNELS)
-            ],
-            axis=-1,
-        )
+        raw = np.empty((*prepared[0].shape[:2], _CHANNELS), np.float32)
+        for index in range(_CHANNELS):
+            channels = [_channel(source, index) for source in prepared]
+            raw[:, :, index] = self._fuse_channel(channels)
+        return raw
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         """k arrays [H, W] -> the decoder's output [H, W] float32."""
+        height, width = channels[0].shape
+        size = self._tile_size
+        if size is None and height * width > MAX_WHOLE_PIXELS:
+            size = automatic_tile_size(self.num_sources, self.margin)
+        if not size:
+            return self._compute(channels)
+        raw = np.empty((height, width), np.float32)
+        for tile in tiles.split(height, width, size, self.margin):
+            computed = self._compute([channel[tile.outer] for channel in channels])
+            raw[tile.inner] = computed[tile.where]
+        return raw
+
+    def _compute(self, channels: Sequence[np.ndarray]) -> np.ndarray:
+        """The graph on k arrays [H, W]."""
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
@@ -309,6 +346,7 @@ def fuse(
     window_radius: int = 1,
     output_range: str = "minmax",
     color: str = "auto",
+    tile_size: int | None = None,
 ) -> np.ndarray:
     """Fuses k source images of one scene with DenseFuse.
 
@@ -321,6 +359,8 @@ def fuse(
       window_radius: r of the block average (Eq. 6).
       output_range: "minmax" or "average"; see `to_uint8`.
       color: "auto", "gray", "rgb" or "luma"; see `Fuser`.
+      tile_size: Of images computed in tiles; by default those above 2048x2048; see
+        `Fuser`.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
@@ -337,6 +377,7 @@ def fuse(
         window_radius=window_radius,
         output_range=output_range,
         color=color,
+        tile_size=tile_size,
     )
     return fuser.fuse(sources).image
 
@@ -345,6 +386,17 @@ def fuse(
 def _kept_fuser(path, modified, **settings) -> Fuser:
     del modified  # Part of the key: a checkpoint written anew is read anew.
     return Fuser(path, **settings)
+
+
+def automatic_tile_size(num_sources: int, margin: int) -> int:
+    """The side of tiles that, with their margins, take about a gigabyte each.
+
+    Margins of more than half of that leave a quarter of it to the tile: it then takes
+    more memory, and not ever more time.
+    """
+    pixel = _BYTES_PER_PIXEL + num_sources * _BYTES_PER_SOURCE_PIXEL
+    outer = math.isqrt(_TILE_BYTES // pixel)
+    return max(outer - 2 * margin, outer // 2)
 
 
 def check_sizes(sources: Sequence[np.ndarray], names: Sequence[str]) -> None:
@@ -402,6 +454,21 @@ def _with_chroma(luma: np.ndarray, source: np.ndarray) -> np.ndarray:
     ycbcr = images.to_ycbcr(source.astype(np.float32))
     ycbcr[:, :, 0] = luma
     return to_uint8(images.from_ycbcr(ycbcr), "average")
+
+
+def _check_tile_size(tile_size: int | None, strategy: str, radius: int | None) -> None:
+    if tile_size is None or tile_size == 0:
+        return
+    if tile_size < tiles.MIN_SIZE:
+        raise UserError(
+            f"tile_size is {tile_size}: expected 0 for no tiles, or at least "
+            f"{tiles.MIN_SIZE}"
+        )
+    if radius is None:
+        raise UserError(
+            f"tile_size is {tile_size}, but the strategy {strategy!r} is registered "
+            "without a reach: its images are computed whole, expected 0"
+        )
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ tensor of the same shape, registered with `@strategy`. The registration gives it
 for the command line and makes it a function that Keras's safe mode loads again. A new
 strategy is one such function, here or in a user's own module:
 
-    @strategy("maximum", scales_with_sources=False)
+    @strategy("maximum", scales_with_sources=False, reach=0)
     def maximum(feature_maps):
         return functools.reduce(tf.maximum, feature_maps)
 """
@@ -30,19 +30,33 @@ class Strategy:
       scales_with_sources: True where the result grows with k, as a sum does: the
         decoder's output then spans about 0..255k and is divided by k for viewing.
       takes_window_radius: Whether the function has the argument `window_radius`.
+      reach: How many pixels around a pixel the function looks at, `window_radius` not
+        counted: 0 where it treats each pixel by itself. None where that is not known
+        or is the whole image, which then cannot be fused in tiles.
     """
 
     name: str
     function: Callable[..., tf.Tensor]
     scales_with_sources: bool
     takes_window_radius: bool
+    reach: int | None
+
+    def radius(self, window_radius: int) -> int | None:
+        """How far the function looks, the window of the block average included."""
+        if self.reach is None or not self.takes_window_radius:
+            return self.reach
+        return self.reach + window_radius
 
 
 _STRATEGIES: dict[str, Strategy] = {}
 
 
 def strategy(
-    name: str, *, scales_with_sources: bool, takes_window_radius: bool = False
+    name: str,
+    *,
+    scales_with_sources: bool,
+    takes_window_radius: bool = False,
+    reach: int | None = None,
 ) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
     """Registers a function as the fusion strategy `name`; see `Strategy`.
 
@@ -57,7 +71,7 @@ def strategy(
             package="densefuse_tf", name=name
         )(function)
         _STRATEGIES[name] = Strategy(
-            name, registered, scales_with_sources, takes_window_radius
+            name, registered, scales_with_sources, takes_window_radius, reach
         )
         return registered
 
@@ -111,7 +125,7 @@ def fused_shape(input_shapes):
     return tuple(input_shapes[0])
 
 
-@strategy("addition", scales_with_sources=True)
+@strategy("addition", scales_with_sources=True, reach=0)
 def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     """The addition strategy, Eq. 4: f = sum_i phi_i.
 
@@ -124,7 +138,7 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     return functools.reduce(tf.add, feature_maps)
 
 
-@strategy("l1_norm", scales_with_sources=False, takes_window_radius=True)
+@strategy("l1_norm", scales_with_sources=False, takes_window_radius=True, reach=0)
 def l1_norm(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.Tensor:
     """The l1-norm strategy, Eq. 5-7: f = sum_i w_i phi_i.
 

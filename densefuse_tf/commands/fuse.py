@@ -98,6 +98,14 @@ _PANEL = flags.DEFINE_string(
     f"{_PANEL_ROWS} pairs).",
     flag_values=_FLAGS,
 )
+_TILE_SIZE = flags.DEFINE_integer(
+    "tile_size",
+    None,
+    "The largest side of the tiles in which a large image is computed, with the same "
+    "result; 0 for none. By default images above 2048x2048 are, in tiles that take "
+    "about a gigabyte of memory each.",
+    flag_values=_FLAGS,
+)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     200_000_000,
@@ -134,6 +142,7 @@ def main() -> int:
         window_radius=_WINDOW_RADIUS.value,
         output_range=_OUTPUT_RANGE.value,
         color=_COLOR.value,
+        tile_size=_TILE_SIZE.value,
     )
     batch.check_writable(jobs[0].output.parent)
     if panel is not None:

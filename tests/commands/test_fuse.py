@@ -114,6 +114,21 @@ def test_three_sources(pairs, run, checkpoint):
     np.testing.assert_array_equal(images.read("out/IR1.png"), expected)
 
 
+def test_tiles(pairs, run, checkpoint):
+    flags = ("--strategy=l1_norm", "--save_raw")
+    assert run(*PAIR, "--output=whole.png", "--tile_size=0", *flags)[0] == 0
+    assert run(*PAIR, "--output=tiled.png", "--tile_size=4", *flags)[0] == 0
+    whole = np.load("whole.npy")
+    scale = 255 / np.ptp(whole)
+    assert np.abs(np.load("tiled.npy") - whole).max() * scale < 1e-3
+
+
+def test_tiles_that_are_too_small(pairs, run):
+    line = mistake(run(*PAIR, "--output=fused.png", "--tile_size=1"))
+    assert line == "fuse.py: tile_size is 1: expected 0 for no tiles, or at least 2"
+    assert not pathlib.Path("fused.png").exists()
+
+
 @pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
 @pytest.mark.parametrize("color", fusion.COLOR_MODES)
 def test_colour_and_range(pairs, run, checkpoint, color, output_range):
