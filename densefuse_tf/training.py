@@ -256,7 +256,7 @@ class Run:
         self.run_dir = pathlib.Path(run_dir)
         self._recipe = recipes.get(settings.recipe)
         self._strategy = choose_strategy(multi_worker=multi_worker)
-        self._is_chief = not multi_worker or (
+        self.is_chief = not multi_worker or (
             self._strategy.cluster_resolver.task_id == 0
         )
         keras.utils.set_random_seed(settings.seed)
@@ -369,7 +369,7 @@ class Run:
         config = self._config()
         if path.exists():
             self._compare_config(path, config)
-        if self._is_chief:
+        if self.is_chief:
             with files.replacing(path) as temporary:
                 temporary.write_text(json.dumps(config, indent=2) + "\n")
 
@@ -439,7 +439,7 @@ class Run:
 
     def save(self) -> None:
         """Writes state, model and history; each replaces the last in one step."""
-        if not self._is_chief:
+        if not self.is_chief:
             return
         arrays = {
             f"variable_{i}": variable.value.numpy()
@@ -500,7 +500,7 @@ class Run:
 
     def _validate_at_end(self) -> None:
         values = self.validate()
-        if self._is_chief:
+        if self.is_chief:
             with files.replacing(self.run_dir / VALIDATION) as temporary:
                 report = {
                     "iteration": self.iteration,
@@ -535,10 +535,10 @@ class _Recorder(keras.callbacks.Callback):
             unit="it",
             dynamic_ncols=True,
             # Where nobody watches, a line for each point of the curves is enough.
-            disable=None if run._is_chief else True,
+            disable=None if run.is_chief else True,
         )
         self._writer = None
-        if run._is_chief:
+        if run.is_chief:
             self._writer = tf.summary.create_file_writer(str(run.run_dir / TENSORBOARD))
 
     def on_train_batch_end(self, batch, logs=None):
@@ -593,7 +593,7 @@ class _Recorder(keras.callbacks.Callback):
         run.rows.append(row)
         run.sums = dict.fromkeys(_STEP_LOSSES, 0.0)
         run.num_summed = 0
-        if not run._is_chief:
+        if not run.is_chief:
             return
         history.write(run.rows, run.run_dir / HISTORY)
         if is_best:

@@ -22,22 +22,12 @@ from collections.abc import Iterable, Sequence
 
 from absl import flags
 
+from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
 _FLAGS = flags.FlagValues()
-_IR = flags.DEFINE_string(
-    "ir",
-    None,
-    "Infrared images: a file, a folder or a glob pattern.",
-    flag_values=_FLAGS,
-)
-_VIS = flags.DEFINE_string(
-    "vis",
-    None,
-    "Visible images: a file, a folder or a glob pattern.",
-    flag_values=_FLAGS,
-)
+_IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
 _FUSED = flags.DEFINE_string(
     "fused",
     None,

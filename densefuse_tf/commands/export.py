@@ -11,29 +11,14 @@ package: see docs/serving.md. Exit status: 0, 2 for a mistake.
 
 from absl import flags
 
+from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
 _FLAGS = flags.FlagValues()
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint",
-    "1e2",
-    "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the prefix "
-    "of a TensorFlow 1 checkpoint of the authors.",
-    flag_values=_FLAGS,
-)
-_STRATEGY = flags.DEFINE_string(
-    "strategy",
-    "addition",
-    "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7).",
-    flag_values=_FLAGS,
-)
-_WINDOW_RADIUS = flags.DEFINE_integer(
-    "window_radius",
-    1,
-    "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
-    flag_values=_FLAGS,
-)
+_CHECKPOINT = common_flags.define_checkpoint(_FLAGS)
+_STRATEGY = common_flags.define_strategy(_FLAGS)
+_WINDOW_RADIUS = common_flags.define_window_radius(_FLAGS)
 _NUM_SOURCES = flags.DEFINE_integer(
     "num_sources",
     2,
