@@ -29,5 +29,5 @@ $(STAMP):
 	echo "setting up .venv: once, some minutes"
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -qq -c constraints.txt -e '.[test,litert,onnx]'
+	.venv/bin/pip install -qq -c constraints.txt -e '.[test,beam,litert,onnx]'
 	touch $@
