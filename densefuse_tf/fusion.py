@@ -372,6 +372,7 @@ def fuse(
     fuser = _kept_fuser(
         path,
         checkpoints.modified(path),
+        strategies.get(strategy),
         strategy=strategy,
         num_sources=len(sources),
         window_radius=window_radius,
@@ -383,8 +384,10 @@ def fuse(
 
 
 @functools.lru_cache(maxsize=8)
-def _kept_fuser(path, modified, **settings) -> Fuser:
-    del modified  # Part of the key: a checkpoint written anew is read anew.
+def _kept_fuser(path, modified, registered, **settings) -> Fuser:
+    # Parts of the key: a checkpoint written anew is read anew, and a strategy
+    # registered anew is used.
+    del modified, registered
     return Fuser(path, **settings)
 
 

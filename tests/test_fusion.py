@@ -373,3 +373,21 @@ def test_fuse_reads_a_checkpoint_again_when_it_has_changed(tmp_path):
         checkpoints.save_autoencoder(network.autoencoder(), path)
         results.append(densefuse_tf.fuse(sources, path))
     assert (results[0] != results[1]).any()
+
+
+def test_fuse_uses_a_strategy_that_was_registered_again(checkpoint):
+    """As a notebook's cell that is changed and run again."""
+
+    def register(index):
+        @strategies.strategy("one_of_the_tests", scales_with_sources=False)
+        def one(feature_maps):
+            return feature_maps[index]
+
+    sources = photographs(2)
+    results = []
+    for index in range(2):
+        register(index)
+        results.append(
+            densefuse_tf.fuse(sources, checkpoint, strategy="one_of_the_tests")
+        )
+    assert (results[0] != results[1]).any()
