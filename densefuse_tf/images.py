@@ -336,6 +336,11 @@ def gray(image: np.ndarray) -> np.ndarray:
     return luma.astype(image.dtype)
 
 
+def rgb(image: np.ndarray) -> np.ndarray:
+    """[height, width, 3]: the image as it is, or three times its one channel."""
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
+
+
 def is_color(image: np.ndarray) -> bool:
     """Whether an image is [height, width, 3] with channels that differ somewhere."""
     return image.ndim == 3 and bool((image != image[..., :1]).any())

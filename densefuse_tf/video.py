@@ -4,11 +4,8 @@ What is decided image by image elsewhere is decided here once for the whole sequ
 the values that become 0 and 255 at the input, whether the result has colour, and the
 range of the output. So nothing flickers.
 
-ffmpeg decodes and encodes in processes of its own, which imageio-ffmpeg starts and
-feeds. (imageio's own plugin on top of it passes no Fraction as frame rate and knows no
-pixel formats of more than 8 bits but one.) A thread for each source reads ahead and
-one writes behind while the calling thread fuses; how many frames are held at a time
-does not depend on how many there are.
+A thread for each source reads ahead and one writes behind while the calling thread
+fuses; how many frames are held at a time does not depend on how many there are.
 """
 
 import collections
@@ -16,130 +13,23 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import fractions
-import itertools
 import os
 import pathlib
-import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
 
+from densefuse_tf import ffmpeg
 from densefuse_tf import files
 from densefuse_tf import images
 from densefuse_tf.errors import UserError
 
-# By their suffixes, files are taken for videos without being asked to, and the videos
-# that can be written, as H.264.
-INPUT_FORMATS = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".wmv", ".mpg", ".mpeg"),
-    *(".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp"),
-)
-OUTPUT_FORMATS = (".mp4", ".m4v", ".mov", ".mkv")
 DEFAULT_RATE = fractions.Fraction(25)
 
 # Frames of each source read ahead, and results waiting to be written, at most.
 _AHEAD = 2
 _BEHIND = 2
-
-# A video may not have other files or addresses opened.
-_INPUT_PARAMS = ["-protocol_whitelist", "file"]
-# The first stream that is no cover picture, each frame once, whatever its time.
-_STREAM_PARAMS = ["-map", "0:V:0", "-fps_mode", "passthrough"]
-# A quality at which nobody tells the video from its frames, in the colours of today's
-# screens, and said so: without the tags players guess the matrix from the height.
-_ENCODER_PARAMS = [
-    *("-crf", "14", "-color_range", "tv", "-colorspace", "bt709"),
-    *("-color_primaries", "bt709", "-color_trc", "bt709"),
-]
-_SCALE = "scale=out_color_matrix=bt709:out_range=tv"
-
-# Grey of more than 8 bits: sensor counts or temperatures, which are read as they are.
-_DEEP_GRAY = re.compile(r"(gray(?:9|10|12|14|16|f32))(?:le|be)\b")
-
-# Shows progress: items, how many there are or None, and what is done with them.
-Progress = Callable[[Iterable, int | None, str], Iterable]
-
-
-def _unseen(items: Iterable, total: int | None, what: str) -> Iterable:
-    del total, what
-    return items
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoFile:
-    """A video file that ffmpeg has decoded to its end once.
-
-    Attributes:
-      path: The file.
-      count: How many frames it has, exactly.
-      size: (height, width) in pixels, turned upright as its rotation tag says.
-      rate: Frames per second.
-      pixel_aspect: Width to height of a pixel; None if the file does not say.
-      pixel_format: What ffmpeg is asked for: rgb24, or grey of more than 8 bits.
-    """
-
-    path: pathlib.Path
-    count: int
-    size: tuple[int, int]
-    rate: fractions.Fraction
-    pixel_aspect: fractions.Fraction | None
-    pixel_format: str
-
-    @property
-    def is_deep(self) -> bool:
-        """Whether the frames have more than 8 bits."""
-        return self.pixel_format != "rgb24"
-
-    def name(self, index: int) -> str:
-        """What an error calls the frame."""
-        return f"{self.path}, frame {index + 1}"
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yields all frames: [height, width, 3] uint8, or [height, width] deep grey.
-
-        Raises:
-          UserError: There are fewer than `count` any more.
-        """
-        import imageio_ffmpeg
-
-        dtype, channels = np.dtype(np.uint8), (3,)
-        if self.is_deep:
-            is_float = self.pixel_format.startswith("grayf")
-            dtype, channels = np.dtype("<f4" if is_float else "<u2"), ()
-        reader = imageio_ffmpeg.read_frames(
-            f"file:{self.path}",
-            pix_fmt=self.pixel_format,
-            bits_per_pixel=8 * dtype.itemsize * (3 if channels else 1),
-            input_params=_INPUT_PARAMS,
-            output_params=_STREAM_PARAMS,
-        )
-        read = 0
-        try:
-            with images.hush():
-                next(reader)  # What the file says of itself is known.
-            for data in itertools.islice(reader, self.count):
-                frame = np.frombuffer(data, dtype).reshape(*self.size, *channels)
-                if dtype.kind == "f":
-                    images.check(frame, self.name(read))
-                read += 1
-                yield frame
-        except (OSError, RuntimeError) as error:
-            raise self._lost(read) from error
-        finally:
-            with images.hush():
-                reader.close()
-        if read < self.count:
-            raise self._lost(read)
-
-    def _lost(self, read: int) -> UserError:
-        return UserError(
-            f"{self.path}: only {read} of {self.count} frames could be read: the file "
-            "has changed, or ffmpeg was stopped"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,20 +57,14 @@ class ImageFiles:
             yield images.read(path, max_pixels=self.max_pixels)
 
 
-Source = VideoFile | ImageFiles
-
-
-def is_video(path: str | os.PathLike) -> bool:
-    """Whether the path of a source is named as a video file."""
-    path = pathlib.Path(path)
-    return path.suffix.lower() in INPUT_FORMATS and not path.is_dir()
+Source = ffmpeg.VideoFile | ImageFiles
 
 
 def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
     max_pixels: int = images.MAX_PIXELS,
-    progress: Progress = _unseen,
+    progress: ffmpeg.Progress = ffmpeg.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
 
@@ -207,7 +91,7 @@ def open_sources(
         pairs = images.pair(sources)
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
-        _open_video(path, max_pixels, progress)
+        ffmpeg.open_video(path, max_pixels, progress)
         if path_is_video
         else ImageFiles(tuple(images.find(source)), max_pixels)
         for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
@@ -215,7 +99,7 @@ def open_sources(
     _check_alike(
         "frames", "one frame of each for every moment", sources, opened, "count"
     )
-    videos = [source for source in opened if isinstance(source, VideoFile)]
+    videos = [source for source in opened if isinstance(source, ffmpeg.VideoFile)]
     names = [source.path for source in videos]
     _check_alike(
         "height and width", "the same; register and crop them", names, videos, "size"
@@ -230,145 +114,10 @@ def _check_alike(
     found = [getattr(source, attribute) for source in sources]
     if len(set(found)) > 1:
         each = ", ".join(
-            f"{os.fspath(name)} has {_text(value)}"
+            f"{os.fspath(name)} has {ffmpeg.text(value)}"
             for name, value in zip(names, found, strict=True)
         )
         raise UserError(f"the sources differ in {what}: {each}; expected {expected}")
-
-
-def _text(value: int | fractions.Fraction | tuple[int, int]) -> str:
-    if isinstance(value, tuple):
-        return "x".join(map(str, value))
-    # A frame rate of 30000/1001 is known as 29.97.
-    return str(value) if isinstance(value, int) else f"{float(value):.6g}"
-
-
-def _open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:
-    """Decodes a video to its end.
-
-    imageio_ffmpeg.count_frames_and_secs would count the frames of a damaged file
-    without a word, and does not tell when they are shown.
-    """
-    header: dict[str, str] = {}
-    count = 0
-    # Errors go to a file: nobody has to read them while the frames are counted.
-    with tempfile.TemporaryFile() as errors:
-        command = [
-            *(_ffmpeg(), "-nostdin", "-v", "error", "-xerror", *_INPUT_PARAMS),
-            *("-i", f"file:{path}", *_STREAM_PARAMS, "-f", "framecrc", "-"),
-        ]
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        ) as process:
-            try:
-                times = _times(process.stdout, header)
-                for time in progress(times, None, f"checking {path}"):
-                    if count == 0:
-                        start = time
-                        _check_pixels(path, _size(header), max_pixels)
-                    elif time != start + count:
-                        raise _not_constant(path, header, count, time - start)
-                    count += 1
-            except BaseException:
-                process.kill()
-                raise
-        errors.seek(0)
-        complaint = re.sub(rb"^(\[[^]]*\] )+", b"", errors.readline(1000))
-    detail = " ".join(complaint.decode(errors="replace").split())
-    if count == 0:
-        raise UserError(
-            f"{path}: cannot be read as a video: {detail or 'it has no frames'}"
-        )
-    if process.returncode or detail:
-        raise UserError(
-            f"{path}: cut off or damaged after {count} frames or before: expected a "
-            f"whole video ({detail}); what can be read of it, `ffmpeg -i` makes a new "
-            "one of"
-        )
-    return VideoFile(
-        path,
-        count,
-        _size(header),
-        _rate(header),
-        _pixel_aspect(header),
-        _pixel_format(path),
-    )
-
-
-def _times(lines: Iterable[bytes], header: dict[str, str]) -> Iterator[int]:
-    """The time of each frame, counted in frames; `header` receives what comes before.
-
-    See ffmpeg's framecrc format. A frame rate of 25 is a time base of 1/25 there, to
-    which times are rounded.
-    """
-    for line in lines:
-        text = line.decode("ascii", errors="replace")
-        if text.startswith("#"):
-            key, _, value = text[1:].partition(" 0: ")
-            header[key] = value.strip()
-        else:
-            yield int(text.split(",")[2])
-
-
-def _size(header: dict[str, str]) -> tuple[int, int]:
-    width, height = map(int, header["dimensions"].split("x"))
-    return height, width
-
-
-def _rate(header: dict[str, str]) -> fractions.Fraction:
-    return 1 / fractions.Fraction(header["tb"])
-
-
-def _pixel_aspect(header: dict[str, str]) -> fractions.Fraction | None:
-    width, _, height = header.get("sar", "0/1").partition("/")
-    return fractions.Fraction(int(width), int(height)) if int(width) else None
-
-
-def _pixel_format(path: pathlib.Path) -> str:
-    import imageio_ffmpeg
-
-    reader = imageio_ffmpeg.read_frames(
-        f"file:{path}", input_params=_INPUT_PARAMS, output_params=_STREAM_PARAMS
-    )
-    try:
-        with images.hush():
-            found = _DEEP_GRAY.match(next(reader)["pix_fmt"])
-    except Exception as error:
-        # Where ffmpeg's words are not those expected, the parser raises anything.
-        raise UserError(f"{path}: ffmpeg does not say what it holds") from error
-    finally:
-        with images.hush():
-            reader.close()
-    return f"{found[1]}le" if found else "rgb24"
-
-
-def _check_pixels(path: pathlib.Path, size: tuple[int, int], max_pixels: int) -> None:
-    height, width = size
-    if min(size) < 2 or height * width > max_pixels:
-        raise UserError(
-            f"{path}: has frames of {height}x{width} pixels (height x width): expected "
-            f"at least 2x2, and {max_pixels} pixels at most"
-        )
-
-
-def _not_constant(
-    path: pathlib.Path, header: dict[str, str], count: int, time: int
-) -> UserError:
-    rate = _text(_rate(header))
-    return UserError(
-        f"{path}: has no constant frame rate: frame {count + 1} stands at the time of "
-        f"frame {time + 1} at {rate} frames per second; expected a constant one, as "
-        f"`ffmpeg -i {path} -r {rate}` makes it"
-    )
-
-
-def _ffmpeg() -> str:
-    import imageio_ffmpeg
-
-    try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise UserError(f"videos need ffmpeg: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -486,9 +235,9 @@ class _Seen:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
             raise UserError(
-                f"{self.first} is {_text(self.size)} and {name} is "
-                f"{_text(frame.shape[:2])}: the frames of a sequence must have the "
-                "same size"
+                f"{self.first} is {ffmpeg.text(self.size)} and {name} is "
+                f"{ffmpeg.text(frame.shape[:2])}: the frames of a sequence must have "
+                "the same size"
             )
         if frame.dtype != self.dtype and not any_dtype:
             raise UserError(
@@ -505,7 +254,7 @@ def survey(
     *,
     value_ranges: Sequence | None = None,
     color: str = "auto",
-    progress: Progress = _unseen,
+    progress: ffmpeg.Progress = ffmpeg.unseen,
 ) -> Footage:
     """Looks the frames through for what has to hold for all of them.
 
@@ -590,9 +339,9 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
     for one in seen:
         if one.size != seen[0].size:
             raise UserError(
-                f"{seen[0].first} is {_text(seen[0].size)} and {one.first} is "
-                f"{_text(one.size)}: the frames of all sources must have the same "
-                "size; register and crop them first"
+                f"{seen[0].first} is {ffmpeg.text(seen[0].size)} and {one.first} is "
+                f"{ffmpeg.text(one.size)}: the frames of all sources must have the "
+                "same size; register and crop them first"
             )
 
 
@@ -613,7 +362,7 @@ def _value_range(
 
 
 def fuse(
-    fuser, footage: Footage, *, progress: Progress = _unseen
+    fuser, footage: Footage, *, progress: ffmpeg.Progress = ffmpeg.unseen
 ) -> Iterator[np.ndarray]:
     """Fuses a sequence with one output range.
 
@@ -639,11 +388,13 @@ def fuse(
                 sources, names=footage.names(index), output_range=output_range
             ).image
             # A frame without colour in a sequence that has some.
-            yield _rgb(image) if footage.has_color else image
+            yield images.rgb(image) if footage.has_color else image
 
 
-def _extremes(fuser, footage: Footage, progress: Progress) -> tuple[float, float]:
-    """The least and the greatest value of the decoder's output in all frames."""
+def _extremes(
+    fuser, footage: Footage, progress: ffmpeg.Progress
+) -> tuple[float, float]:
+    """(min, max) of the decoder's output over all frames."""
     low, high = np.inf, -np.inf
     with contextlib.closing(footage.frames()) as frames:
         for index, sources in enumerate(
@@ -652,10 +403,6 @@ def _extremes(fuser, footage: Footage, progress: Progress) -> tuple[float, float
             raw = fuser.raw(sources, names=footage.names(index))
             low, high = min(low, raw.min()), max(high, raw.max())
     return float(low), float(high)
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 
 
 def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
@@ -667,10 +414,10 @@ def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
     """
     text, path = os.fspath(path), pathlib.Path(path)
     if not _is_folder(text):
-        if path.suffix.lower() not in OUTPUT_FORMATS:
+        if path.suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
-                f"{', '.join(OUTPUT_FORMATS)}, or the name of a folder for its frames"
+                f"{', '.join(ffmpeg.OUTPUT_FORMATS)}, or a folder for its frames"
             )
         real = os.path.realpath(path)
         if any(os.path.realpath(source.path) == real for source in sources):
@@ -705,13 +452,12 @@ def writing(
 ) -> Iterator[Callable[[np.ndarray], None]]:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
-    A video is H.264 without sound, and of exactly the frames' size: 4:2:0 (yuv420p),
-    which every player plays, or 4:4:4 (yuv444p) where the height or the width is odd,
-    since half of those there is not. In a folder the frames are PNG files, named after
-    those of the last source, or numbered after its video.
+    A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
+    named after those of the last source, or numbered after its video.
 
     Args:
-      path: Ends in one of `OUTPUT_FORMATS`, else it is a folder, which must be new.
+      path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
+        at the end, is a folder, which must be new.
       footage: What is fused.
       rate: Frames per second if no source says how many.
 
@@ -735,78 +481,19 @@ def writing(
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
-        encoder = _Encoder(path, temporary, footage, footage.rate or rate)
+        encoder = ffmpeg.Encoder(
+            path,
+            temporary,
+            footage.size,
+            footage.rate or rate,
+            footage.pixel_aspect,
+        )
         try:
             with _behind(encoder.add) as write:
                 yield write
         finally:
             encoder.close()
         encoder.check()
-
-
-class _Encoder:
-    """An ffmpeg that writes `temporary`, for `path`."""
-
-    def __init__(
-        self,
-        path: pathlib.Path,
-        temporary: pathlib.Path,
-        footage: Footage,
-        rate: fractions.Fraction,
-    ):
-        import imageio_ffmpeg
-
-        _ffmpeg()
-        self._path = path
-        self._temporary = temporary
-        self._count = 0
-        height, width = footage.size
-        filters = _SCALE
-        if footage.pixel_aspect:
-            filters += f",setsar={footage.pixel_aspect}"
-        self._frames = imageio_ffmpeg.write_frames(
-            f"file:{temporary}",
-            (width, height),
-            pix_fmt_in="rgb24",
-            pix_fmt_out="yuv444p" if height % 2 or width % 2 else "yuv420p",
-            fps=rate,
-            quality=None,
-            codec="libx264",
-            macro_block_size=1,
-            ffmpeg_log_level="quiet",
-            output_params=[*_ENCODER_PARAMS, "-vf", filters],
-        )
-        self._frames.send(None)
-
-    def add(self, frame: np.ndarray) -> None:
-        try:
-            # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
-            self._frames.send(np.ascontiguousarray(_rgb(frame)))
-        except (OSError, StopIteration) as error:
-            raise self._cannot_write() from error
-        self._count += 1
-
-    def close(self) -> None:
-        """Waits until ffmpeg has ended."""
-        with images.hush():
-            self._frames.close()
-
-    def check(self) -> None:
-        """Counts the frames in the file: its writer's end is not reported."""
-        import imageio_ffmpeg
-
-        try:
-            written, _ = imageio_ffmpeg.count_frames_and_secs(f"file:{self._temporary}")
-        except RuntimeError as error:
-            raise self._cannot_write() from error
-        if written != self._count:
-            raise self._cannot_write()
-
-    def _cannot_write(self) -> UserError:
-        reason = f"ffmpeg was stopped after about {self._count} frames"
-        if shutil.disk_usage(self._temporary.parent).free < 2**20:
-            reason = "No space left on device"
-        return UserError(f"{self._path}: cannot be written: {reason}")
 
 
 @contextlib.contextmanager

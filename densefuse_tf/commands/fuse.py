@@ -136,7 +136,7 @@ def _fuse_video(patterns, value_ranges) -> None:
         value_ranges=value_ranges,
         fps=_FPS.value,
         max_pixels=_MAX_PIXELS.value,
-        **_settings(default_range="average"),
+        settings=_settings(default_range="average"),
     )
 
 

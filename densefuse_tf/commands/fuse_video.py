@@ -11,10 +11,10 @@ from densefuse_tf.errors import UserError
 
 def is_asked_for(sources: Sequence[str], output: str) -> bool:
     """Whether a source or the output is named as a video file."""
-    from densefuse_tf import video
+    from densefuse_tf import ffmpeg
 
     suffix = pathlib.Path(output).suffix.lower()
-    return suffix in video.OUTPUT_FORMATS or any(map(video.is_video, sources))
+    return suffix in ffmpeg.OUTPUT_FORMATS or any(map(ffmpeg.is_video, sources))
 
 
 def fuse(
@@ -24,9 +24,7 @@ def fuse(
     value_ranges: Sequence,
     fps: str | None,
     max_pixels: int,
-    checkpoint: str,
-    color: str,
-    **settings,
+    settings: dict,
 ) -> None:
     """Fuses a sequence.
 
@@ -36,9 +34,7 @@ def fuse(
       value_ranges: As `video.survey` takes them.
       fps: --fps.
       max_pixels: The largest frame that is read.
-      checkpoint: As of `fusion.Fuser`, like all that follow.
-      color: ...
-      **settings: ...
+      settings: The other arguments of `fusion.Fuser`.
 
     Raises:
       UserError: A mistake, before the first frame is fused where it can be found then.
@@ -55,15 +51,17 @@ def fuse(
     runner.import_tensorflow()
     from densefuse_tf import fusion
 
-    fuser = fusion.Fuser(checkpoint, num_sources=len(sources), color=color, **settings)
+    fuser = fusion.Fuser(num_sources=len(sources), **settings)
     batch.check_writable(pathlib.Path(output).parent)
     footage = video.survey(
-        opened, value_ranges=value_ranges, color=color, progress=_progress
+        opened,
+        value_ranges=value_ranges,
+        color=settings["color"],
+        progress=_progress,
     )
-    height, width = footage.size
     print(
-        f"{' + '.join(sources)} -> {output}: {footage.count} frames of {height}x{width}"
-        f"{' in colour' if footage.has_color else ''}",
+        f"{' + '.join(sources)} -> {output}: {footage.count} frames, "
+        f"{'colour' if footage.has_color else 'grey'}",
         flush=True,
     )
     with video.writing(output, footage, rate or video.DEFAULT_RATE) as write:
@@ -86,15 +84,15 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
 
 
 def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
-    from densefuse_tf import video
+    from densefuse_tf import ffmpeg
 
     for source in sources:
-        if isinstance(source, video.VideoFile):
+        if isinstance(source, ffmpeg.VideoFile):
             raise UserError(
                 f"--fps={fps} goes with folders of frames: {source.path} has "
                 f"{float(source.rate):.6g} frames per second, and so has the result"
             )
-    if pathlib.Path(output).suffix.lower() not in video.OUTPUT_FORMATS:
+    if pathlib.Path(output).suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
         raise UserError(f"--fps={fps} goes with a video as --output")
 
 
