@@ -61,7 +61,7 @@ warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs)\.")
 
 
 class _Hush(python_logging.Filter):
-    """Drops what the readers log of damaged files while this module reads one.
+    """Drops what the readers log of damaged files while this package reads one.
 
     The one line of the UserError says it. A program that uses tifffile for itself, in
     another thread or at another time, keeps its log.
@@ -83,9 +83,9 @@ class _Hush(python_logging.Filter):
             self._reading.now = False
 
 
-_hush = _Hush()
-for _name in ("tifffile", "imagecodecs"):
-    python_logging.getLogger(_name).addFilter(_hush)
+hush = _Hush()
+for _name in ("tifffile", "imagecodecs", "imageio_ffmpeg"):
+    python_logging.getLogger(_name).addFilter(hush)
 
 
 def find(source: str | os.PathLike) -> list[pathlib.Path]:
@@ -203,7 +203,7 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
     name = os.fspath(path)
     kind = None
     try:
-        with _hush(), _open(name) as file:
+        with hush(), _open(name) as file:
             size = os.fstat(file.fileno()).st_size
             kind = _kind(name, file.read(16))
             file.seek(0)
@@ -334,6 +334,11 @@ def gray(image: np.ndarray) -> np.ndarray:
     # The sum for 65535 and the half added to round still fit in 32 bits.
     luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
     return luma.astype(image.dtype)
+
+
+def rgb(image: np.ndarray) -> np.ndarray:
+    """[height, width, 3]: the image as it is, or three times its one channel."""
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 
 
 def is_color(image: np.ndarray) -> bool:

@@ -5,8 +5,13 @@
   fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
+  fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
+  fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
+  fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
 
-Images are matched in natural sort order; a result has its visible image's name.
+Images are matched in natural sort order; a result has its visible image's name. In a
+video (a source or the output is named as one, or --video) all that is found by looking
+is found once for all frames, and --output_range is average, so that nothing flickers.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
@@ -16,6 +21,7 @@ import sys
 from absl import flags
 
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -31,32 +37,51 @@ _SOURCES = flags.DEFINE_multi_string(
     flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "A file for one pair, else a folder.", flag_values=_FLAGS
+    "output",
+    None,
+    "A file for one pair, else a folder. Of a video: .mp4, .m4v, .mov or .mkv, or a "
+    "new folder for its frames as PNG.",
+    flag_values=_FLAGS,
+)
+_VIDEO = flags.DEFINE_bool(
+    "video",
+    False,
+    "The images are the frames of a video, whatever the names say.",
+    flag_values=_FLAGS,
+)
+_FPS = flags.DEFINE_string(
+    "fps",
+    None,
+    "Frames per second of a video made of images: 25 if not given, 29.97, 30000/1001, "
+    "... Between videos it stays what it is.",
+    flag_values=_FLAGS,
 )
 _CHECKPOINT = common_flags.define_checkpoint(_FLAGS)
 _STRATEGY = common_flags.define_strategy(_FLAGS)
 _WINDOW_RADIUS = common_flags.define_window_radius(_FLAGS)
 _OUTPUT_RANGE = flags.DEFINE_string(
     "output_range",
-    "minmax",
-    "minmax: each result's minimum and maximum become 0 and 255, as in the release; "
-    "average: the decoder's output, divided by k where the strategy adds, which keeps "
-    "brightness comparable between images.",
+    None,
+    "minmax: each result's minimum and maximum become 0 and 255, as in the release, or "
+    "those of all frames of a video, which are then fused twice; average: the "
+    "decoder's output, divided by k where the strategy adds, which keeps brightness "
+    "comparable between images. By default minmax for images, average for videos.",
     flag_values=_FLAGS,
 )
 _COLOR = flags.DEFINE_string(
     "color",
     "auto",
     "gray; rgb: channel by channel, as in IV-D of the paper; luma: fuses the luma and "
-    "keeps the visible image's chroma; auto: rgb if a source has colour, else gray.",
+    "keeps the visible image's chroma; auto: rgb if a source has colour, in any frame "
+    "of a video, else gray.",
     flag_values=_FLAGS,
 )
 _IR_RANGE = flags.DEFINE_string(
     "ir_range",
     None,
     "The infrared values that become 0 and 255: MIN,MAX, or auto for the image's own "
-    "minimum and maximum. By default auto for 16-bit and float images, while those of "
-    "8 bits stay as they are.",
+    "minimum and maximum, or those of all frames of a video. By default auto for "
+    "16-bit and float images, while those of 8 bits stay as they are.",
     flag_values=_FLAGS,
 )
 _SAVE_RAW = flags.DEFINE_bool(
@@ -89,14 +114,49 @@ _MAX_PIXELS = flags.DEFINE_integer(
 )
 
 
-def main() -> int:
-    from densefuse_tf import batch
-    from densefuse_tf import images
-
+def main() -> int | None:
     names, patterns = _patterns()
     if _OUTPUT.value is None:
         raise UserError("--output is missing: expected a file, or a folder for several")
     value_ranges = [_ir_range()] + [None] * (len(patterns) - 1)
+    if _VIDEO.value or fuse_video.is_asked_for(patterns, _OUTPUT.value):
+        return _fuse_video(patterns, value_ranges)
+    if _FPS.value is not None:
+        raise UserError("--fps goes with a video: give --video if these are its frames")
+    return _fuse_images(names, patterns, value_ranges)
+
+
+def _fuse_video(patterns, value_ranges) -> None:
+    for flag in (_PANEL, _SAVE_RAW):
+        if flag.value:
+            raise UserError(f"--{flag.name} goes with images, not with a video")
+    fuse_video.fuse(
+        patterns,
+        _OUTPUT.value,
+        value_ranges=value_ranges,
+        fps=_FPS.value,
+        max_pixels=_MAX_PIXELS.value,
+        settings=_settings(default_range="average"),
+    )
+
+
+def _settings(default_range: str) -> dict:
+    """The flags that are arguments of `fusion.Fuser`."""
+    output_range = _OUTPUT_RANGE.value
+    return {
+        "checkpoint": _CHECKPOINT.value,
+        "strategy": _STRATEGY.value,
+        "window_radius": _WINDOW_RADIUS.value,
+        "output_range": default_range if output_range is None else output_range,
+        "color": _COLOR.value,
+        "tile_size": _TILE_SIZE.value,
+    }
+
+
+def _fuse_images(names, patterns, value_ranges) -> int:
+    from densefuse_tf import batch
+    from densefuse_tf import images
+
     jobs = batch.plan(images.pair(patterns), _OUTPUT.value)
     panel = None if _PANEL.value is None else pathlib.Path(_PANEL.value)
     if panel is not None:
@@ -109,15 +169,7 @@ def main() -> int:
     runner.import_tensorflow()
     from densefuse_tf import fusion
 
-    fuser = fusion.Fuser(
-        _CHECKPOINT.value,
-        strategy=_STRATEGY.value,
-        num_sources=len(patterns),
-        window_radius=_WINDOW_RADIUS.value,
-        output_range=_OUTPUT_RANGE.value,
-        color=_COLOR.value,
-        tile_size=_TILE_SIZE.value,
-    )
+    fuser = fusion.Fuser(num_sources=len(patterns), **_settings(default_range="minmax"))
     batch.check_writable(jobs[0].output.parent)
     if panel is not None:
         batch.check_writable(panel.parent)
