@@ -5,13 +5,17 @@
   fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
+  fuse.py --ir=archive/ir --vis=archive/vis --output=fused --runner=DirectRunner \\
+      --beam_options='--direct_num_workers=4 --direct_running_mode=multi_processing'
 
 Images are matched in natural sort order; a result has its visible image's name.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
 import pathlib
+import shlex
 import sys
+import time
 
 from absl import flags
 
@@ -21,6 +25,8 @@ from densefuse_tf.errors import UserError
 
 # Of a longer run the panel shows the first pairs.
 _PANEL_ROWS = 8
+# Of so many errors a report has all, and the terminal the first ones.
+_ERRORS_SHOWN = 20
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -87,6 +93,28 @@ _MAX_PIXELS = flags.DEFINE_integer(
     lower_bound=1,
     flag_values=_FLAGS,
 )
+_REPORT = flags.DEFINE_string(
+    "report",
+    None,
+    "Also write a CSV file of the pairs that could not be fused, a row each: output, "
+    "source_1, source_2, ..., error; a header alone if there are none. With --runner "
+    "by default fuse_report.csv in the folder of the results.",
+    flag_values=_FLAGS,
+)
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Fuse on Apache Beam (pip install '.[beam]'), with the same results: DirectRunner "
+    "for processes of this machine; FlinkRunner, SparkRunner, DataflowRunner, ... for "
+    "machines that all see the files under the same paths. See docs/scaling.md.",
+    flag_values=_FLAGS,
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+    "beam_options",
+    [],
+    "With --runner: Beam's pipeline options, as on a command line; may be repeated.",
+    flag_values=_FLAGS,
+)
 
 
 def main() -> int:
@@ -96,39 +124,49 @@ def main() -> int:
     names, patterns = _patterns()
     if _OUTPUT.value is None:
         raise UserError("--output is missing: expected a file, or a folder for several")
+    for place in (*patterns, _OUTPUT.value):
+        if "://" in place:
+            raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
     value_ranges = [_ir_range()] + [None] * (len(patterns) - 1)
+    launcher = _launcher()
     jobs = batch.plan(images.pair(patterns), _OUTPUT.value)
     panel = None if _PANEL.value is None else pathlib.Path(_PANEL.value)
     if panel is not None:
         if panel.suffix.lower() not in images.FORMATS:
             raise UserError(f"--panel={panel}: expected {', '.join(images.FORMATS)}")
-        batch.check_outputs(jobs, [panel])
+    report = _report(jobs)
+    batch.check_outputs(jobs, [path for path in (panel, report) if path is not None])
     for job in jobs:
         print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
 
     runner.import_tensorflow()
     from densefuse_tf import fusion
 
-    fuser = fusion.Fuser(
-        _CHECKPOINT.value,
-        strategy=_STRATEGY.value,
-        num_sources=len(patterns),
-        window_radius=_WINDOW_RADIUS.value,
-        output_range=_OUTPUT_RANGE.value,
-        color=_COLOR.value,
-        tile_size=_TILE_SIZE.value,
-    )
-    batch.check_writable(jobs[0].output.parent)
-    if panel is not None:
-        batch.check_writable(panel.parent)
-    results = batch.fuse_files(
-        fuser,
-        jobs,
-        value_ranges=value_ranges,
-        save_raw=_SAVE_RAW.value,
-        max_pixels=_MAX_PIXELS.value,
-    )
-    return _follow(results, jobs, names, panel)
+    how = {
+        "checkpoint": _CHECKPOINT.value,
+        "strategy": _STRATEGY.value,
+        "num_sources": len(patterns),
+        "window_radius": _WINDOW_RADIUS.value,
+        "output_range": _OUTPUT_RANGE.value,
+        "color": _COLOR.value,
+        "tile_size": _TILE_SIZE.value,
+    }
+    # With --runner as well, where the workers have their own: a mistake in the flags
+    # is answered here, and at once.
+    fuser = fusion.Fuser(**how)
+    for path in (jobs[0].output, panel, report):
+        if path is not None:
+            batch.check_writable(path.parent)
+    settings = {
+        "value_ranges": value_ranges,
+        "save_raw": _SAVE_RAW.value,
+        "max_pixels": _MAX_PIXELS.value,
+    }
+    if launcher is not None:
+        del fuser
+        return _launch(launcher, jobs, report, fuser=how, **settings)
+    results = batch.fuse_files(fuser, jobs, with_images=panel is not None, **settings)
+    return _follow(results, jobs, names, panel, report)
 
 
 def _patterns() -> tuple[tuple[str, ...], list[str]]:
@@ -162,13 +200,59 @@ def _ir_range():
     )
 
 
-def _follow(results, jobs, names, panel) -> int:
+def _launcher():
+    """What runs the pipeline that --runner asks for; None without it."""
+    if _RUNNER.value is None:
+        if _BEAM_OPTIONS.value:
+            raise UserError("--beam_options goes with --runner")
+        return None
+    if _PANEL.value is not None:
+        raise UserError("--panel does not go with --runner: the images are not here")
+    try:
+        options = [o for text in _BEAM_OPTIONS.value for o in shlex.split(text)]
+    except ValueError as error:
+        raise UserError(f"--beam_options: {error}") from error
+    # Beam logs while it is imported, and looks for parts that are not needed here.
+    with runner.hushed():
+        from densefuse_tf import beam
+    return beam.Launcher(_RUNNER.value, options)
+
+
+def _report(jobs) -> pathlib.Path | None:
+    """Where the report goes."""
+    from densefuse_tf import files
+
+    if _REPORT.value is not None:
+        report = pathlib.Path(_REPORT.value)
+    elif _RUNNER.value is not None:
+        report = jobs[0].output.parent / "fuse_report.csv"
+    else:
+        return None
+    if report.suffix.lower() != ".csv":
+        raise UserError(f"--report={report}: expected a name that ends in .csv")
+    files.check_replaceable(report)
+    return report
+
+
+def _launch(launcher, jobs, report, **settings) -> int:
+    """Fuses on Apache Beam; the exit status."""
+    from densefuse_tf import beam
+
+    start = time.monotonic()
+    settings = beam.Settings(**settings, prepare=runner.import_tensorflow)
+    failed = launcher.run(jobs, settings, jobs[0].output.parent)
+    seconds = time.monotonic() - start
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} pairs fused in {seconds:.0f} s")
+    return _finish(failed, jobs, report)
+
+
+def _follow(results, jobs, names, panel, report) -> int:
     """Shows the progress, collects panel and errors; the exit status."""
     import tqdm
 
     from densefuse_tf import images
 
-    errors, rows = [], []
+    failed, rows = [], []
     # One pair needs no bar; without a terminal there is none.
     bar = tqdm.tqdm(
         results,
@@ -180,9 +264,7 @@ def _follow(results, jobs, names, panel) -> int:
     )
     for done in bar:
         if done.error is not None:
-            if len(jobs) == 1:
-                raise done.error
-            errors.append(done.error)
+            failed.append(done)
         elif panel is not None and len(rows) < _PANEL_ROWS:
             rows.append(_panel_row(names, done))
     if rows:
@@ -190,12 +272,36 @@ def _follow(results, jobs, names, panel) -> int:
 
         images.write(panel, plots.panel(rows))
         print(f"panel: {panel}")
-    if errors:
-        print(f"{len(errors)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
-        for error in errors:
-            print(f"  {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return _finish(failed, jobs, report)
+
+
+def _finish(failed, jobs, report) -> int:
+    """Reports the jobs that failed; the exit status."""
+    lines = [" ".join(str(done.error).split()) for done in failed]
+    if report is not None:
+        _write_report(report, failed, lines, len(jobs[0].sources))
+    if not failed:
+        return 0
+    if len(jobs) == 1:
+        raise failed[0].error
+    print(f"{len(failed)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
+    shown = len(lines) if report is None else _ERRORS_SHOWN
+    for line in lines[:shown]:
+        print(f"  {line}", file=sys.stderr)
+    if report is not None:
+        print(f"report: {report}", file=sys.stderr)
+    return 1
+
+
+def _write_report(report, failed, lines, num_sources) -> None:
+    from densefuse_tf import files
+
+    header = ["output", *(f"source_{i + 1}" for i in range(num_sources)), "error"]
+    rows = (
+        [*map(str, (done.job.output, *done.job.sources)), line]
+        for done, line in zip(failed, lines, strict=True)
+    )
+    files.write_rows(report, header, rows)
 
 
 def _panel_row(names, done):
