@@ -54,8 +54,14 @@ _LOCAL = ("directrunner", "direct", "switchingdirectrunner", "fnapirunner")
 # As many lines of the list of jobs are one element until they are read.
 _CHUNK = 1000
 _JOBS, _FAILED, _WORKERS_LOG = "jobs", "failed", "workers.log"
+# Where Beam logs how a cluster's job stands.
+_JOB_LOGS = ("dataflow", "portability.portable_runner")
 # Beam's threads that raise as well when the process at the other end is lost.
 _CONNECTIONS = ("beam_control_read", "read_grpc_client_inputs")
+
+
+class PipelineError(RuntimeError):
+    """The pipeline did not come to its end; one line says why."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +101,18 @@ class Launcher:
           UserError: Unknown runner, one whose extra packages are not installed, or
             options that it does not take.
         """
-        self._options = _parsed(options)
-        if self._options.view_as(pipeline_options.StandardOptions).runner:
-            raise UserError("the runner is named twice: once as such, once in options")
         self.is_local = runner.lower() in _LOCAL
-        if self.is_local:
-            _refuse_unknown(self._options)
-            self._runner = None
-            runner = "FnApiRunner"
-        else:
-            self._runner = _created(runner)
-        self._options.view_as(pipeline_options.StandardOptions).runner = runner
+        with _log_level("apache_beam", logging.CRITICAL):
+            self._options = _parsed(options)
+            standard = self._options.view_as(pipeline_options.StandardOptions)
+            if standard.runner:
+                raise UserError("Beam's options: --runner is given, a flag of its own")
+            if self.is_local:
+                _refuse_unknown(self._options)
+            standard.runner = "FnApiRunner" if self.is_local else runner
+            self._runner = _created(standard.runner)
+            # Looks at what the runner cannot do without.
+            self._pipeline()
 
     def run(
         self, jobs: Sequence[batch.Job], settings: Settings, folder: str | os.PathLike
@@ -127,13 +134,16 @@ class Launcher:
 
         Raises:
           UserError: The runner does not take the options; the folder cannot be used.
-          RuntimeError: The pipeline failed, or a worker of this machine was lost.
-            Results that are there are whole.
-          Exception: Whatever else the runner raises when the pipeline fails.
+          PipelineError: A worker of this machine was lost, or the pipeline did not
+            come to its end.
+          Exception: Whatever else the runner raises when the pipeline fails. In any
+            case results that are there are whole.
         """
         with _working_folder(pathlib.Path(folder).absolute()) as working:
             chunks = _write_jobs(working / _JOBS, jobs)
-            pipeline = self._pipeline(working)
+            if self.is_local:
+                self._runner = self._local_runner(working)
+            pipeline = self._pipeline()
             _ = (
                 pipeline
                 | "chunks" >> apache_beam.Create(chunks)
@@ -143,19 +153,18 @@ class Launcher:
                 | "gather" >> apache_beam.GroupBy(lambda failed: 0)
                 | "keep" >> apache_beam.ParDo(_KeepFailed(str(working / _FAILED)))
             )
-            with self._less_log(), _watched_workers():
+            with _log_of_job(self.is_local), _watched_workers():
                 result = pipeline.run()
                 result.wait_until_finish()
             if result.state != PipelineState.DONE:
-                raise RuntimeError(f"the pipeline ended as {result.state}")
+                raise PipelineError(f"the pipeline ended as {result.state}")
             return _read_failed(working / _FAILED, jobs)
 
-    def _pipeline(self, working: pathlib.Path) -> apache_beam.Pipeline:
-        runner = self._local_runner(working) if self.is_local else self._runner
+    def _pipeline(self) -> apache_beam.Pipeline:
         try:
-            return apache_beam.Pipeline(runner=runner, options=self._options)
+            return apache_beam.Pipeline(runner=self._runner, options=self._options)
         except ValueError as error:
-            raise UserError(f"the runner refuses its options: {error}") from error
+            raise UserError(f"Beam's options: {error}") from error
 
     def _local_runner(self, working: pathlib.Path):
         options = self._options.view_as(pipeline_options.DirectOptions)
@@ -180,34 +189,26 @@ class Launcher:
             environments.SubprocessSDKEnvironment.from_command_string(command)
         )
 
-    @contextlib.contextmanager
-    def _less_log(self) -> Iterator[None]:
-        """Keeps Beam's log to what matters: a cluster's job, and else what failed."""
-        logger = logging.getLogger("apache_beam")
-        level = logger.level
-        logger.setLevel(logging.CRITICAL if self.is_local else logging.INFO)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
 
 class _ReadJobs(apache_beam.DoFn):
-    """(first index, offset, count) -> (index, [output, source, ...]), ..."""
+    """(first index, offset, count) -> (index, line), ...
+
+    Lines stay JSON, in ASCII: Beam's strings are UTF-8, and file names any bytes.
+    """
 
     def __init__(self, path: str):
         self._path = path
 
-    def process(self, chunk: tuple[int, int, int]) -> Iterator[tuple[int, list[str]]]:
+    def process(self, chunk: tuple[int, int, int]) -> Iterator[tuple[int, str]]:
         first, offset, count = chunk
         with open(self._path, encoding="ascii") as file:
             file.seek(offset)
             for index in range(first, first + count):
-                yield index, json.loads(file.readline())
+                yield index, file.readline()
 
 
 class _Fuse(apache_beam.DoFn):
-    """(index, [output, source, ...]) -> (index, error) for those that failed."""
+    """(index, line) -> a line [index, error] for each job that failed."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -220,8 +221,9 @@ class _Fuse(apache_beam.DoFn):
     def setup(self) -> None:
         self._model = self._shared.acquire(lambda: _Model(self._settings))
 
-    def process(self, element: tuple[int, list[str]]) -> Iterator[tuple[int, str]]:
-        index, (output, *sources) = element
+    def process(self, element: tuple[int, str]) -> Iterator[str]:
+        index, line = element
+        output, *sources = json.loads(line)
         done = batch.fuse_file(
             self._model.fuser,
             batch.Job(tuple(map(pathlib.Path, sources)), pathlib.Path(output)),
@@ -237,7 +239,7 @@ class _Fuse(apache_beam.DoFn):
             # Not the image's fault; there may be more the next time, or elsewhere.
             raise done.error.__cause__
         self._counts["failed"].inc()
-        yield index, str(done.error)
+        yield f"{json.dumps([index, str(done.error)])}\n"
 
 
 class _Model:
@@ -253,16 +255,16 @@ class _Model:
 
 
 class _KeepFailed(apache_beam.DoFn):
-    """(key, all that failed) -> a file."""
+    """(key, all lines) -> a file."""
 
     def __init__(self, path: str):
         self._path = path
 
-    def process(self, grouped: tuple[int, Iterable[tuple[int, str]]]) -> None:
-        _, failed = grouped
+    def process(self, grouped: tuple[int, Iterable[str]]) -> None:
+        _, lines = grouped
         with files.replacing(self._path) as temporary:
             with open(temporary, "w", encoding="ascii") as file:
-                file.writelines(f"{json.dumps(entry)}\n" for entry in failed)
+                file.writelines(lines)
 
 
 def _parsed(options: Sequence[str]) -> pipeline_options.PipelineOptions:
@@ -297,13 +299,40 @@ def _refuse_unknown(options: pipeline_options.PipelineOptions) -> None:
 
 def _created(runner: str) -> beam_runner.PipelineRunner:
     try:
-        return beam_runner.create_runner(runner)
-    except (ImportError, AttributeError, ValueError) as error:
+        created = beam_runner.create_runner(runner)
+    except ValueError as error:
         known = ", ".join(pipeline_options.StandardOptions.KNOWN_RUNNER_NAMES)
         raise UserError(
-            f"runner {runner}: {error}: expected one of {known}, or the full name of "
-            "a class, and its packages installed"
+            f"unknown runner {runner!r}: expected one of {known}, or the full name of "
+            "a class"
         ) from error
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"runner {runner}: {error}") from error
+    if not isinstance(created, beam_runner.PipelineRunner):
+        raise UserError(f"runner {runner}: is no runner of Beam")
+    return created
+
+
+@contextlib.contextmanager
+def _log_of_job(is_local: bool) -> Iterator[None]:
+    """Keeps Beam's log to what matters: of a cluster's job how it stands."""
+    with contextlib.ExitStack() as stack:
+        level = logging.CRITICAL if is_local else logging.WARNING
+        stack.enter_context(_log_level("apache_beam", level))
+        for name in _JOB_LOGS if not is_local else ():
+            stack.enter_context(_log_level(f"apache_beam.runners.{name}", logging.INFO))
+        yield
+
+
+@contextlib.contextmanager
+def _log_level(name: str, level: int) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    previous = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(previous)
 
 
 def _with_absolute_paths(settings: Settings) -> Settings:
@@ -396,9 +425,9 @@ def _watched_workers() -> Iterator[None]:
     except KeyboardInterrupt:
         if not lost:
             raise
-        raise RuntimeError(
-            f"{lost[0]}: what is fused is whole; run the same command again, with "
-            "fewer workers if there was not enough memory"
+        raise PipelineError(
+            f"a worker is lost ({lost[0]}): what is fused is whole; run the same "
+            "command again, with fewer workers if there was not enough memory"
         ) from None
     finally:
         signal.signal(signal.SIGINT, handler)

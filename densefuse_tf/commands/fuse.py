@@ -240,7 +240,11 @@ def _launch(launcher, jobs, report, **settings) -> int:
 
     start = time.monotonic()
     settings = beam.Settings(**settings, prepare=runner.import_tensorflow)
-    failed = launcher.run(jobs, settings, jobs[0].output.parent)
+    try:
+        failed = launcher.run(jobs, settings, jobs[0].output.parent)
+    except beam.PipelineError as error:
+        print(f"not all pairs were fused: {error}", file=sys.stderr)
+        return 1
     seconds = time.monotonic() - start
     print(f"{len(jobs) - len(failed)} of {len(jobs)} pairs fused in {seconds:.0f} s")
     return _finish(failed, jobs, report)
