@@ -5,12 +5,15 @@
 
 - Rate: results per second from the first one to the last, and the ratio to that of the
   plain run. Start-up (imports, Beam, the models) is in the total alone.
+- Processor time: of all processes together, start-up included; on a machine that has
+  other work to do it says more than the rate.
 - Memory: the most that the launching process and each worker hold, on Linux.
 - Equality: whether all runs gave the same bytes.
 """
 
 import os
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -98,26 +101,32 @@ def run(folder: pathlib.Path, name: str, options: list[str]) -> float:
         *(f"--strategy={_STRATEGY.value}", f"--checkpoint={_CHECKPOINT.value}"),
         *options,
     ]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), processor_seconds()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peaks: dict[int, float] = {}
     while process.poll() is None:
         for pid in [process.pid, *children(process.pid)]:
             peaks[pid] = max(peaks.get(pid, 0), peak_memory(pid))
         time.sleep(_SECONDS)
-    seconds = time.perf_counter() - start
+    seconds, used = time.perf_counter() - start, processor_seconds() - used
     if process.returncode:
         sys.exit(f"{' '.join(command)}: status {process.returncode}")
     times = sorted(path.stat().st_mtime for path in output.glob("*.png"))
     rate = (len(times) - 1) / (times[-1] - times[0])
     workers = [f"{peak:.2f}" for pid, peak in peaks.items() if pid != process.pid]
     print(
-        f"{name}: {rate:.2f} pairs/s, {len(times)} pairs in {seconds:.1f} s; peak "
-        f"memory {peaks[process.pid]:.2f} GB"
+        f"{name}: {rate:.2f} pairs/s, {len(times)} pairs in {seconds:.1f} s, "
+        f"processor time {used:.1f} s; peak memory {peaks[process.pid]:.2f} GB"
         + (f", of the workers {', '.join(workers)}" if workers else ""),
         flush=True,
     )
     return rate
+
+
+def processor_seconds() -> float:
+    """Of the processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def children(pid: int) -> list[int]:
