@@ -1,12 +1,13 @@
 """Writing files so that a killed run leaves nothing half-written under a final name."""
 
 import contextlib
+import csv
 import os
 import pathlib
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
 
@@ -32,7 +33,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     try:
-        _check_replaceable(path)
+        check_replaceable(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
@@ -104,9 +105,33 @@ def check_free(path: str | os.PathLike) -> None:
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
 
 
-def _check_replaceable(path: pathlib.Path) -> None:
+def write_rows(
+    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Writes a CSV file in UTF-8, whole or not at all.
+
+    File names that are not UTF-8 keep their bytes.
+
+    Raises:
+      UserError: It cannot be written.
+    """
+    with replacing(path) as temporary:
+        with open(
+            temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+
+
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Refuses a path that `replacing` would refuse for what is there.
+
+    Raises:
+      UserError: A folder or a read-only file.
+    """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(mode):

@@ -469,9 +469,12 @@ def _channel(source: np.ndarray, index: int) -> np.ndarray:
 
 def _with_chroma(luma: np.ndarray, source: np.ndarray) -> np.ndarray:
     """The fused luma [H, W] uint8 in the colours of `source` [H, W, 3]."""
-    ycbcr = images.to_ycbcr(source.astype(np.float32))
-    ycbcr[:, :, 0] = luma
-    return to_uint8(images.from_ycbcr(ycbcr), "average")
+    image = np.empty(source.shape, np.uint8)
+    for rows in images.row_bands(source):
+        ycbcr = images.to_ycbcr(source[rows].astype(np.float32))
+        ycbcr[:, :, 0] = luma[rows]
+        image[rows] = to_uint8(images.from_ycbcr(ycbcr), "average")
+    return image
 
 
 def _check_tile_size(tile_size: int | None, strategy: str, radius: int | None) -> None:

@@ -261,6 +261,14 @@ def test_luma_keeps_the_chroma_of_the_visible_image(fusers):
     assert np.abs(found[..., 0] - gray.image)[inside].max() < 1
 
 
+def test_bands_change_no_colours(fusers, monkeypatch):
+    sources = [*photographs(1), *photographs(1, channels=(3,))]
+    fuser = fusers(color="luma")
+    expected = fuser.fuse(sources).image
+    monkeypatch.setattr(images, "_BAND_PIXELS", 300)
+    np.testing.assert_array_equal(fuser.fuse(sources).image, expected)
+
+
 def test_luma_without_colour_is_grey(fusers):
     fused = fusers(color="luma").fuse(photographs(2))
     assert fused.image.ndim == 2

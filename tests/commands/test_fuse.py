@@ -15,6 +15,7 @@ from PIL import Image
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf.commands import fuse
+from densefuse_tf.commands import fuse_images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (9, 12)
@@ -194,6 +195,34 @@ def test_goes_on_after_bad_pairs(pairs, run):
     assert pathlib.Path("panel.png").exists()
 
 
+def test_a_report_of_what_failed(pairs, run):
+    images.write("ir/IR2.png", np.zeros((5, 5), np.uint8))
+    status, _, errors = run(*FOLDERS, "--output=out", "--report=new/failed.csv")
+    assert status == 1
+    assert errors.splitlines()[-1] == "report: new/failed.csv"
+    assert pathlib.Path("new/failed.csv").read_text() == (
+        "output,source_1,source_2,error\n"
+        "out/VIS2.png,ir/IR2.png,vis/VIS2.png,ir/IR2.png is 5x5 and vis/VIS2.png is "
+        "9x12: the source images of a pair must have the same size; register and crop "
+        "them first\n"
+    )
+    assert names("out") == ["VIS1.png", "VIS10.png"]
+    status, *_ = run(*PAIR, "--output=out", "--report=new/failed.csv")
+    assert status == 0
+    header = "output,source_1,source_2,error\n"
+    assert pathlib.Path("new/failed.csv").read_text() == header
+
+
+def test_many_errors_are_all_in_the_report(pairs, run, monkeypatch):
+    monkeypatch.setattr(fuse_images, "_ERRORS_SHOWN", 2)
+    for path in pathlib.Path("ir").iterdir():
+        path.write_text("no image")
+    status, _, errors = run(*FOLDERS, "--output=out", "--report=failed.csv")
+    assert status == 1
+    assert len(errors.splitlines()) == 4
+    assert len(pathlib.Path("failed.csv").read_text().splitlines()) == 4
+
+
 def test_status_1_when_no_pair_can_be_fused(pairs, run):
     for path in pathlib.Path("ir").iterdir():
         path.write_text("no image")
@@ -254,6 +283,9 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--panel=f.pdf"), "--panel=f.pdf: expected .png"),
         ((*PAIR, "--output=ir/IR2.png/out/"), "cannot be written: Not a directory"),
         ((*FOLDERS, "--output=file"), "file: cannot be written: File exists"),
+        ((*PAIR, "--output=f.png", "--report=f.png"), "f.png: expected a name that"),
+        ((*PAIR, "--output=f.png", "--report=d.csv"), "d.csv: cannot be written: it"),
+        ((*PAIR, "--output=gs://b/f.png"), "gs://b/f.png: is a URL: expected a path"),
         ((*PAIR, "--output=f.png", "--strategy=mean"), "unknown strategy 'mean'"),
         ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
         ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
@@ -269,6 +301,7 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
 )
 def test_a_mistake_is_one_line(pairs, run, arguments, message):
     pathlib.Path("file").touch()
+    pathlib.Path("d.csv").mkdir()
     before = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
     assert message in mistake(run(*arguments))
     after = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
