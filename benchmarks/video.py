@@ -24,7 +24,9 @@ from absl import flags
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
-_FRAMES = flags.DEFINE_integer("frames", 300, "Of the video.", 2, flag_values=_FLAGS)
+_FRAMES = flags.DEFINE_integer(
+    "frames", 300, "Of the video; 0 leaves memory out.", 0, flag_values=_FLAGS
+)
 _EARLY = flags.DEFINE_integer(
     "early", 30, "When the memory is looked at first.", 1, flag_values=_FLAGS
 )
@@ -54,9 +56,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        write_videos(folder, _FRAMES.value)
-        # Before this process grows: a child's peak counts from its parent's size.
-        subprocess.run([sys.executable, __file__, *shared_flags(folder)], check=True)
+        if _FRAMES.value:
+            write_videos(folder, _FRAMES.value)
+            # Before this process grows: a child's peak counts from its parent's size.
+            subprocess.run(
+                [sys.executable, __file__, *shared_flags(folder)], check=True
+            )
         if _ROUNDS.value:
             write_videos(folder, _EARLY.value)
             speed(folder)

@@ -197,6 +197,25 @@ def test_minmax_of_a_constant_is_black(value):
     assert image.dtype == np.uint8
 
 
+def test_a_range_that_is_given_holds_for_any_array():
+    raw = np.array([-5.0, 0.0, 100.0, 102.6, 200.0, 1e9], np.float32)
+    image = fusion.to_uint8(raw, (0.0, 200.0))
+    np.testing.assert_array_equal(image, [0, 0, 128, 131, 255, 255])
+    np.testing.assert_array_equal(fusion.to_uint8(raw, (7.0, 7.0)), np.zeros(6))
+
+
+def test_a_call_may_have_a_range_of_its_own(fusers):
+    sources = photographs(2)
+    fuser = fusers()
+    for output_range in ("average", (10.0, 300.0)):
+        fused = fuser.fuse(sources, output_range=output_range)
+        expected = fusion.to_uint8(fused.raw, output_range, 2)
+        np.testing.assert_array_equal(fused.image, expected)
+    np.testing.assert_array_equal(
+        fuser.fuse(sources).image, fusion.to_uint8(fused.raw, "minmax")
+    )
+
+
 def test_average_divides_rounds_and_clips():
     raw = np.array([-5.0, 0.0, 99.0, 102.6, 510.0, 600.0], np.float32)
     image = fusion.to_uint8(raw, "average", 2)
