@@ -30,6 +30,7 @@ from typing import Any
 from densefuse_tf import batch
 from densefuse_tf import files
 from densefuse_tf import images
+from densefuse_tf import recipes
 from densefuse_tf.errors import UserError
 
 try:
@@ -109,6 +110,8 @@ class Launcher:
                 raise UserError("Beam's options: --runner is given, a flag of its own")
             if self.is_local:
                 _refuse_unknown(self._options)
+            direct = self._options.view_as(pipeline_options.DirectOptions)
+            self._in_processes = direct.direct_running_mode == "multi_processing"
             standard.runner = "FnApiRunner" if self.is_local else runner
             self._runner = _created(standard.runner)
             # Looks at what the runner cannot do without.
@@ -168,7 +171,7 @@ class Launcher:
 
     def _local_runner(self, working: pathlib.Path):
         options = self._options.view_as(pipeline_options.DirectOptions)
-        if options.direct_running_mode != "multi_processing":
+        if not self._in_processes:
             return fn_api_runner.FnApiRunner()
         workers = options.direct_num_workers or os.cpu_count()
         threads = max(1, os.cpu_count() // workers)
@@ -184,6 +187,7 @@ class Launcher:
             "-m apache_beam.runners.worker.sdk_worker_main "
             f"2>>{shlex.quote(str(working / _WORKERS_LOG))}"
         )
+        # The runner would put its own command in the place of this one.
         options.direct_running_mode = "in_memory"
         return fn_api_runner.FnApiRunner(
             environments.SubprocessSDKEnvironment.from_command_string(command)
@@ -337,12 +341,10 @@ def _log_level(name: str, level: int) -> Iterator[None]:
 
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Workers have another current folder."""
-    fuser = dict(settings.fuser)
-    checkpoint = os.fspath(fuser["checkpoint"])
-    from densefuse_tf import checkpoints
-
-    if checkpoint not in checkpoints.SHORT_NAMES:
-        fuser["checkpoint"] = os.path.abspath(checkpoint)
+    checkpoint = os.fspath(settings.fuser["checkpoint"])
+    if checkpoint in recipes.SSIM_WEIGHTS:
+        return settings
+    fuser = {**settings.fuser, "checkpoint": os.path.abspath(checkpoint)}
     return dataclasses.replace(settings, fuser=fuser)
 
 
