@@ -17,11 +17,11 @@ from collections.abc import Iterator, Mapping
 import h5py
 import keras
 import numpy as np
-import tensorflow as tf
 
 from densefuse_tf import files
 from densefuse_tf import network
 from densefuse_tf import recipes
+from densefuse_tf import tensor_bundle
 from densefuse_tf.errors import UserError
 
 SHORT_NAMES = tuple(recipes.SSIM_WEIGHTS)
@@ -38,6 +38,8 @@ _MEMBERS = {
     "config.json": 1_000_000,
     "model.weights.h5": 10_000_000,
 }
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_FILE_BYTES = 2 * sum(_MEMBERS.values())
 # What the configuration of the autoencoder consists of.
 _CLASSES = {
     "Functional",
@@ -191,6 +193,11 @@ def _read_keras(
 ) -> dict[str, np.ndarray]:
     """The tensors of a .keras file by name ("C1/kernel"), all checked."""
     try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise UserError(
+                f"{path}: has {size} bytes: expected at most {_MAX_FILE_BYTES}"
+            )
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if sizes.keys() != _MEMBERS.keys():
@@ -204,9 +211,8 @@ def _read_keras(
                         f"{path}: {name} has {sizes[name]} bytes: expected at most "
                         f"{limit}"
                     )
-            # Reading a member to its end compares its checksum.
-            config = json.loads(archive.read("config.json"))
-            weights = archive.read("model.weights.h5")
+            config = json.loads(_member(archive, "config.json"))
+            weights = _member(archive, "model.weights.h5")
         _check_config(path, config, model)
         with h5py.File(io.BytesIO(weights), "r") as store:
             return _read_store(path, store, shapes)
@@ -216,6 +222,21 @@ def _read_keras(
         raise _damaged(path, error) from error
 
 
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes, no more than are allowed, whatever it says it has.
+
+    Of the compressions a .keras file could have, bzip2 and LZMA unpack without limit.
+    """
+    if archive.getinfo(name).compress_type not in _COMPRESSIONS:
+        raise ValueError(f"{name} is compressed by other than Deflate")
+    with archive.open(name) as file:
+        content = file.read(_MEMBERS[name])
+        # The checksum is compared at the end.
+        if file.read(1):
+            raise ValueError(f"{name} has more bytes than it says")
+    return content
+
+
 def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
     """Refuses a configuration that is not the autoencoder's."""
     for part in _dicts(config):
@@ -223,12 +244,16 @@ def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
         if name is None:
             continue
         module = str(part.get("module") or "keras")
-        if name not in _CLASSES or module.split(".")[0] not in _PACKAGES:
-            raise UserError(
-                f"{path}: holds {module}.{name}: only the layers of the DenseFuse "
-                "autoencoder are loaded, as densefuse_tf.checkpoints.save_autoencoder "
-                "writes them"
-            )
+        called = f"{module}.{name}"
+        registered = part.get("registered_name")
+        if registered not in (None, name, f"densefuse_tf>{name}"):
+            called = registered
+        elif name in _CLASSES and module.split(".")[0] in _PACKAGES:
+            continue
+        raise UserError(
+            f"{path}: holds {called}: only the layers of the DenseFuse autoencoder are "
+            "loaded, as densefuse_tf.checkpoints.save_autoencoder writes them"
+        )
     found = _convolutions(config)
     expected = _convolutions(json.loads(model.to_json()))
     for name in expected.keys() | found.keys():
@@ -275,6 +300,8 @@ def _read_store(
     store.visititems(visit)
     _check_shapes(path, {name: item.shape for name, item in found.items()}, shapes)
     for name, item in found.items():
+        if not np.issubdtype(item.dtype, np.floating):
+            raise _no_floats(path, name, item.dtype)
         if item.external or item.is_virtual or item.chunks:
             raise UserError(f"{path}: tensor {name} is not stored in one piece")
     return _check_values(path, {name: item[()] for name, item in found.items()})
@@ -296,18 +323,21 @@ def _read_release(
 ) -> dict[str, np.ndarray]:
     """The tensors of a TensorFlow 1 checkpoint by name ("C1/kernel"), all checked."""
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
+        bundle = tensor_bundle.Bundle(prefix)
         found = {
-            name: tuple(shape)
-            for name, shape in reader.get_variable_to_shape_map().items()
+            name: entry
+            for name, entry in bundle.entries.items()
             if not _RELEASE_OPTIMIZER.fullmatch(name)
         }
         wanted = {_release_name(name): shape for name, shape in shapes.items()}
-        _check_shapes(prefix, found, wanted)
-        tensors = {name: reader.get_tensor(name) for name in wanted}
+        _check_shapes(prefix, {name: e.shape for name, e in found.items()}, wanted)
+        for name, entry in found.items():
+            if not entry.is_float:
+                raise _no_floats(prefix, name, entry.dtype)
+        tensors = {name: bundle.read(name) for name in wanted}
     except UserError:
         raise
-    except Exception as error:  # The reader raises any of TensorFlow's and Python's.
+    except (OSError, ValueError) as error:
         raise _damaged(prefix, error) from error
     checked = _check_values(prefix, tensors)
     return {name: checked[_release_name(name)] for name in shapes}
@@ -337,11 +367,13 @@ def _check_values(
     path: pathlib.Path, tensors: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     for name, values in tensors.items():
-        if not np.issubdtype(values.dtype, np.floating):
-            raise UserError(f"{path}: tensor {name} is {values.dtype}: expected floats")
         if not np.isfinite(values).all():
             raise UserError(f"{path}: tensor {name} holds NaN or infinity")
     return {name: values.astype(np.float32) for name, values in tensors.items()}
+
+
+def _no_floats(path: pathlib.Path, name: str, dtype: object) -> UserError:
+    return UserError(f"{path}: tensor {name} is {dtype}: expected floats")
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> UserError:
