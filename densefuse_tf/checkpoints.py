@@ -6,7 +6,6 @@ else, and its tensors are copied into a network built here, after each one's pre
 shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
 """
 
-import io
 import json
 import os
 import pathlib
@@ -14,11 +13,11 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 
-import h5py
 import keras
 import numpy as np
 
 from densefuse_tf import files
+from densefuse_tf import hdf5
 from densefuse_tf import network
 from densefuse_tf import recipes
 from densefuse_tf import tensor_bundle
@@ -214,11 +213,12 @@ def _read_keras(
             config = json.loads(_member(archive, "config.json"))
             weights = _member(archive, "model.weights.h5")
         _check_config(path, config, model)
-        with h5py.File(io.BytesIO(weights), "r") as store:
-            return _read_store(path, store, shapes)
+        names = dict(zip(shapes, _keras_names(), strict=True))
+        called = {stored: name for name, stored in names.items()}
+        return _read(path, hdf5.Store(weights), names, shapes, called)
     except UserError:
         raise
-    except Exception as error:  # Whatever a mangled file makes the three readers raise.
+    except Exception as error:  # Whatever a mangled file makes zipfile and json raise.
         raise _damaged(path, error) from error
 
 
@@ -285,28 +285,6 @@ def _dicts(config) -> Iterator[dict]:
             yield from _dicts(value)
 
 
-def _read_store(
-    path: pathlib.Path, store: h5py.File, shapes: Mapping[str, tuple]
-) -> dict[str, np.ndarray]:
-    """The tensors of a model.weights.h5."""
-    names = dict(zip(_keras_names(), shapes, strict=True))
-    found = {}
-
-    # This goes along hard links only: nothing outside the file is ever opened.
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[names.get(name, name)] = item
-
-    store.visititems(visit)
-    _check_shapes(path, {name: item.shape for name, item in found.items()}, shapes)
-    for name, item in found.items():
-        if not np.issubdtype(item.dtype, np.floating):
-            raise _no_floats(path, name, item.dtype)
-        if item.external or item.is_virtual or item.chunks:
-            raise UserError(f"{path}: tensor {name} is not stored in one piece")
-    return _check_values(path, {name: item[()] for name, item in found.items()})
-
-
 def _keras_names() -> Iterator[str]:
     """Where Keras stores the tensors: kernel and bias of each convolution, in order."""
     encoder = 1 + len(network.DENSE_LAYERS)
@@ -322,25 +300,17 @@ def _read_release(
     prefix: pathlib.Path, shapes: Mapping[str, tuple]
 ) -> dict[str, np.ndarray]:
     """The tensors of a TensorFlow 1 checkpoint by name ("C1/kernel"), all checked."""
+    names = {name: _release_name(name) for name in shapes}
     try:
         bundle = tensor_bundle.Bundle(prefix)
-        found = {
-            name: entry
-            for name, entry in bundle.entries.items()
-            if not _RELEASE_OPTIMIZER.fullmatch(name)
-        }
-        wanted = {_release_name(name): shape for name, shape in shapes.items()}
-        _check_shapes(prefix, {name: e.shape for name, e in found.items()}, wanted)
-        for name, entry in found.items():
-            if not entry.is_float:
-                raise _no_floats(prefix, name, entry.dtype)
-        tensors = {name: bundle.read(name) for name in wanted}
+        for name in list(bundle.entries):
+            if _RELEASE_OPTIMIZER.fullmatch(name):
+                del bundle.entries[name]
+        return _read(prefix, bundle, names, shapes, {})
     except UserError:
         raise
     except (OSError, ValueError) as error:
         raise _damaged(prefix, error) from error
-    checked = _check_values(prefix, tensors)
-    return {name: checked[_release_name(name)] for name in shapes}
 
 
 def _release_name(name: str) -> str:
@@ -348,32 +318,46 @@ def _release_name(name: str) -> str:
     return f"{_RELEASE_NAMES[layer]}/{kind}"
 
 
-def _check_shapes(
-    path: pathlib.Path, found: Mapping[str, tuple], expected: Mapping[str, tuple]
-) -> None:
-    for name, shape in expected.items():
-        if name not in found:
-            raise UserError(f"{path}: tensor {name} is missing: expected it as {shape}")
-        if found[name] != shape:
-            raise UserError(
-                f"{path}: tensor {name} has shape {found[name]}: expected {shape}"
-            )
-    for name in found:
-        if name not in expected:
-            raise UserError(f"{path}: tensor {name} is not part of the network")
-
-
-def _check_values(
-    path: pathlib.Path, tensors: Mapping[str, np.ndarray]
+def _read(
+    path: pathlib.Path,
+    store: hdf5.Store | tensor_bundle.Bundle,
+    names: Mapping[str, str],
+    shapes: Mapping[str, tuple],
+    called: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
-    for name, values in tensors.items():
-        if not np.isfinite(values).all():
-            raise UserError(f"{path}: tensor {name} holds NaN or infinity")
-    return {name: values.astype(np.float32) for name, values in tensors.items()}
+    """The tensors of a store, all checked: no more, no less, each as it has to be.
 
-
-def _no_floats(path: pathlib.Path, name: str, dtype: object) -> UserError:
-    return UserError(f"{path}: tensor {name} is {dtype}: expected floats")
+    Args:
+      path: What an error calls the store.
+      store: Where they are.
+      names: Of each tensor, what it is called there ...
+      shapes: ... and its shape.
+      called: What an error calls it, by its name there, if not that.
+    """
+    entries = store.entries
+    for name, stored in names.items():
+        shown, shape = called.get(stored, stored), shapes[name]
+        if stored not in entries:
+            raise UserError(
+                f"{path}: tensor {shown} is missing: expected it as {shape}"
+            )
+        entry = entries[stored]
+        if entry.shape != shape:
+            raise UserError(
+                f"{path}: tensor {shown} has shape {entry.shape}: expected {shape}"
+            )
+        if not entry.is_float:
+            raise UserError(f"{path}: tensor {shown} is {entry.dtype}: expected floats")
+    for stored in entries.keys() - set(names.values()):
+        raise UserError(f"{path}: tensor {stored} is not part of the network")
+    tensors = {}
+    for name, stored in names.items():
+        with np.errstate(over="ignore"):
+            tensors[name] = store.read(stored).astype(np.float32)
+        if not np.isfinite(tensors[name]).all():
+            shown = called.get(stored, stored)
+            raise UserError(f"{path}: tensor {shown} holds NaN or infinity")
+    return tensors
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> UserError:
