@@ -107,7 +107,9 @@ class Store:
             raise ValueError(f"tensor {name} has {size} bytes, not {expected}")
         return np.frombuffer(self._bytes(start, size), entry.type).reshape(entry.shape)
 
-    def _object(self, path: str, address: int, depth: int):
+    def _object(
+        self, path: str, address: int, depth: int
+    ) -> Iterator[tuple[str, Entry]]:
         """The tensors in a group; or the data set itself, under its path."""
         # A path to each is enough, and rings have no end.
         if address in self._seen:
