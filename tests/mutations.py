@@ -388,15 +388,17 @@ def odd_files(folder: pathlib.Path) -> list[pathlib.Path]:
 def folders(random: Random, folder: pathlib.Path) -> list[str]:
     """Fills two or three folders at random; what somebody may ask to be paired."""
     sources = []
+    count, oddness = int(random.integers(1, 6)), int(random.choice([5, 100]))
     for number in range(random.integers(2, 4)):
         source = folder / str(number)
         source.mkdir(parents=True)
-        for _ in range(random.integers(0, 6)):
+        for _ in range(count):
             letters = [_pick(random, _LETTERS) for _ in range(random.integers(1, 9))]
-            path = source / ("".join(letters) + _pick(random, _SUFFIXES))
+            suffix = _pick(random, _SUFFIXES[: -2 if oddness > 5 else None])
+            path = source / ("".join(letters) + suffix)
             if os.path.lexists(path) or path.name in (".", ".."):
                 continue
-            match random.integers(12):
+            match random.integers(oddness):
                 case 0:
                     path.mkdir()
                 case 1:
@@ -408,7 +410,7 @@ def folders(random: Random, folder: pathlib.Path) -> list[str]:
                 case _:
                     path.touch()
         entries = sorted(map(str, source.iterdir()))
-        match random.integers(8):
+        match random.integers(oddness):
             case 0 if entries:
                 sources.append(_pick(random, entries))
             case 1:

@@ -483,6 +483,25 @@ def test_pixels_that_take_too_much_memory_are_refused(put, data):
     assert "MB to decode: expected at most 1600" in refusal(put(data))
 
 
+def test_a_jpeg_in_a_tiff_that_is_larger_than_it_says_is_refused(put):
+    data = bytearray(tiff(smooth(), compression="jpeg", photometric="rgb"))
+    frame = data.index(b"\xff\xc0") + 5
+    data[frame : frame + 4] = struct.pack(">HH", 40000, 40000)
+    assert "a JPEG of 40000x40000 pixels in it: expected at most" in refusal(put(data))
+
+
+@pytest.mark.parametrize(
+    "options", [{"tile": (16, 16)}, {"rowsperstrip": 8}, {"planarconfig": "separate"}]
+)
+def test_reads_jpeg_inside_tiff_however_it_is_cut(put, options):
+    stored = smooth()
+    if "planarconfig" in options:
+        stored = np.moveaxis(stored, -1, 0)
+    data = tiff(stored, compression="jpeg", photometric="rgb", **options)
+    difference = images.read(put(data)).astype(int) - smooth()
+    assert np.abs(difference).mean() < 3
+
+
 def test_a_jpeg_made_of_scans_is_refused(put):
     data = encoded(smooth(), "JPEG", progressive=True)
     end = data.rindex(b"\xff\xda")
@@ -500,6 +519,8 @@ def test_what_is_no_file_is_refused(tmp_path):
     assert "not a regular file" in refusal(tmp_path / "pipe.png")
     refusal(tmp_path / ("long" * 200 + ".png"))
     refusal("null\0byte.png")
+    with pytest.raises(UserError, match=r"two\\nlines\.png: cannot be read"):
+        images.read("two\nlines.png")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
