@@ -51,9 +51,6 @@ class Strategy:
 # Activity levels beyond this, which no image causes, count as this: their sums, over
 # windows and sources, are then finite, and so are the weights.
 _LARGEST_ACTIVITY = 2.0**112
-# The smallest normal number of float32. What is below may be taken for 0 or not,
-# by the operation and the thread, and 0/0 come of it.
-_SMALLEST_TOTAL = 2.0**-126
 
 _STRATEGIES: dict[str, Strategy] = {}
 
@@ -189,8 +186,7 @@ def l1_norm_weights(
 ) -> list[tf.Tensor]:
     """The weights w_i of Eq. 7: w_i = C^_i / sum_n C^_n.
 
-    Where every C^_n is 0 (all sources black there), or so small that float32 has not
-    all its digits, each weight is 1/k.
+    Where every C^_n is 0 (all sources black there) each weight is 1/k.
 
     Args:
       feature_maps: k tensors [batch, H, W, 64].
@@ -201,7 +197,7 @@ def l1_norm_weights(
     """
     activities = [activity_level_map(phi, window_radius) for phi in feature_maps]
     total = functools.reduce(tf.add, activities)
-    silent = total < _SMALLEST_TOTAL
+    silent = tf.equal(total, 0.0)
     divisor = tf.where(silent, 1.0, total)
     share = 1.0 / len(activities)
     return [tf.where(silent, share, activity / divisor) for activity in activities]

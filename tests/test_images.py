@@ -12,6 +12,7 @@ import zlib
 
 import hypothesis
 import imagecodecs
+import mutations
 import numpy as np
 import pytest
 import tifffile
@@ -530,50 +531,11 @@ def test_a_file_without_permission_is_refused(put):
     assert "Permission denied" in refusal(path)
 
 
-def mutated(seed: int, count: int):
-    """Damaged files: (name of what it was, bytes)."""
-    generator = np.random.default_rng(seed)
-    files = whole_files()
-    names = sorted(files)
-    for _ in range(count):
-        name = names[generator.integers(len(names))]
-        data = bytearray(files[name])
-        how = generator.integers(5)
-        place = int(generator.integers(len(data)))
-        if how == 0:
-            for _ in range(generator.integers(1, 20)):
-                data[generator.integers(len(data))] ^= 1 << generator.integers(8)
-        elif how == 1:
-            del data[place:]
-        elif how == 2:
-            place = int(generator.integers(min(len(data) - 4, 300)))
-            word = (b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\x0fB@", b"@B\x0f\0")
-            data[place : place + 4] = word[generator.integers(4)]
-        elif how == 3:
-            del data[place : place + int(generator.integers(1, 300))]
-        else:
-            data[place:place] = generator.bytes(int(generator.integers(1, 300)))
-        yield name, bytes(data)
-
-
-def test_damaged_files_end_in_an_image_or_in_one_line(put):
-    outcomes = set()
-    for name, data in mutated(seed=5, count=600):
-        path = put(data, name)
-        try:
-            image = images.read(path, max_pixels=20_000_000)
-        except UserError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-            outcomes.add("refused")
-        else:
-            images.check(image, name)
-            outcomes.add("read")
-    assert outcomes == {"read", "refused"}
-
-
 def test_the_readers_say_nothing_of_their_own(tmp_path):
     """And neither TensorFlow nor a reader is imported before it is needed."""
-    for number, (_, data) in enumerate(mutated(seed=6, count=150)):
+    random = np.random.default_rng(6)
+    for number in range(150):
+        _, data = mutations.damaged_image(random, mutations.image_files())
         (tmp_path / f"{number}.png").write_bytes(data)
     script = """
 import sys
