@@ -120,7 +120,7 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
         elif os.path.lexists(path):
             return [path]
         elif glob.has_magic(source):
-            found = [pathlib.Path(name) for name in glob.glob(source, recursive=True)]
+            found = [pathlib.Path(name) for name in _glob(source)]
             where = "the pattern"
         else:
             raise UserError(f"{source}: no such file or folder")
@@ -141,6 +141,28 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
             f"files named {', '.join(FORMATS)}"
         )
     return sorted(images, key=_natural)
+
+
+def _glob(pattern: str) -> list[str]:
+    """As glob.glob, but ** goes into a folder once: links to folders may make rings."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        return glob.glob(pattern)
+    deep = parts.index("**")
+    head, tail = "/".join(parts[:deep]), "/".join(parts[deep + 1 :])
+    bases = glob.glob(head) if head else ["/" if deep else "."]
+    seen, found = set(), {}
+    for base in sorted(bases):
+        for folder, folders, _ in os.walk(base, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = os.path.join(glob.escape(folder), tail or "*")
+            found.update(dict.fromkeys(_glob(inner)))
+    return list(found)
 
 
 def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:

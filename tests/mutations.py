@@ -278,11 +278,26 @@ def largest_images() -> dict[str, bytes]:
     """199.9 of the 200 million pixels that are allowed, in colour, all black."""
     width, height = 21_845, 9_152
     # A row of a PNG has a byte more: 2^16.
-    pixels = zeros(height // 16)
-    tiff = _tiff(np.zeros((48, 40, 3), np.uint8), compression="zlib", rowsperstrip=48)
-    sides = {"ImageWidth": width, "ImageLength": height, "RowsPerStrip": height}
-    rows = png(ihdr(width, height, 8, 2), (b"IDAT", pixels), (b"IEND", b""))
-    return {"png": rows, "tif": _with_strip(tiff, pixels, **sides)}
+    rows = png(
+        ihdr(width, height, 8, 2), (b"IDAT", zeros(height // 16)), (b"IEND", b"")
+    )
+    # All strips of the TIFF are the same bytes.
+    strip = zlib.compress(bytes(64 * width * 3))
+    numbers = {256: [width], 257: [height], 258: [8] * 3, 259: [8], 262: [2]}
+    numbers |= {273: [8] * (height // 64), 277: [3], 278: [64]}
+    numbers |= {279: [len(strip)] * (height // 64)}
+    directory, values = struct.pack("<H", len(numbers)), b""
+    start = 8 + len(strip)
+    place = start + 2 + 12 * len(numbers) + 4
+    for tag, own in numbers.items():
+        packed = struct.pack(f"<{len(own)}I", *own)
+        field = packed
+        if len(own) > 1:
+            field = struct.pack("<I", place + len(values))
+            values += packed
+        directory += struct.pack("<HHI", tag, 4, len(own)) + field
+    tiff = b"II*\0" + struct.pack("<I", start) + strip + directory + bytes(4) + values
+    return {"png": rows, "tif": tiff}
 
 
 def image_bombs() -> dict[str, Callable[[], bytes]]:
@@ -336,11 +351,11 @@ def image_bombs() -> dict[str, Callable[[], bytes]]:
     }
 
 
-def _with_strip(tiff: bytes, strip: bytes, **values: int) -> bytes:
-    """A TIFF of one strip with another one, and with other numbers in its tags."""
+def _with_strip(tiff: bytes, strip: bytes) -> bytes:
+    """A TIFF of one strip with another one."""
     changed = bytearray(tiff)
     tags = tifffile.TiffFile(io.BytesIO(tiff)).pages.first.tags
-    values |= {"StripOffsets": len(tiff), "StripByteCounts": len(strip)}
+    values = {"StripOffsets": len(tiff), "StripByteCounts": len(strip)}
     for name, value in values.items():
         # As a 32-bit number, whatever it was.
         tag = tags[name]
@@ -404,7 +419,7 @@ def folders(random: Random, folder: pathlib.Path) -> list[str]:
                 case 1:
                     path.symlink_to("missing")
                 case 2:
-                    path.symlink_to(source)
+                    path.symlink_to(random.choice([str(source), str(folder), ".."]))
                 case 3:
                     os.mkfifo(path)
                 case _:
@@ -416,7 +431,8 @@ def folders(random: Random, folder: pathlib.Path) -> list[str]:
             case 1:
                 special = [*"IR*?[]!-.1", "**"]
                 letters = [_pick(random, special) for _ in range(5)]
-                sources.append(f"{source}/{''.join(letters)}")
+                deep = _pick(random, ["", "**/", "*/**/"])
+                sources.append(f"{source}/{deep}{''.join(letters)}")
             case 2:
                 sources.append(f"{source}/*{_pick(random, _SUFFIXES)}")
             case 3:

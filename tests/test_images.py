@@ -625,6 +625,22 @@ def test_find_takes_a_glob(folder):
     assert len(images.find(f"{place}/**/IR*.png")) == 3
 
 
+def test_find_goes_into_a_folder_once(folder, monkeypatch):
+    """Two links that make rings: without an end, to all practical purposes."""
+    place = folder("a", "IR1.png", "sub/IR2.png", ".hidden/IR3.png", "other/IR4.txt")
+    for name in ("one", "two", "sub/three"):
+        (place / name).symlink_to(place)
+    (place / "other/linked").symlink_to(folder("b", "IR5.png"))
+    assert names(images.find(f"{place}/**/IR*.png")) == [
+        "IR1.png",
+        "IR5.png",
+        "IR2.png",
+    ]
+    monkeypatch.chdir(place)
+    assert images.find("**/*2.png") == [pathlib.Path("sub/IR2.png")]
+    assert names(images.find("**")) == ["IR1.png", "IR5.png", "IR2.png"]
+
+
 @pytest.mark.parametrize(
     ("source", "found"),
     [
