@@ -390,7 +390,7 @@ def test_a_file_name_of_any_bytes(pairs, checkpoint):
     assert "\\udcff.png -> out/" in result.stdout
     lines = result.stderr.splitlines()
     assert lines[0] == "1 of 3 pairs were not fused:"
-    assert len(lines) == 2 and lines[1].startswith("  ir/x y.png: starts with")
+    assert len(lines) == 2 and lines[1].startswith("  ir/x\\ny.png: starts with")
     assert len(names("out")) == 2
 
 
