@@ -1,11 +1,13 @@
 """Fusing image files, one pair or a folder full: reading and writing overlap computing.
 
 A few threads read the next source images and write the last results while the calling
-thread fuses; how many images are held at a time does not depend on how many there are.
+thread fuses; how many images are held at a time does not depend on how many there are,
+and of large ones only those in work are.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -22,6 +24,10 @@ from densefuse_tf.errors import UserError
 # Sets of source images read ahead, and results being written, at most.
 _AHEAD = 2
 _BEHIND = 2
+# The source pixels of either, at most: a set that has more by itself is read when its
+# turn comes, and written before the next one is read. Computing it takes so long that
+# this is no loss, and the memory is needed for that.
+_PIXELS = 40_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +49,9 @@ class Done:
 
     Attributes:
       job: The job.
-      sources: The source images in 0..255, uint8 or float32; empty after an error.
-      image: The fused image, uint8; None after an error.
+      sources: The source images in 0..255, uint8 or float32; empty after an error, or
+        if they were not asked for.
+      image: The fused image, uint8; None where there are no sources.
       error: What went wrong, or None.
     """
 
@@ -137,6 +144,7 @@ def fuse_files(
     value_ranges: Sequence | None = None,
     save_raw: bool = False,
     max_pixels: int = images.MAX_PIXELS,
+    with_images: bool = True,
 ) -> Iterator[Done]:
     """Fuses the images of many files.
 
@@ -147,39 +155,111 @@ def fuse_files(
         by default None for each.
       save_raw: Whether the decoder's output is written as well, to `Job.raw_output`.
       max_pixels: The largest image that is read.
+      with_images: Whether `Done` holds the images. Without them they are let go as
+        soon as the result is written.
 
     Yields:
       The finished jobs in order, each when its files are written. A job that fails
       has its error set and leaves no file; the others go on.
     """
     value_ranges = value_ranges or [None] * fuser.num_sources
-    jobs = iter(jobs)
-    reading: collections.deque = collections.deque()
-    writing: collections.deque = collections.deque()
+    waiting = ((job, _pixels(job)) for job in jobs)
+    upcoming = next(waiting, None)
+    reading, writing = _Queue(_AHEAD), _Queue(_BEHIND)
     with (
         concurrent.futures.ThreadPoolExecutor(_AHEAD) as readers,
         concurrent.futures.ThreadPoolExecutor(_BEHIND) as writers,
     ):
         while True:
-            while len(reading) < _AHEAD and (job := next(jobs, None)) is not None:
+            while upcoming and (not reading or reading.has_room(upcoming[1])):
+                job, pixels = upcoming
                 read = readers.submit(_read, job, value_ranges, max_pixels)
-                reading.append((job, read))
+                reading.append((job, read), pixels)
+                upcoming = next(waiting, None)
             if not reading:
                 break
-            job, read = reading.popleft()
+            (job, read), pixels = reading.popleft()
             try:
                 sources = read.result()
-                fused = fuser.fuse(sources, names=[str(path) for path in job.sources])
+                fused = _fuse(fuser, job, sources)
             except UserError as error:
-                writing.append((Done(job, error=error), None))
+                writing.append((Done(job, error=error), None), 0)
             else:
                 raw = fused.raw if save_raw else None
                 written = writers.submit(_write, job, fused.image, raw)
-                writing.append((Done(job, sources, fused.image), written))
-            while len(writing) > _BEHIND:
-                yield _finished(*writing.popleft())
+                done = Done(job, sources, fused.image) if with_images else Done(job)
+                writing.append((done, written), pixels)
+            # Nothing may hold on to the images while the next ones are computed.
+            read = sources = fused = raw = written = done = None
+            while writing.is_overfull():
+                yield _finished(*writing.popleft()[0])
         while writing:
-            yield _finished(*writing.popleft())
+            yield _finished(*writing.popleft()[0])
+
+
+def fuse_file(
+    fuser,
+    job: Job,
+    *,
+    value_ranges: Sequence | None = None,
+    save_raw: bool = False,
+    max_pixels: int = images.MAX_PIXELS,
+    computing: contextlib.AbstractContextManager | None = None,
+) -> Done:
+    """Fuses the images of one job, as `fuse_files` does, in the calling thread.
+
+    Args:
+      fuser: A `fusion.Fuser`.
+      job: What to fuse.
+      value_ranges: See `fuse_files`.
+      save_raw: See `fuse_files`.
+      max_pixels: See `fuse_files`.
+      computing: Entered while `fuser` computes: a lock, where threads share it.
+
+    Returns:
+      The job, without the images, and its error if there was one.
+    """
+    value_ranges = value_ranges or [None] * fuser.num_sources
+    try:
+        sources = _read(job, value_ranges, max_pixels)
+        with computing or contextlib.nullcontext():
+            fused = _fuse(fuser, job, sources)
+        _write(job, fused.image, fused.raw if save_raw else None)
+    except UserError as error:
+        return Done(job, error=error)
+    return Done(job)
+
+
+class _Queue:
+    """What is held at a time: so many sets, and so many of their pixels."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._entries: collections.deque = collections.deque()
+        self._pixels = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def append(self, entry, pixels: int) -> None:
+        self._entries.append((entry, pixels))
+        self._pixels += pixels
+
+    def popleft(self) -> tuple:
+        entry, pixels = self._entries.popleft()
+        self._pixels -= pixels
+        return entry, pixels
+
+    def has_room(self, pixels: int) -> bool:
+        """Whether one more fits."""
+        return len(self) < self._most and self._pixels + pixels <= _PIXELS
+
+    def is_overfull(self) -> bool:
+        return len(self) > self._most or self._pixels > _PIXELS
+
+
+def _pixels(job: Job) -> int:
+    return sum(map(images.pixel_count, job.sources))
 
 
 def _read(job: Job, value_ranges, max_pixels: int) -> tuple[np.ndarray, ...]:
@@ -193,6 +273,10 @@ def _read(job: Job, value_ranges, max_pixels: int) -> tuple[np.ndarray, ...]:
             logging.info("%s: %g..%g brought to 0..255", path, low, high)
         sources.append(image)
     return tuple(sources)
+
+
+def _fuse(fuser, job: Job, sources: Sequence[np.ndarray]):
+    return fuser.fuse(sources, names=[str(path) for path in job.sources])
 
 
 def _write(job: Job, image: np.ndarray, raw: np.ndarray | None) -> None:

@@ -89,7 +89,9 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
         release.
 
     Returns:
-      `network.autoencoder()` in float32 with these weights.
+      `network.autoencoder()` in float32 with these weights. Its layer "encoder" is the
+      model that makes feature maps: load_autoencoder("1e2").get_layer("encoder") takes
+      [batch, H, W, 1] in 0..255 and returns [batch, H, W, 64].
 
     Raises:
       UserError: No such checkpoint; a damaged file; a file that holds anything but

@@ -6,7 +6,6 @@ Needs no TensorFlow. `table2` evaluates what it fuses with the same functions.
 import collections
 import concurrent.futures
 import contextlib
-import csv
 import dataclasses
 import os
 import pathlib
@@ -236,19 +235,8 @@ def write_csv(path: str | os.PathLike, results: Sequence[Evaluated]) -> None:
     """
     rows = [(result.pair, result.values) for result in results]
     rows.append(("mean", mean(result.values for result in results)))
-    write_rows(
+    files.write_rows(
         path,
         ["pair", *METRICS],
         ([name, *(repr(values[m]) for m in METRICS)] for name, values in rows),
     )
-
-
-def write_rows(
-    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[str]]
-) -> None:
-    """Writes a CSV file, whole or not at all."""
-    with files.replacing(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)

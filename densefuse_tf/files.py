@@ -6,13 +6,14 @@ changed for a day.
 """
 
 import contextlib
+import csv
 import os
 import pathlib
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
 
@@ -45,7 +46,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     try:
-        _check_replaceable(path)
+        check_replaceable(path)
         _prepare(path.parent)
         handle, name = tempfile.mkstemp(
             prefix=_PREFIX, suffix=path.suffix, dir=path.parent
@@ -134,9 +135,33 @@ def _prepare(folder: pathlib.Path) -> None:
                 left.unlink()
 
 
-def _check_replaceable(path: pathlib.Path) -> None:
+def write_rows(
+    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Writes a CSV file in UTF-8, whole or not at all.
+
+    File names that are not UTF-8 keep their bytes.
+
+    Raises:
+      UserError: It cannot be written.
+    """
+    with replacing(path) as temporary:
+        with open(
+            temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+
+
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Refuses a path that `replacing` would refuse for what is there.
+
+    Raises:
+      UserError: A folder or a read-only file.
+    """
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     if stat.S_ISDIR(mode):

@@ -140,18 +140,22 @@ def average_divisor(strategy: str, num_sources: int) -> int:
     return num_sources if strategies.get(strategy).scales_with_sources else 1
 
 
-def to_uint8(raw: np.ndarray, output_range: str, divisor: float = 1) -> np.ndarray:
+def to_uint8(
+    raw: np.ndarray, output_range: str | tuple[float, float], divisor: float = 1
+) -> np.ndarray:
     """The decoder's output as pixels: the one place where it becomes 8 bits.
 
     "minmax" is what the release does through scipy.misc.imsave and what Table II was
     made with: (x - min) * 255 / (max - min) + 0.5, truncated, with min and max over the
     whole array, all channels of an RGB result together. An output that is constant
-    becomes 0, as there. "average" is x / divisor, rounded and clipped to 0..255, which
-    keeps brightness comparable between images.
+    becomes 0, as there. With a pair of numbers these are min and max, whatever the
+    array's own are, and what is outside is clipped: for the frames of a sequence.
+    "average" is x / divisor, rounded and clipped to 0..255, which keeps brightness
+    comparable between images.
 
     Args:
       raw: Decoder output, any shape, float32.
-      output_range: One of `OUTPUT_RANGES`.
+      output_range: One of `OUTPUT_RANGES`, or (min, max).
       divisor: Of "average": the number of sources where the strategy adds, else 1.
 
     Returns:
@@ -159,16 +163,19 @@ def to_uint8(raw: np.ndarray, output_range: str, divisor: float = 1) -> np.ndarr
     """
     raw = np.asarray(raw, np.float32)
     # Large images: one array besides, and all further steps in place.
+    fixed = not isinstance(output_range, str)
     if output_range == "average":
         pixels = raw / np.float32(divisor)
         np.rint(pixels, out=pixels)
         return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
-    low, high = raw.min(), raw.max()
+    low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
     # float32 throughout and one multiplication by the scale: the release's arithmetic.
     scale = np.float32(255) / (high - low) if high > low else np.float32(0)
     pixels = raw - low
     pixels *= scale
     pixels += np.float32(0.5)
+    if fixed:
+        np.clip(pixels, 0, 255, out=pixels)
     return pixels.astype(np.uint8)
 
 
@@ -233,7 +240,7 @@ class Fuser:
             window_radius=window_radius,
         )
         self.num_sources = num_sources
-        self._output_range = output_range
+        self.output_range = output_range
         self._color = color
         self._divisor = average_divisor(strategy, num_sources)
         self._graph = _compiled(model)
@@ -252,7 +259,11 @@ class Fuser:
         return self._raw(*self._prepared(sources, names))
 
     def fuse(
-        self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+        self,
+        sources: Sequence[np.ndarray],
+        *,
+        names: Sequence[str] | None = None,
+        output_range: str | tuple[float, float] | None = None,
     ) -> Fused:
         """Fuses k source images.
 
@@ -263,6 +274,8 @@ class Fuser:
             it there).
           names: What to call the sources in an error; by default ir and vis, or
             source_1 ... source_k.
+          output_range: What `to_uint8` takes, for this call instead of the Fuser's:
+            the frames of a sequence do not flicker with (min, max) that hold for all.
 
         Returns:
           The image and the decoder's output it was made of.
@@ -272,7 +285,9 @@ class Fuser:
         """
         prepared, color = self._prepared(sources, names)
         raw = self._raw(prepared, color)
-        image = to_uint8(raw, self._output_range, self._divisor)
+        if output_range is None:
+            output_range = self.output_range
+        image = to_uint8(raw, output_range, self._divisor)
         if color == "luma":
             chroma = [source for source in prepared if images.is_color(source)]
             if chroma:
@@ -372,6 +387,7 @@ def fuse(
     fuser = _kept_fuser(
         path,
         checkpoints.modified(path),
+        strategies.get(strategy),
         strategy=strategy,
         num_sources=len(sources),
         window_radius=window_radius,
@@ -383,8 +399,10 @@ def fuse(
 
 
 @functools.lru_cache(maxsize=8)
-def _kept_fuser(path, modified, **settings) -> Fuser:
-    del modified  # Part of the key: a checkpoint written anew is read anew.
+def _kept_fuser(path, modified, registered, **settings) -> Fuser:
+    # Parts of the key: a checkpoint written anew is read anew, and a strategy
+    # registered anew is used.
+    del modified, registered
     return Fuser(path, **settings)
 
 
@@ -451,9 +469,12 @@ def _channel(source: np.ndarray, index: int) -> np.ndarray:
 
 def _with_chroma(luma: np.ndarray, source: np.ndarray) -> np.ndarray:
     """The fused luma [H, W] uint8 in the colours of `source` [H, W, 3]."""
-    ycbcr = images.to_ycbcr(source.astype(np.float32))
-    ycbcr[:, :, 0] = luma
-    return to_uint8(images.from_ycbcr(ycbcr), "average")
+    image = np.empty(source.shape, np.uint8)
+    for rows in images.row_bands(source):
+        ycbcr = images.to_ycbcr(source[rows].astype(np.float32))
+        ycbcr[:, :, 0] = luma[rows]
+        image[rows] = to_uint8(images.from_ycbcr(ycbcr), "average")
+    return image
 
 
 def _check_tile_size(tile_size: int | None, strategy: str, radius: int | None) -> None:

@@ -62,7 +62,7 @@ warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs)\.")
 
 
 class _Hush(python_logging.Filter):
-    """Drops what the readers log of damaged files while this module reads one.
+    """Drops what the readers log of damaged files while this package reads one.
 
     The one line of the UserError says it. A program that uses tifffile for itself, in
     another thread or at another time, keeps its log.
@@ -84,9 +84,9 @@ class _Hush(python_logging.Filter):
             self._reading.now = False
 
 
-_hush = _Hush()
-for _name in ("tifffile", "imagecodecs"):
-    python_logging.getLogger(_name).addFilter(_hush)
+hush = _Hush()
+for _name in ("tifffile", "imagecodecs", "imageio_ffmpeg"):
+    python_logging.getLogger(_name).addFilter(hush)
 
 
 def find(source: str | os.PathLike) -> list[pathlib.Path]:
@@ -226,7 +226,7 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
     name = os.fspath(path)
     kind = None
     try:
-        with _hush(), _open(name) as file:
+        with hush(), _open(name) as file:
             size = os.fstat(file.fileno()).st_size
             kind = _kind(name, file.read(16))
             file.seek(0)
@@ -253,6 +253,41 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
         ) from error
     check(image, name)
     return image
+
+
+class _Measured(Exception):
+    """Ends a reader at the header, with the number of pixels."""
+
+
+def pixel_count(path: str | os.PathLike) -> int:
+    """Height times width of an image, from its header: no pixel is decoded.
+
+    Args:
+      path: A file that `read` takes.
+
+    Returns:
+      The number of pixels; 0 for what is no image, of which `read` says why.
+    """
+    name = os.fspath(path)
+
+    def stop(width: int, height: int, estimate: int) -> None:
+        raise _Measured(width * height)
+
+    try:
+        with hush(), _open(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            kind = _kind(name, file.read(16))
+            file.seek(0)
+            if kind == "TIFF":
+                _read_tiff(name, file, size, stop)
+            else:
+                _read_pillow(name, kind, file, size, stop)
+    except _Measured as measured:
+        return measured.args[0]
+    except Exception:
+        # Whatever a damaged file raises; see `read`.
+        pass
+    return 0
 
 
 def check(image: np.ndarray, name: str) -> None:
@@ -334,9 +369,13 @@ def to_pixel_range(
                 f"value range {value_range!r}: expected auto, or two numbers of which "
                 "the first is the smaller one"
             )
-    # In double precision, for temperatures: 300.01 K and 300.02 K differ by few ulp.
-    scaled = (image.astype(np.float64) - low) * (255.0 / (high - low))
-    return np.clip(scaled, 0.0, 255.0).astype(np.float32), (low, high)
+    scaled = np.empty(image.shape, np.float32)
+    for rows in row_bands(image):
+        # In double precision, for temperatures: 300.01 K and 300.02 K differ by few
+        # ulp.
+        band = (image[rows].astype(np.float64) - low) * (255.0 / (high - low))
+        scaled[rows] = np.clip(band, 0.0, 255.0)
+    return scaled, (low, high)
 
 
 def gray(image: np.ndarray) -> np.ndarray:
@@ -351,12 +390,39 @@ def gray(image: np.ndarray) -> np.ndarray:
     """
     if image.ndim == 2:
         return image
-    if image.dtype.kind == "f":
-        return (image.astype(np.float32) @ _YCBCR[0]).astype(np.float32)
-    red, green, blue = (image[..., channel].astype(np.uint32) for channel in range(3))
-    # The sum for 65535 and the half added to round still fit in 32 bits.
-    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return luma.astype(image.dtype)
+    is_float = image.dtype.kind == "f"
+    luma = np.empty(image.shape[:2], np.float32 if is_float else image.dtype)
+    for rows in row_bands(image):
+        if is_float:
+            luma[rows] = image[rows].astype(np.float32) @ _YCBCR[0]
+            continue
+        red, green, blue = (image[rows, :, c].astype(np.uint32) for c in range(3))
+        # The sum for 65535 and the half added to round still fit in 32 bits.
+        luma[rows] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return luma
+
+
+def row_bands(image: np.ndarray) -> Iterator[slice]:
+    """The rows of an image, some millions of pixels at a time.
+
+    What is converted band by band needs room for a wider copy of a band, and not of
+    the image.
+
+    Args:
+      image: [height, width] or [height, width, 3].
+
+    Yields:
+      Slices of rows, from top to bottom.
+    """
+    height, width = image.shape[:2]
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))
+
+
+def rgb(image: np.ndarray) -> np.ndarray:
+    """[height, width, 3]: the image as it is, or three times its one channel."""
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 
 
 def is_color(image: np.ndarray) -> bool:
@@ -651,14 +717,13 @@ def _from_pillow(name: str, picture) -> np.ndarray:
     mode = "RGBA" if has_alpha else "L" if is_gray else "RGB"
     image = np.empty((height, width) if is_gray else (height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8) if has_alpha else None
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        band = np.asarray(picture.crop((0, top, width, bottom)).convert(mode))
+    for rows in row_bands(image):
+        area = (0, rows.start, width, rows.stop)
+        band = np.asarray(picture.crop(area).convert(mode))
         if has_alpha:
-            alpha[top:bottom] = band[..., 3]
+            alpha[rows] = band[..., 3]
             band = band[..., 0] if is_gray else band[..., :3]
-        image[top:bottom] = band
+        image[rows] = band
     if has_alpha:
         image = _over_black(name, image, alpha)
     if picture.mode in ("P", "PA") and not is_color(image):
@@ -687,12 +752,11 @@ def _over_black(name: str, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         logging.info("%s: its alpha channel is zero everywhere and is ignored", name)
         return image
     logging.info("%s: its transparent pixels are blended with black", name)
-    rows = max(1, _BAND_PIXELS // image.shape[1])
-    for top in range(0, len(image), rows):
-        band = image[top : top + rows].astype(np.uint32)
-        weight = alpha[top : top + rows].astype(np.uint32)
+    for rows in row_bands(image):
+        band = image[rows].astype(np.uint32)
+        weight = alpha[rows].astype(np.uint32)
         weight = weight[..., None] if image.ndim == 3 else weight
-        image[top : top + rows] = (band * weight + opaque // 2) // opaque
+        image[rows] = (band * weight + opaque // 2) // opaque
     return image
 
 

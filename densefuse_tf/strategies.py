@@ -64,12 +64,16 @@ def strategy(
 ) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
     """Registers a function as the fusion strategy `name`; see `Strategy`.
 
+    A function takes the place of one of the same module and name, so that a notebook's
+    cell can be changed and run again.
+
     Raises:
       ValueError: The name is taken.
     """
 
     def register(function):
-        if name in _STRATEGIES:
+        taken = _STRATEGIES.get(name)
+        if taken and _origin(taken.function) != _origin(function):
             raise ValueError(f"the fusion strategy {name!r} is registered already")
         registered = keras.saving.register_keras_serializable(
             package="densefuse_tf", name=name
@@ -80,6 +84,11 @@ def strategy(
         return registered
 
     return register
+
+
+def _origin(function: Callable):
+    """Where a function is defined; what has no name, like a partial, is only itself."""
+    return function.__module__, getattr(function, "__qualname__", function)
 
 
 def names() -> tuple[str, ...]:

@@ -528,7 +528,7 @@ def write_csv(path: str | os.PathLike, table: Sequence[Row]) -> None:
     Raises:
       UserError: It cannot be written.
     """
-    evaluation.write_rows(
+    files.write_rows(
         path,
         ["strategy", "lambda", "metric", "value", "paper", "relative_difference"],
         (

@@ -1,8 +1,10 @@
 """Plans, and the pipeline: order, errors, bounded memory."""
 
 import contextlib
+import gc
 import pathlib
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -199,6 +201,81 @@ def test_holds_few_images_at_a_time(jobs, monkeypatch):
     results.close()
     assert max(ahead) <= batch._AHEAD + 1
     assert max(behind) <= batch._BEHIND + 1
+
+
+@pytest.mark.parametrize("pixels", (24, 23))
+def test_large_images_are_alone(jobs, monkeypatch, pixels):
+    """Pairs of 24 pixels: nothing is held besides the one that is computed."""
+    monkeypatch.setattr(batch, "_PIXELS", pixels)
+    is_large = pixels < 24
+    counts = {"read": 0, "written": 0}
+    held, ahead, unwritten = [], [], []
+    read, write = images.read, images.writing
+
+    class Watching(Mean):
+        def fuse(self, sources, names):
+            gc.collect()
+            ahead.append(counts["read"] - 2 * (self.calls + 1))
+            unwritten.append(self.calls - counts["written"])
+            alive = [name for name, reference in held if reference() is not None]
+            assert not is_large or sorted(alive) == sorted(map(str, names))
+            fused = super().fuse(sources, names)
+            held.append(("image", weakref.ref(fused.image)))
+            held.append(("raw", weakref.ref(fused.raw)))
+            return fused
+
+    def watched_read(path, **settings):
+        image = read(path, **settings)
+        counts["read"] += 1
+        held.append((str(path), weakref.ref(image)))
+        return image
+
+    @contextlib.contextmanager
+    def watched_write(path, image):
+        with write(path, image):
+            yield
+        counts["written"] += 1
+
+    monkeypatch.setattr(images, "read", watched_read)
+    monkeypatch.setattr(images, "writing", watched_write)
+    results = batch.fuse_files(Watching(), jobs * 3, save_raw=True, with_images=False)
+    for done in results:
+        assert done.error is None
+        assert (done.sources, done.image) == ((), None)
+    assert len(ahead) == 15
+    if is_large:
+        assert set(ahead) == set(unwritten) == {0}
+    else:
+        assert max(ahead) <= 2 and max(unwritten) <= 1
+
+
+def test_a_large_pair_among_small_ones(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_PIXELS", 2 * 24)
+    for path in jobs[2].sources:
+        images.write(path, np.full((30, 40), 7, np.uint8))
+    jobs[3].sources[1].write_bytes(b"no image")
+    done = list(batch.fuse_files(Mean(), jobs))
+    assert [finished.job for finished in done] == jobs
+    assert [finished.error is None for finished in done] == [1, 1, 1, 0, 1]
+    assert done[2].image.shape == (30, 40)
+
+
+def test_one_job_at_a_time(jobs, tmp_path):
+    lock = threading.Lock()
+
+    class Locked(Mean):
+        def fuse(self, sources, names):
+            assert lock.locked()
+            return super().fuse(sources, names)
+
+    done = batch.fuse_file(Locked(), jobs[1], save_raw=True, computing=lock)
+    assert done == batch.Done(jobs[1])
+    assert (images.read(jobs[1].output) == 15).all()
+    assert (np.load(jobs[1].raw_output) == 15).all()
+    jobs[2].sources[0].unlink()
+    done = batch.fuse_file(Locked(), jobs[2], computing=lock)
+    assert str(jobs[2].sources[0]) in str(done.error)
+    assert not jobs[2].output.exists()
 
 
 def test_brings_16_bits_to_the_network_s_range(tmp_path, jobs, caplog):

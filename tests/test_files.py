@@ -171,3 +171,25 @@ def test_a_folder_replaces_nothing(path, late):
         occupy()
     assert path.read_text() == "old"
     assert names(path) == ["result.txt"]
+
+
+def test_rows_are_written_whole_with_names_of_any_bytes(path):
+    name = os.fsdecode(b"\xff, \xe2\x82\xac")
+    files.write_rows(path, ["file", "error"], [[name, 'a "b"'], ["c", "d"]])
+    assert path.read_bytes() == (b'file,error\n"\xff, \xe2\x82\xac","a ""b"""\nc,d\n')
+    with pytest.raises(ZeroDivisionError):
+        files.write_rows(path, ["file"], ([str(1 // n)] for n in (1, 0)))
+    assert path.read_bytes().startswith(b"file,error")
+    assert names(path) == ["result.txt"]
+
+
+def test_what_cannot_be_replaced_is_known_before(path):
+    files.check_replaceable(path)
+    files.check_replaceable(path / "below")
+    path.write_text("old")
+    files.check_replaceable(path)
+    path.chmod(0o444)
+    with pytest.raises(UserError, match="it is read-only"):
+        files.check_replaceable(path)
+    with pytest.raises(UserError, match="it is a folder"):
+        files.check_replaceable(path.parent)

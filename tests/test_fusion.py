@@ -197,6 +197,25 @@ def test_minmax_of_a_constant_is_black(value):
     assert image.dtype == np.uint8
 
 
+def test_a_range_that_is_given_holds_for_any_array():
+    raw = np.array([-5.0, 0.0, 100.0, 102.6, 200.0, 1e9], np.float32)
+    image = fusion.to_uint8(raw, (0.0, 200.0))
+    np.testing.assert_array_equal(image, [0, 0, 128, 131, 255, 255])
+    np.testing.assert_array_equal(fusion.to_uint8(raw, (7.0, 7.0)), np.zeros(6))
+
+
+def test_a_call_may_have_a_range_of_its_own(fusers):
+    sources = photographs(2)
+    fuser = fusers()
+    for output_range in ("average", (10.0, 300.0)):
+        fused = fuser.fuse(sources, output_range=output_range)
+        expected = fusion.to_uint8(fused.raw, output_range, 2)
+        np.testing.assert_array_equal(fused.image, expected)
+    np.testing.assert_array_equal(
+        fuser.fuse(sources).image, fusion.to_uint8(fused.raw, "minmax")
+    )
+
+
 def test_average_divides_rounds_and_clips():
     raw = np.array([-5.0, 0.0, 99.0, 102.6, 510.0, 600.0], np.float32)
     image = fusion.to_uint8(raw, "average", 2)
@@ -259,6 +278,14 @@ def test_luma_keeps_the_chroma_of_the_visible_image(fusers):
     assert inside.mean() > 0.5
     assert np.abs(found - wanted)[inside][:, 1:].max() < 1
     assert np.abs(found[..., 0] - gray.image)[inside].max() < 1
+
+
+def test_bands_change_no_colours(fusers, monkeypatch):
+    sources = [*photographs(1), *photographs(1, channels=(3,))]
+    fuser = fusers(color="luma")
+    expected = fuser.fuse(sources).image
+    monkeypatch.setattr(images, "_BAND_PIXELS", 300)
+    np.testing.assert_array_equal(fuser.fuse(sources).image, expected)
 
 
 def test_luma_without_colour_is_grey(fusers):
@@ -372,4 +399,22 @@ def test_fuse_reads_a_checkpoint_again_when_it_has_changed(tmp_path):
         keras.utils.set_random_seed(seed)
         checkpoints.save_autoencoder(network.autoencoder(), path)
         results.append(densefuse_tf.fuse(sources, path))
+    assert (results[0] != results[1]).any()
+
+
+def test_fuse_uses_a_strategy_that_was_registered_again(checkpoint):
+    """As a notebook's cell that is changed and run again."""
+
+    def register(index):
+        @strategies.strategy("one_of_the_tests", scales_with_sources=False)
+        def one(feature_maps):
+            return feature_maps[index]
+
+    sources = photographs(2)
+    results = []
+    for index in range(2):
+        register(index)
+        results.append(
+            densefuse_tf.fuse(sources, checkpoint, strategy="one_of_the_tests")
+        )
     assert (results[0] != results[1]).any()

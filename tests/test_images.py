@@ -805,6 +805,49 @@ def test_gray_is_pillows_luma_to_the_last_bit():
     )
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_bands_change_nothing(monkeypatch, dtype):
+    color = ramp(23, 7, 3, dtype=dtype)
+    convert = [
+        images.gray,
+        lambda image: images.to_pixel_range(image, "auto")[0],
+        lambda image: images.to_pixel_range(image, (0.1, 0.7))[0],
+    ]
+    whole = [work(color) for work in convert]
+    monkeypatch.setattr(images, "_BAND_PIXELS", 30)
+    bands = [(band.start, band.stop) for band in images.row_bands(color)]
+    assert bands == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20), (20, 23)]
+    for work, expected in zip(convert, whole, strict=True):
+        found = work(color)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(ramp(13, 17), "PNG"),
+        encoded(ramp(13, 17, dtype=np.uint16), "PNG"),
+        encoded(ramp(13, 17, 3), "BMP"),
+        encoded(ramp(13, 17, 3), "JPEG", progressive=True),
+        tiff(ramp(13, 17, dtype=np.float32)),
+        tiff(ramp(13, 17, 3), compression="zlib"),
+    ],
+    ids=["png", "deep png", "bmp", "jpeg", "float tiff", "tiff"],
+)
+def test_counts_pixels_from_the_header(put, data):
+    assert images.pixel_count(put(data)) == 13 * 17
+    # What follows the header is not read.
+    assert images.pixel_count(put(data[:-9])) in (0, 13 * 17)
+
+
+def test_no_image_has_no_pixels(put, tmp_path):
+    assert images.pixel_count(put(b"no image")) == 0
+    assert images.pixel_count(put(b"")) == 0
+    assert images.pixel_count(tmp_path / "missing.png") == 0
+    assert images.pixel_count(tmp_path) == 0
+
+
 def test_gray_of_greys_is_the_grey():
     for values in (np.arange(256, dtype=np.uint8), np.arange(65536).astype(np.uint16)):
         image = np.repeat(values.reshape(16, -1, 1), 3, axis=2)

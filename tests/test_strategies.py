@@ -1,5 +1,7 @@
 """Eq. 4-7 by a NumPy twin, silent sources, registration."""
 
+import functools
+
 import numpy as np
 import numpy_densefuse
 import pytest
@@ -86,3 +88,21 @@ def test_refuses_a_negative_radius():
 def test_refuses_a_name_that_is_taken():
     with pytest.raises(ValueError, match="'addition' is registered already"):
         strategies.strategy("addition", scales_with_sources=True)(sum)
+
+
+def register_constant(value):
+    """As a notebook's cell that is changed and run again."""
+
+    @strategies.strategy("constant_of_the_tests", scales_with_sources=False, reach=0)
+    def constant(feature_maps):
+        return feature_maps[0] * 0 + value
+
+
+def test_a_function_defined_again_takes_its_place():
+    for value in (1, 2):
+        register_constant(value)
+        fused = strategies.get("constant_of_the_tests").function(feature_maps(2))
+        np.testing.assert_array_equal(fused, np.full(fused.shape, value))
+    partial = functools.partial(strategies.l1_norm, window_radius=2)
+    with pytest.raises(ValueError, match="'constant_of_the_tests' is registered"):
+        strategies.strategy("constant_of_the_tests", scales_with_sources=False)(partial)

@@ -5,22 +5,25 @@
   fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
+  fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
+  fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
+  fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
+  fuse.py --ir=archive/ir --vis=archive/vis --output=fused --runner=DirectRunner \\
+      --beam_options='--direct_num_workers=4 --direct_running_mode=multi_processing'
 
-Images are matched in natural sort order; a result has its visible image's name.
+Images are matched in natural sort order; a result has its visible image's name. In a
+video (a source or the output is named as one, or --video) all that is found by looking
+is found once for all frames, and --output_range is average, so that nothing flickers.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
-
-import pathlib
-import sys
 
 from absl import flags
 
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import fuse_images
+from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
-
-# Of a longer run the panel shows the first pairs.
-_PANEL_ROWS = 8
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -31,32 +34,51 @@ _SOURCES = flags.DEFINE_multi_string(
     flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "A file for one pair, else a folder.", flag_values=_FLAGS
+    "output",
+    None,
+    "A file for one pair, else a folder. Of a video: .mp4, .m4v, .mov or .mkv, or a "
+    "new folder for its frames as PNG.",
+    flag_values=_FLAGS,
+)
+_VIDEO = flags.DEFINE_bool(
+    "video",
+    False,
+    "The images are the frames of a video, whatever the names say.",
+    flag_values=_FLAGS,
+)
+_FPS = flags.DEFINE_string(
+    "fps",
+    None,
+    "Frames per second of a video made of images: 25 if not given, 29.97, 30000/1001, "
+    "... Between videos it stays what it is.",
+    flag_values=_FLAGS,
 )
 _CHECKPOINT = common_flags.define_checkpoint(_FLAGS)
 _STRATEGY = common_flags.define_strategy(_FLAGS)
 _WINDOW_RADIUS = common_flags.define_window_radius(_FLAGS)
 _OUTPUT_RANGE = flags.DEFINE_string(
     "output_range",
-    "minmax",
-    "minmax: each result's minimum and maximum become 0 and 255, as in the release; "
-    "average: the decoder's output, divided by k where the strategy adds, which keeps "
-    "brightness comparable between images.",
+    None,
+    "minmax: each result's minimum and maximum become 0 and 255, as in the release, or "
+    "those of all frames of a video, which are then fused twice; average: the "
+    "decoder's output, divided by k where the strategy adds, which keeps brightness "
+    "comparable between images. By default minmax for images, average for videos.",
     flag_values=_FLAGS,
 )
 _COLOR = flags.DEFINE_string(
     "color",
     "auto",
     "gray; rgb: channel by channel, as in IV-D of the paper; luma: fuses the luma and "
-    "keeps the visible image's chroma; auto: rgb if a source has colour, else gray.",
+    "keeps the visible image's chroma; auto: rgb if a source has colour, in any frame "
+    "of a video, else gray.",
     flag_values=_FLAGS,
 )
 _IR_RANGE = flags.DEFINE_string(
     "ir_range",
     None,
     "The infrared values that become 0 and 255: MIN,MAX, or auto for the image's own "
-    "minimum and maximum. By default auto for 16-bit and float images, while those of "
-    "8 bits stay as they are.",
+    "minimum and maximum, or those of all frames of a video. By default auto for "
+    "16-bit and float images, while those of 8 bits stay as they are.",
     flag_values=_FLAGS,
 )
 _SAVE_RAW = flags.DEFINE_bool(
@@ -69,7 +91,7 @@ _PANEL = flags.DEFINE_string(
     "panel",
     None,
     "Also write one picture of sources and results side by side (of the first "
-    f"{_PANEL_ROWS} pairs).",
+    f"{fuse_images.PANEL_ROWS} pairs).",
     flag_values=_FLAGS,
 )
 _TILE_SIZE = flags.DEFINE_integer(
@@ -87,48 +109,82 @@ _MAX_PIXELS = flags.DEFINE_integer(
     lower_bound=1,
     flag_values=_FLAGS,
 )
+_REPORT = flags.DEFINE_string(
+    "report",
+    None,
+    "Also write a CSV file of the pairs that could not be fused, a row each: output, "
+    "source_1, source_2, ..., error; a header alone if there are none. With --runner "
+    "by default fuse_report.csv in the folder of the results.",
+    flag_values=_FLAGS,
+)
+_RUNNER = flags.DEFINE_string(
+    "runner",
+    None,
+    "Fuse on Apache Beam (pip install '.[beam]'), with the same results: DirectRunner "
+    "for processes of this machine; FlinkRunner, SparkRunner, DataflowRunner, ... for "
+    "machines that all see the files under the same paths. See docs/scaling.md.",
+    flag_values=_FLAGS,
+)
+_BEAM_OPTIONS = flags.DEFINE_multi_string(
+    "beam_options",
+    [],
+    "With --runner: Beam's pipeline options, as on a command line; may be repeated.",
+    flag_values=_FLAGS,
+)
 
 
-def main() -> int:
-    from densefuse_tf import batch
-    from densefuse_tf import images
-
+def main() -> int | None:
     names, patterns = _patterns()
     if _OUTPUT.value is None:
         raise UserError("--output is missing: expected a file, or a folder for several")
+    for place in (*patterns, _OUTPUT.value):
+        if "://" in place:
+            raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
     value_ranges = [_ir_range()] + [None] * (len(patterns) - 1)
-    jobs = batch.plan(images.pair(patterns), _OUTPUT.value)
-    panel = None if _PANEL.value is None else pathlib.Path(_PANEL.value)
-    if panel is not None:
-        if panel.suffix.lower() not in images.FORMATS:
-            raise UserError(f"--panel={panel}: expected {', '.join(images.FORMATS)}")
-        batch.check_outputs(jobs, [panel])
-    for job in jobs:
-        print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
-
-    runner.import_tensorflow()
-    from densefuse_tf import fusion
-
-    fuser = fusion.Fuser(
-        _CHECKPOINT.value,
-        strategy=_STRATEGY.value,
-        num_sources=len(patterns),
-        window_radius=_WINDOW_RADIUS.value,
-        output_range=_OUTPUT_RANGE.value,
-        color=_COLOR.value,
-        tile_size=_TILE_SIZE.value,
-    )
-    batch.check_writable(jobs[0].output.parent)
-    if panel is not None:
-        batch.check_writable(panel.parent)
-    results = batch.fuse_files(
-        fuser,
-        jobs,
+    if _VIDEO.value or fuse_video.is_asked_for(patterns, _OUTPUT.value):
+        return _fuse_video(patterns, value_ranges)
+    if _FPS.value is not None:
+        raise UserError("--fps goes with a video: give --video if these are its frames")
+    return fuse_images.fuse(
+        patterns,
+        _OUTPUT.value,
+        names=names,
         value_ranges=value_ranges,
         save_raw=_SAVE_RAW.value,
         max_pixels=_MAX_PIXELS.value,
+        panel=_PANEL.value,
+        report=_REPORT.value,
+        beam_runner=_RUNNER.value,
+        beam_options=_BEAM_OPTIONS.value,
+        settings=_settings(default_range="minmax"),
     )
-    return _follow(results, jobs, names, panel)
+
+
+def _fuse_video(patterns, value_ranges) -> None:
+    for flag in (_PANEL, _SAVE_RAW, _REPORT, _RUNNER, _BEAM_OPTIONS):
+        if flag.value:
+            raise UserError(f"--{flag.name} goes with images, not with a video")
+    fuse_video.fuse(
+        patterns,
+        _OUTPUT.value,
+        value_ranges=value_ranges,
+        fps=_FPS.value,
+        max_pixels=_MAX_PIXELS.value,
+        settings=_settings(default_range="average"),
+    )
+
+
+def _settings(default_range: str) -> dict:
+    """The flags that are arguments of `fusion.Fuser`."""
+    output_range = _OUTPUT_RANGE.value
+    return {
+        "checkpoint": _CHECKPOINT.value,
+        "strategy": _STRATEGY.value,
+        "window_radius": _WINDOW_RADIUS.value,
+        "output_range": default_range if output_range is None else output_range,
+        "color": _COLOR.value,
+        "tile_size": _TILE_SIZE.value,
+    }
 
 
 def _patterns() -> tuple[tuple[str, ...], list[str]]:
@@ -160,55 +216,6 @@ def _ir_range():
         f"--ir_range={_IR_RANGE.value}: expected auto or MIN,MAX, two numbers of which "
         "the first is the smaller one"
     )
-
-
-def _follow(results, jobs, names, panel) -> int:
-    """Shows the progress, collects panel and errors; the exit status."""
-    import tqdm
-
-    from densefuse_tf import images
-
-    errors, rows = [], []
-    # One pair needs no bar; without a terminal there is none.
-    bar = tqdm.tqdm(
-        results,
-        total=len(jobs),
-        unit=" pairs",
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
-        "{rate_noinv_fmt}]",
-        disable=None if len(jobs) > 1 else True,
-    )
-    for done in bar:
-        if done.error is not None:
-            if len(jobs) == 1:
-                raise done.error
-            errors.append(done.error)
-        elif panel is not None and len(rows) < _PANEL_ROWS:
-            rows.append(_panel_row(names, done))
-    if rows:
-        from densefuse_tf import plots
-
-        images.write(panel, plots.panel(rows))
-        print(f"panel: {panel}")
-    if errors:
-        print(f"{len(errors)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
-        for error in errors:
-            print(f"  {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _panel_row(names, done):
-    """(caption, image) of the sources and the result of one pair."""
-    from densefuse_tf import fusion
-
-    row = [
-        (f"{name}: {path.name}", fusion.to_uint8(source, "average"))
-        for name, path, source in zip(
-            names, done.job.sources, done.sources, strict=True
-        )
-    ]
-    return [*row, (f"fused, {_STRATEGY.value}", done.image)]
 
 
 def run(argv: list[str] | None = None) -> int:

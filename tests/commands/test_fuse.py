@@ -3,16 +3,19 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import videos
 from PIL import Image
 
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf.commands import fuse
+from densefuse_tf.commands import fuse_images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (9, 12)
@@ -192,6 +195,34 @@ def test_goes_on_after_bad_pairs(pairs, run):
     assert pathlib.Path("panel.png").exists()
 
 
+def test_a_report_of_what_failed(pairs, run):
+    images.write("ir/IR2.png", np.zeros((5, 5), np.uint8))
+    status, _, errors = run(*FOLDERS, "--output=out", "--report=new/failed.csv")
+    assert status == 1
+    assert errors.splitlines()[-1] == "report: new/failed.csv"
+    assert pathlib.Path("new/failed.csv").read_text() == (
+        "output,source_1,source_2,error\n"
+        "out/VIS2.png,ir/IR2.png,vis/VIS2.png,ir/IR2.png is 5x5 and vis/VIS2.png is "
+        "9x12: the source images of a pair must have the same size; register and crop "
+        "them first\n"
+    )
+    assert names("out") == ["VIS1.png", "VIS10.png"]
+    status, *_ = run(*PAIR, "--output=out", "--report=new/failed.csv")
+    assert status == 0
+    header = "output,source_1,source_2,error\n"
+    assert pathlib.Path("new/failed.csv").read_text() == header
+
+
+def test_many_errors_are_all_in_the_report(pairs, run, monkeypatch):
+    monkeypatch.setattr(fuse_images, "_ERRORS_SHOWN", 2)
+    for path in pathlib.Path("ir").iterdir():
+        path.write_text("no image")
+    status, _, errors = run(*FOLDERS, "--output=out", "--report=failed.csv")
+    assert status == 1
+    assert len(errors.splitlines()) == 4
+    assert len(pathlib.Path("failed.csv").read_text().splitlines()) == 4
+
+
 def test_status_1_when_no_pair_can_be_fused(pairs, run):
     for path in pathlib.Path("ir").iterdir():
         path.write_text("no image")
@@ -252,6 +283,9 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--panel=f.pdf"), "--panel=f.pdf: expected .png"),
         ((*PAIR, "--output=ir/IR2.png/out/"), "cannot be written: Not a directory"),
         ((*FOLDERS, "--output=file"), "file: cannot be written: File exists"),
+        ((*PAIR, "--output=f.png", "--report=f.png"), "f.png: expected a name that"),
+        ((*PAIR, "--output=f.png", "--report=d.csv"), "d.csv: cannot be written: it"),
+        ((*PAIR, "--output=gs://b/f.png"), "gs://b/f.png: is a URL: expected a path"),
         ((*PAIR, "--output=f.png", "--strategy=mean"), "unknown strategy 'mean'"),
         ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
         ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
@@ -267,6 +301,7 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
 )
 def test_a_mistake_is_one_line(pairs, run, arguments, message):
     pathlib.Path("file").touch()
+    pathlib.Path("d.csv").mkdir()
     before = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
     assert message in mistake(run(*arguments))
     after = {path: path.read_bytes() for path in pairs.rglob("*.*") if path.is_file()}
@@ -341,6 +376,201 @@ def test_a_source_that_vanishes_meanwhile(pairs, run, monkeypatch):
     assert names("out") == ["VIS1.png", "VIS2.png"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """What `clips` and `odd_clips` copy."""
+    folder = tmp_path_factory.mktemp("made")
+    for seed, name in enumerate(("ir", "vis")):
+        frames = videos.scene(6, seed=seed)
+        videos.write(folder / f"good/{name}.mp4", frames, fps=30)
+        for number, frame in enumerate(frames, 7):
+            images.write(folder / f"good/frames/{name}/{number}.png", frame)
+            frame = frame[:9, :12] if number == 8 else frame
+            images.write(folder / f"odd/odd/{number}.png", frame)
+    videos.write(folder / "odd/vis5.mp4", videos.scene(5), fps=30)
+    videos.write(folder / "odd/small.mp4", videos.scene(6, (32, 40)), fps=30)
+    videos.write(folder / "odd/slow.mp4", videos.scene(6), fps=25)
+    (folder / "odd/text.mp4").write_text("this is no video")
+    cut = videos.write(folder / "odd/cut.mkv", videos.scene(60), fps=30)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    return folder
+
+
+@pytest.fixture
+def clips(made, tmp_path, monkeypatch):
+    """ir.mp4 and vis.mp4 of 6 frames, and the same as PNG in frames/ir, frames/vis."""
+    shutil.copytree(made / "good", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def odd_clips(made, clips):
+    """Videos and frames besides that do not go with those of `clips`."""
+    shutil.copytree(made / "odd", clips, dirs_exist_ok=True)
+    return clips
+
+
+CLIPS = ("--ir=ir.mp4", "--vis=vis.mp4")
+FRAMES = ("--ir=frames/ir", "--vis=frames/vis")
+
+
+def test_a_video(clips, run):
+    status, output, errors = run(*CLIPS, "--output=fused.mp4", checkpoint="1e2")
+    assert status == 0
+    assert output == "ir.mp4 + vis.mp4 -> fused.mp4: 6 frames, grey\n"
+    assert errors == ""
+    assert names(".") == ["frames", "fused.mp4", "ir.mp4", "vis.mp4"]
+    found, about = videos.read("fused.mp4")
+    assert found.shape == (6, 32, 48, 3)
+    assert about["fps"] == 30
+    # Average is the default, with which a frame depends on no other.
+    fuser = fusion.Fuser("1e2", output_range="average")
+    pairs = zip(videos.read("ir.mp4")[0], videos.read("vis.mp4")[0], strict=True)
+    expected = [images.rgb(fuser.fuse(pair).image) for pair in pairs]
+    assert np.abs(found.astype(int) - expected).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    "flags",
+    (
+        ("--strategy=l1_norm", "--output_range=minmax"),
+        ("--strategy=l1_norm", "--window_radius=0", "--tile_size=24"),
+    ),
+)
+def test_frames_to_frames(clips, run, flags):
+    status, *_ = run(*FRAMES, "--video", "--output=out", *flags, checkpoint="1e2")
+    assert status == 0
+    assert names("out") == sorted(f"{number}.png" for number in range(7, 13))
+    found = np.stack([images.read(f"out/{number}.png") for number in range(7, 13)])
+    radius = 0 if "--window_radius=0" in flags else 1
+    fuser = fusion.Fuser("1e2", strategy="l1_norm", window_radius=radius)
+    pairs = zip(videos.scene(6), videos.scene(6, seed=1), strict=True)
+    raws = np.stack([fuser.raw(pair) for pair in pairs])
+    is_minmax = "--output_range=minmax" in flags
+    expected = fusion.to_uint8(raws, "minmax" if is_minmax else "average")
+    # Tiles and whole images differ by rounding.
+    assert np.abs(found.astype(int) - expected).max() <= (0 if is_minmax else 1)
+
+
+def test_frames_to_a_video_with_its_rate(clips, run):
+    for flags, rate in (((), 25), (("--fps=30000/1001",), 29.97)):
+        status, *_ = run(*FRAMES, "--output=fused.mp4", *flags)
+        assert status == 0
+        frames, about = videos.read("fused.mp4")
+        assert (len(frames), about["fps"]) == (6, rate)
+
+
+def test_three_sources_of_a_video_to_frames(clips, run):
+    sources = [f"--sources={name}" for name in ("ir.mp4", "frames/ir", "vis.mp4")]
+    status, output, _ = run(*sources, "--output=out/", "--color=rgb")
+    assert status == 0
+    assert output == "ir.mp4 + frames/ir + vis.mp4 -> out/: 6 frames, colour\n"
+    assert names("out") == [f"vis_{number:06}.png" for number in range(1, 7)]
+    assert images.read("out/vis_000001.png").shape == (32, 48, 3)
+
+
+def test_16_bits_of_a_video_in_one_range(clips, run):
+    counts = [7000 + 9 * frame.astype(np.uint16) for frame in videos.scene(6)]
+    videos.write("ir.mkv", counts, codec="ffv1", fps=30)
+    sources = ("--ir=ir.mkv", "--vis=vis.mp4", "--output=fused.mp4")
+    low, high = np.min(counts), np.max(counts)
+    for flags, expected in (
+        ((), f"{low}..{high}"),
+        (("--ir_range=6000,10000",), "6000..10000"),
+    ):
+        status, _, errors = run(*sources, *flags)
+        assert status == 0
+        assert f"ir.mkv: {expected} brought to 0..255 in all frames" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--ir=frames/ir", "--vis=vis5.mp4"),
+            "differ in frames: frames/ir has 6, vis5",
+        ),
+        (
+            ("--ir=ir.mp4", "--vis=vis5.mp4"),
+            "differ in frames: ir.mp4 has 6, vis5.mp4 h",
+        ),
+        (
+            ("--ir=ir.mp4", "--vis=small.mp4"),
+            "height and width: ir.mp4 has 32x48, small",
+        ),
+        (
+            ("--ir=ir.mp4", "--vis=slow.mp4"),
+            "frames per second: ir.mp4 has 30, slow.mp4",
+        ),
+        (
+            ("--ir=ir.mp4", "--vis=text.mp4"),
+            "text.mp4: cannot be read as a video: moov",
+        ),
+        (("--ir=ir.mp4", "--vis=cut.mkv"), "cut.mkv: c"),
+        (("--ir=ir.mp4", "--vis=nowhere.mp4"), "nowhere.mp4: no such file or folder"),
+        (
+            ("--ir=ir.mp4", "--vis=frames/vis/7.png"),
+            "ir.mp4 has 6, frames/vis/7.png has",
+        ),
+        (("--ir=ir.mp4",), "--vis is missing"),
+        (("--sources=ir.mp4",), "1 source given: expected two or more"),
+        (("--ir=frames/ir", "--vis=odd"), "8.png is 9x12: the frames of a sequence"),
+        ((*CLIPS, "--fps=25"), "--fps=25 goes with folders of frames: ir.mp4 has 30"),
+        ((*FRAMES, "--fps=0"), "--fps=0: expected frames per second"),
+        ((*FRAMES, "--fps=1/0"), "--fps=1/0: expected frames per second"),
+        ((*FRAMES, "--fps=fast"), "--fps=fast: expected frames per second"),
+        ((*FRAMES, "--output=o", "--fps=9", "--video"), "with a video as --output"),
+        ((*FRAMES, "--output=o", "--fps=9"), "--fps goes with a video: give --video"),
+        ((*CLIPS, "--panel=panel.png"), "--panel goes with images, not with a video"),
+        ((*CLIPS, "--save_raw"), "--save_raw goes with images, not with a video"),
+        (
+            (*CLIPS, "--output=fused.png"),
+            "cannot write a video named .png: expected .mp4",
+        ),
+        ((*CLIPS, "--output=vis.mp4"), "vis.mp4: would overwrite a source"),
+        ((*CLIPS, "--output=frames"), "frames: exists, and is not overwritten"),
+        ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: File exists"),
+        (
+            (*CLIPS, "--max_pixels=100"),
+            "frames of 32x48 pixels (height x width): expec",
+        ),
+        ((*CLIPS, "--color=red"), "color is 'red'"),
+        ((*CLIPS, "--output_range=x"), "output_range is 'x'"),
+        ((*CLIPS, "--ir_range=9,1"), "--ir_range=9,1: expected auto"),
+        ((*CLIPS, "--strategy=mean"), "unknown strategy 'mean'"),
+        ((*CLIPS, "--checkpoint=1e9"), "1e9: "),
+    ],
+)
+def test_a_mistake_with_a_video_is_one_line(odd_clips, run, arguments, message):
+    before = {
+        path: path.read_bytes() for path in odd_clips.rglob("*.*") if path.is_file()
+    }
+    assert message in mistake(run("--output=fused.mp4", *arguments))
+    after = {
+        path: path.read_bytes() for path in odd_clips.rglob("*.*") if path.is_file()
+    }
+    assert after == before
+
+
+def test_frames_per_second_in_the_progress_bar(clips, run, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    status, _, errors = run(*CLIPS, "--output=fused.mp4", "--output_range=minmax")
+    assert status == 0
+    for what in ("checking ir.mp4", "looking through", "finding the range", "fusing"):
+        assert f"\r{what}: " in errors
+    assert "fusing: 100%|" in errors
+    assert " frames/s]" in errors.split("fusing: 100%|")[-1]
+
+
+def test_same_bytes_every_time(pairs, run):
+    for folder in ("one", "two"):
+        assert run(*FOLDERS, f"--output={folder}")[0] == 0
+    for name in names("one"):
+        first, second = (pathlib.Path(f, name).read_bytes() for f in ("one", "two"))
+        assert first == second
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import json, sys; from densefuse_tf.commands import fuse; "
@@ -353,7 +583,7 @@ def test_help_imports_nothing_heavy():
     status, *modules = json.loads(result.stdout.splitlines()[-1])
     assert status == 0
     assert not {"tensorflow", "keras", "numpy", "PIL"} & set(modules)
-    for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range"):
+    for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range", "--fps"):
         assert f"\n  {flag}:" in result.stdout
 
 

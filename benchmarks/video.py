@@ -1,0 +1,181 @@
+"""Fusing a video: memory over its length, and speed against the frames alone.
+
+    python benchmarks/video.py
+    python benchmarks/video.py --frames=60 --height=256 --width=320
+
+- Memory: the most that a process holds which fuses a video of --frames frames to
+  another video, when --early frames are done and at the end.
+- Speed: a video of --early frames from files to file, all its passes counted, against
+  Fuser.fuse on the same frames in memory, timed in turn.
+
+The weights are untrained, which takes as long, unless --checkpoint says otherwise.
+"""
+
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+
+from densefuse_tf.commands import runner
+
+_FLAGS = flags.FlagValues()
+_FRAMES = flags.DEFINE_integer(
+    "frames", 300, "Of the video; 0 leaves memory out.", 0, flag_values=_FLAGS
+)
+_EARLY = flags.DEFINE_integer(
+    "early", 30, "When the memory is looked at first.", 1, flag_values=_FLAGS
+)
+_HEIGHT = flags.DEFINE_integer("height", 512, "Of the frames.", 2, flag_values=_FLAGS)
+_WIDTH = flags.DEFINE_integer("width", 640, "Of the frames.", 2, flag_values=_FLAGS)
+_ROUNDS = flags.DEFINE_integer(
+    "rounds",
+    3,
+    "The median of this many counts; 0 leaves speed out.",
+    0,
+    flag_values=_FLAGS,
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "As of fuse.py.", flag_values=_FLAGS
+)
+_MEMORY_IN = flags.DEFINE_string(
+    "memory_in",
+    None,
+    "Only fuse the two videos of this folder, and print the peak memory.",
+    flag_values=_FLAGS,
+)
+
+
+def main() -> None:
+    if _MEMORY_IN.value is not None:
+        memory(pathlib.Path(_MEMORY_IN.value))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        if _FRAMES.value:
+            write_videos(folder, _FRAMES.value)
+            # Before this process grows: a child's peak counts from its parent's size.
+            subprocess.run(
+                [sys.executable, __file__, *shared_flags(folder)], check=True
+            )
+        if _ROUNDS.value:
+            write_videos(folder, _EARLY.value)
+            speed(folder)
+
+
+def shared_flags(folder: pathlib.Path) -> list[str]:
+    values = [f"--memory_in={folder}", f"--early={_EARLY.value}"]
+    if _CHECKPOINT.value is not None:
+        values.append(f"--checkpoint={_CHECKPOINT.value}")
+    return values
+
+
+def memory(folder: pathlib.Path) -> None:
+    from densefuse_tf import video
+
+    runner.import_tensorflow()
+    fuser = fuser_of(folder)
+    started = peak_memory()
+    start = time.perf_counter()
+    footage = video.survey(video.open_sources([folder / "ir.mp4", folder / "vis.mp4"]))
+    with video.writing(folder / "fused.mp4", footage) as write:
+        for count, image in enumerate(video.fuse(fuser, footage), 1):
+            write(image)
+            if count == min(_EARLY.value, footage.count):
+                early = peak_memory()
+    seconds = time.perf_counter() - start
+    height, width = footage.size
+    print(
+        f"memory: {footage.count} frames of {width}x{height} in {seconds:.0f} s: "
+        f"{started:.3f} GB before, {early:.3f} after {_EARLY.value}, "
+        f"{peak_memory():.3f} at the end; ratio {peak_memory() / early:.3f}",
+        flush=True,
+    )
+
+
+def speed(folder: pathlib.Path) -> None:
+    from densefuse_tf import video
+
+    runner.import_tensorflow()
+    fuser = fuser_of(folder)
+    sources = [folder / "ir.mp4", folder / "vis.mp4"]
+    frames = list(video.survey(video.open_sources(sources)).frames())
+    fuser.fuse(frames[0])
+
+    def alone() -> None:
+        for pair in frames:
+            fuser.fuse(pair)
+
+    def from_files_to_file() -> None:
+        footage = video.survey(video.open_sources(sources))
+        with video.writing(folder / "fused.mp4", footage) as write:
+            for image in video.fuse(fuser, footage):
+                write(image)
+
+    times = [
+        (seconds(alone), seconds(from_files_to_file)) for _ in range(_ROUNDS.value)
+    ]
+    computing, overall = np.median(times, axis=0)
+    print(
+        f"speed: video {len(frames) / overall:.2f} frames/s; frames in memory "
+        f"{len(frames) / computing:.2f}; ratio {computing / overall:.2f}"
+    )
+
+
+def fuser_of(folder: pathlib.Path):
+    from densefuse_tf import checkpoints
+    from densefuse_tf import fusion
+    from densefuse_tf import network
+
+    checkpoint = _CHECKPOINT.value
+    if checkpoint is None:
+        checkpoint = folder / "untrained.keras"
+        checkpoints.save_autoencoder(network.autoencoder(), checkpoint)
+    return fusion.Fuser(checkpoint, output_range="average")
+
+
+def write_videos(folder: pathlib.Path, count: int) -> None:
+    """ir.mp4 and vis.mp4: structure that moves, and noise."""
+    import imageio_ffmpeg
+
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: _HEIGHT.value, : _WIDTH.value]
+    noise = rng.normal(0, 3, (2 * _HEIGHT.value, 2 * _WIDTH.value))
+    for name, period in (("ir", 31), ("vis", 9)):
+        writer = imageio_ffmpeg.write_frames(
+            str(folder / f"{name}.mp4"),
+            (_WIDTH.value, _HEIGHT.value),
+            pix_fmt_in="gray",
+            pix_fmt_out="yuv420p",
+            fps=25,
+            codec="libx264",
+            macro_block_size=1,
+            ffmpeg_log_level="error",
+        )
+        writer.send(None)
+        for index in range(count):
+            top, left = rng.integers(0, noise.shape[0] // 2, 2)
+            frame = 128 + 50 * (np.sin((x + index) / period) + np.cos(y / 7))
+            frame += noise[top:, left:][: _HEIGHT.value, : _WIDTH.value]
+            writer.send(np.clip(frame, 0, 255).astype(np.uint8))
+        writer.close()
+
+
+def seconds(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def peak_memory() -> float:
+    """The most memory this process has held so far, in GB (10^9 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+if __name__ == "__main__":
+    sys.exit(runner.run(main, _FLAGS, __doc__))

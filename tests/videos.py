@@ -1,0 +1,82 @@
+"""Small videos, written and read by imageio-ffmpeg as any other program would."""
+
+import fractions
+import pathlib
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+
+PIXEL_FORMATS = {
+    ("|u1", 2): ("gray", "yuv420p"),
+    ("|u1", 3): ("rgb24", "yuv444p"),
+    ("<u2", 2): ("gray16le", "gray16le"),
+}
+# Without these, ffmpeg's colours are off by some levels.
+EXACT = ("-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp")
+
+
+def scene(count, size=(32, 48), seed=0, channels=()):
+    """Frames of a smooth random scene that moves by a pixel a frame."""
+    rng = np.random.default_rng(seed)
+    height, width = size[0], size[1] + count
+    coarse = rng.integers(30, 226, (height // 8 + 2, width // 8 + 2, *channels))
+    rows = np.linspace(0, coarse.shape[0] - 1.01, height)
+    columns = np.linspace(0, coarse.shape[1] - 1.01, width)
+    for axis, places in enumerate((rows, columns)):
+        low = places.astype(int)
+        shape = [1] * coarse.ndim
+        shape[axis] = -1
+        weight = (places - low).reshape(shape)
+        coarse = (
+            coarse.take(low, axis) * (1 - weight) + coarse.take(low + 1, axis) * weight
+        )
+    picture = coarse.round().astype(np.uint8)
+    return [picture[:, x : x + size[1]] for x in range(count)]
+
+
+def write(path, frames, *, fps=25, options=(), codec="libx264", kind=None):
+    """Writes frames, which have the pixel format `kind` if it is given."""
+    frame = np.asarray(frames[0])
+    pixels, stored = PIXEL_FORMATS[(frame.dtype.str, frame.ndim)]
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        frame.shape[1::-1],
+        pix_fmt_in=pixels if kind is None or frame.ndim == 3 else kind,
+        pix_fmt_out=kind or stored,
+        fps=fps,
+        quality=None,
+        codec=codec,
+        macro_block_size=1,
+        ffmpeg_log_level="error",
+        output_params=list(options),
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame))
+    writer.close()
+    return path
+
+
+def read(path):
+    """All frames as [count, height, width, 3] uint8, and what the file says."""
+    reader = imageio_ffmpeg.read_frames(
+        str(path), output_params=["-fps_mode", "passthrough", *EXACT]
+    )
+    about = next(reader)
+    width, height = about["size"]
+    frames = [np.frombuffer(data, np.uint8) for data in reader]
+    return np.reshape(frames, (-1, height, width, 3)), about
+
+
+def ffmpeg(*arguments):
+    """Runs ffmpeg for what imageio-ffmpeg has no function for."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def rate(about):
+    """The frame rate of a file by what `read` gave, to two digits."""
+    return fractions.Fraction(about["fps"]).limit_denominator(100)
