@@ -498,7 +498,7 @@ def _write_warmup(names: Sequence[str], folder: pathlib.Path, model_name: str) -
             request.model_spec.signature_name = signature
             for name, value in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def _check_installed(format: str) -> None:

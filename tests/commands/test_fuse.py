@@ -563,14 +563,6 @@ def test_frames_per_second_in_the_progress_bar(clips, run, monkeypatch):
     assert " frames/s]" in errors.split("fusing: 100%|")[-1]
 
 
-def test_same_bytes_every_time(pairs, run):
-    for folder in ("one", "two"):
-        assert run(*FOLDERS, f"--output={folder}")[0] == 0
-    for name in names("one"):
-        first, second = (pathlib.Path(f, name).read_bytes() for f in ("one", "two"))
-        assert first == second
-
-
 def test_help_imports_nothing_heavy():
     code = (
         "import json, sys; from densefuse_tf.commands import fuse; "
