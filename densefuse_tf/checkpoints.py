@@ -6,7 +6,6 @@ else, and its tensors are copied into a network built here, after each one's pre
 shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
 """
 
-import io
 import json
 import os
 import pathlib
@@ -14,14 +13,14 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 
-import h5py
 import keras
 import numpy as np
-import tensorflow as tf
 
 from densefuse_tf import files
+from densefuse_tf import hdf5
 from densefuse_tf import network
 from densefuse_tf import recipes
+from densefuse_tf import tensor_bundle
 from densefuse_tf.errors import UserError
 
 SHORT_NAMES = tuple(recipes.SSIM_WEIGHTS)
@@ -38,6 +37,8 @@ _MEMBERS = {
     "config.json": 1_000_000,
     "model.weights.h5": 10_000_000,
 }
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_FILE_BYTES = 2 * sum(_MEMBERS.values())
 # What the configuration of the autoencoder consists of.
 _CLASSES = {
     "Functional",
@@ -193,6 +194,11 @@ def _read_keras(
 ) -> dict[str, np.ndarray]:
     """The tensors of a .keras file by name ("C1/kernel"), all checked."""
     try:
+        size = path.stat().st_size
+        if size > _MAX_FILE_BYTES:
+            raise UserError(
+                f"{path}: has {size} bytes: expected at most {_MAX_FILE_BYTES}"
+            )
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
             if sizes.keys() != _MEMBERS.keys():
@@ -206,16 +212,31 @@ def _read_keras(
                         f"{path}: {name} has {sizes[name]} bytes: expected at most "
                         f"{limit}"
                     )
-            # Reading a member to its end compares its checksum.
-            config = json.loads(archive.read("config.json"))
-            weights = archive.read("model.weights.h5")
+            config = json.loads(_member(archive, "config.json"))
+            weights = _member(archive, "model.weights.h5")
         _check_config(path, config, model)
-        with h5py.File(io.BytesIO(weights), "r") as store:
-            return _read_store(path, store, shapes)
+        names = dict(zip(shapes, _keras_names(), strict=True))
+        called = {stored: name for name, stored in names.items()}
+        return _read(path, hdf5.Store(weights), names, shapes, called)
     except UserError:
         raise
-    except Exception as error:  # Whatever a mangled file makes the three readers raise.
+    except Exception as error:  # Whatever a mangled file makes zipfile and json raise.
         raise _damaged(path, error) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes, no more than are allowed, whatever it says it has.
+
+    Of the compressions a .keras file could have, bzip2 and LZMA unpack without limit.
+    """
+    if archive.getinfo(name).compress_type not in _COMPRESSIONS:
+        raise ValueError(f"{name} is compressed by other than Deflate")
+    with archive.open(name) as file:
+        content = file.read(_MEMBERS[name])
+        # The checksum is compared at the end.
+        if file.read(1):
+            raise ValueError(f"{name} has more bytes than it says")
+    return content
 
 
 def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
@@ -225,12 +246,16 @@ def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
         if name is None:
             continue
         module = str(part.get("module") or "keras")
-        if name not in _CLASSES or module.split(".")[0] not in _PACKAGES:
-            raise UserError(
-                f"{path}: holds {module}.{name}: only the layers of the DenseFuse "
-                "autoencoder are loaded, as densefuse_tf.checkpoints.save_autoencoder "
-                "writes them"
-            )
+        called = f"{module}.{name}"
+        registered = part.get("registered_name")
+        if registered not in (None, name, f"densefuse_tf>{name}"):
+            called = registered
+        elif name in _CLASSES and module.split(".")[0] in _PACKAGES:
+            continue
+        raise UserError(
+            f"{path}: holds {called}: only the layers of the DenseFuse autoencoder are "
+            "loaded, as densefuse_tf.checkpoints.save_autoencoder writes them"
+        )
     found = _convolutions(config)
     expected = _convolutions(json.loads(model.to_json()))
     for name in expected.keys() | found.keys():
@@ -262,26 +287,6 @@ def _dicts(config) -> Iterator[dict]:
             yield from _dicts(value)
 
 
-def _read_store(
-    path: pathlib.Path, store: h5py.File, shapes: Mapping[str, tuple]
-) -> dict[str, np.ndarray]:
-    """The tensors of a model.weights.h5."""
-    names = dict(zip(_keras_names(), shapes, strict=True))
-    found = {}
-
-    # This goes along hard links only: nothing outside the file is ever opened.
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            found[names.get(name, name)] = item
-
-    store.visititems(visit)
-    _check_shapes(path, {name: item.shape for name, item in found.items()}, shapes)
-    for name, item in found.items():
-        if item.external or item.is_virtual or item.chunks:
-            raise UserError(f"{path}: tensor {name} is not stored in one piece")
-    return _check_values(path, {name: item[()] for name, item in found.items()})
-
-
 def _keras_names() -> Iterator[str]:
     """Where Keras stores the tensors: kernel and bias of each convolution, in order."""
     encoder = 1 + len(network.DENSE_LAYERS)
@@ -297,22 +302,17 @@ def _read_release(
     prefix: pathlib.Path, shapes: Mapping[str, tuple]
 ) -> dict[str, np.ndarray]:
     """The tensors of a TensorFlow 1 checkpoint by name ("C1/kernel"), all checked."""
+    names = {name: _release_name(name) for name in shapes}
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        found = {
-            name: tuple(shape)
-            for name, shape in reader.get_variable_to_shape_map().items()
-            if not _RELEASE_OPTIMIZER.fullmatch(name)
-        }
-        wanted = {_release_name(name): shape for name, shape in shapes.items()}
-        _check_shapes(prefix, found, wanted)
-        tensors = {name: reader.get_tensor(name) for name in wanted}
+        bundle = tensor_bundle.Bundle(prefix)
+        for name in list(bundle.entries):
+            if _RELEASE_OPTIMIZER.fullmatch(name):
+                del bundle.entries[name]
+        return _read(prefix, bundle, names, shapes, {})
     except UserError:
         raise
-    except Exception as error:  # The reader raises any of TensorFlow's and Python's.
+    except (OSError, ValueError) as error:
         raise _damaged(prefix, error) from error
-    checked = _check_values(prefix, tensors)
-    return {name: checked[_release_name(name)] for name in shapes}
 
 
 def _release_name(name: str) -> str:
@@ -320,30 +320,46 @@ def _release_name(name: str) -> str:
     return f"{_RELEASE_NAMES[layer]}/{kind}"
 
 
-def _check_shapes(
-    path: pathlib.Path, found: Mapping[str, tuple], expected: Mapping[str, tuple]
-) -> None:
-    for name, shape in expected.items():
-        if name not in found:
-            raise UserError(f"{path}: tensor {name} is missing: expected it as {shape}")
-        if found[name] != shape:
-            raise UserError(
-                f"{path}: tensor {name} has shape {found[name]}: expected {shape}"
-            )
-    for name in found:
-        if name not in expected:
-            raise UserError(f"{path}: tensor {name} is not part of the network")
-
-
-def _check_values(
-    path: pathlib.Path, tensors: Mapping[str, np.ndarray]
+def _read(
+    path: pathlib.Path,
+    store: hdf5.Store | tensor_bundle.Bundle,
+    names: Mapping[str, str],
+    shapes: Mapping[str, tuple],
+    called: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
-    for name, values in tensors.items():
-        if not np.issubdtype(values.dtype, np.floating):
-            raise UserError(f"{path}: tensor {name} is {values.dtype}: expected floats")
-        if not np.isfinite(values).all():
-            raise UserError(f"{path}: tensor {name} holds NaN or infinity")
-    return {name: values.astype(np.float32) for name, values in tensors.items()}
+    """The tensors of a store, all checked: no more, no less, each as it has to be.
+
+    Args:
+      path: What an error calls the store.
+      store: Where they are.
+      names: Of each tensor, what it is called there ...
+      shapes: ... and its shape.
+      called: What an error calls it, by its name there, if not that.
+    """
+    entries = store.entries
+    for name, stored in names.items():
+        shown, shape = called.get(stored, stored), shapes[name]
+        if stored not in entries:
+            raise UserError(
+                f"{path}: tensor {shown} is missing: expected it as {shape}"
+            )
+        entry = entries[stored]
+        if entry.shape != shape:
+            raise UserError(
+                f"{path}: tensor {shown} has shape {entry.shape}: expected {shape}"
+            )
+        if not entry.is_float:
+            raise UserError(f"{path}: tensor {shown} is {entry.dtype}: expected floats")
+    for stored in entries.keys() - set(names.values()):
+        raise UserError(f"{path}: tensor {stored} is not part of the network")
+    tensors = {}
+    for name, stored in names.items():
+        with np.errstate(over="ignore"):
+            tensors[name] = store.read(stored).astype(np.float32)
+        if not np.isfinite(tensors[name]).all():
+            shown = called.get(stored, stored)
+            raise UserError(f"{path}: tensor {shown} holds NaN or infinity")
+    return tensors
 
 
 def _damaged(path: pathlib.Path, error: Exception) -> UserError:

@@ -156,21 +156,17 @@ class CropCache:
         }
         label = file.with_name(file.name + ".json")
         if file.exists():
-            if not label.exists() or json.loads(label.read_text()) != belongs:
+            if _label(label) != belongs:
                 raise UserError(
                     f"{file}: is not a crop cache of these photographs and settings; "
                     "remove it or name another file"
                 )
         else:
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with open(file, "wb") as empty:
-                    os.posix_fallocate(empty.fileno(), 0, size)
-            except OSError as error:
-                file.unlink(missing_ok=True)
-                raise files.cannot_write(file, error) from error
+            # The label first: a file without one would be refused as somebody else's.
             with files.replacing(label) as temporary:
                 temporary.write_text(json.dumps(belongs))
+            with files.replacing(file) as temporary, open(temporary, "wb") as empty:
+                os.posix_fallocate(empty.fileno(), 0, size)
         self._records = np.memmap(file, record, "r+", shape=len(photographs))
 
     def get(self, index: int) -> tuple[int, np.ndarray]:
@@ -182,6 +178,14 @@ class CropCache:
         """Keeps a crop; the state last, so that a reader never sees half a crop."""
         self._records["crop"][index] = crop
         self._records["state"][index] = state
+
+
+def _label(path: pathlib.Path) -> dict | None:
+    """What a cache belongs to; None if nobody can tell."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 class Photographs:

@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The commands print the line and exit with status 2; no traceback is shown.
     """
+
+    def __init__(self, line: str):
+        # A name of a file may have line breaks in it.
+        super().__init__(line.replace("\n", "\\n").replace("\r", "\\r"))

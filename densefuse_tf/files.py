@@ -1,4 +1,9 @@
-"""Writing files so that a killed run leaves nothing half-written under a final name."""
+"""Writing files so that a killed run leaves nothing half-written under a final name.
+
+What it does leave is a hidden file or folder, .densefuse_*, beside the final name. The
+first time a later process writes into that folder, it removes those that nobody has
+changed for a day.
+"""
 
 import contextlib
 import csv
@@ -7,9 +12,17 @@ import pathlib
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
+
+# Not made of the final name, which may be as long as a name can be.
+_PREFIX = ".densefuse_"
+# Far longer than any file is written for, by another process or on another machine.
+_ABANDONED_SECONDS = 24 * 60 * 60
+# The folders in which this process has removed what was abandoned.
+_cleaned: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -34,9 +47,9 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     try:
         check_replaceable(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _prepare(path.parent)
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+            prefix=_PREFIX, suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -77,10 +90,8 @@ def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     check_free(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(
-            tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-        )
+        _prepare(path.parent)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -103,6 +114,25 @@ def check_free(path: str | os.PathLike) -> None:
     """
     if os.path.lexists(path):
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
+
+
+def _prepare(folder: pathlib.Path) -> None:
+    """Makes the folder if need be, and removes what killed processes left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    real = os.path.realpath(folder)
+    if real in _cleaned:
+        return
+    _cleaned.add(real)
+    latest = time.time() - _ABANDONED_SECONDS
+    for left in folder.glob(f"{_PREFIX}*"):
+        # Another process may do the same; and what cannot be removed does no harm.
+        with contextlib.suppress(OSError):
+            if left.lstat().st_mtime > latest:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
 
 
 def write_rows(

@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import stat
+import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,7 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
         elif os.path.lexists(path):
             return [path]
         elif glob.has_magic(source):
-            found = [pathlib.Path(name) for name in glob.glob(source, recursive=True)]
+            found = [pathlib.Path(name) for name in _glob(source)]
             where = "the pattern"
         else:
             raise UserError(f"{source}: no such file or folder")
@@ -140,6 +141,28 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
             f"files named {', '.join(FORMATS)}"
         )
     return sorted(images, key=_natural)
+
+
+def _glob(pattern: str) -> list[str]:
+    """As glob.glob, but ** goes into a folder once: links to folders may make rings."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        return glob.glob(pattern)
+    deep = parts.index("**")
+    head, tail = "/".join(parts[:deep]), "/".join(parts[deep + 1 :])
+    bases = glob.glob(head) if head else ["/" if deep else "."]
+    seen, found = set(), {}
+    for base in sorted(bases):
+        for folder, folders, _ in os.walk(base, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = os.path.join(glob.escape(folder), tail or "*")
+            found.update(dict.fromkeys(_glob(inner)))
+    return list(found)
 
 
 def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:
@@ -780,6 +803,8 @@ def _read_tiff(
     )
     page = tiff.pages.first
     _check_tiff(name, page, file_size, allow)
+    if page.compression == 7:
+        _check_tiff_jpeg(name, page, file)
     if len(tiff.pages) > 1:
         logging.info("%s: has %d pages; the first one is read", name, len(tiff.pages))
     image = _tiff_pixels(name, page, page.asarray(maxworkers=1))
@@ -838,6 +863,39 @@ def _check_tiff(
             f"{name}: cut off or damaged: expected {expected} strips or tiles of "
             f"pixels in the TIFF file of {file_size} bytes"
         )
+
+
+def _check_tiff_jpeg(name: str, page, file: BinaryIO) -> None:
+    """Refuses strips or tiles whose own header has them larger than the TIFF's."""
+    if page.is_tiled:
+        largest = page.tilelength, page.tilewidth
+    else:
+        largest = min(page.rowsperstrip, page.imagelength), page.imagewidth
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        height, width = _jpeg_size(file.read(count))
+        if height > largest[0] or width > largest[1]:
+            raise UserError(
+                f"{name}: is a TIFF with a JPEG of {height}x{width} pixels in it: "
+                f"expected at most {largest[0]}x{largest[1]}"
+            )
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width of a JPEG by its first frame header, as decoders find it."""
+    place = 2
+    while True:
+        # Anything up to the next 0xFF is passed over; several of them count as one.
+        place = data.index(b"\xff", place)
+        while data[place] == 0xFF:
+            place += 1
+        marker = data[place]
+        place += 1
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return struct.unpack_from(">HH", data, place + 3)
+        # Markers without a segment.
+        if marker not in (0x00, 0x01, *range(0xD0, 0xD9)):
+            place += int.from_bytes(data[place : place + 2], "big")
 
 
 def _tiff_pixels(name: str, page, image: np.ndarray) -> np.ndarray:

@@ -43,6 +43,10 @@ _WARMUP_SIZE = 256
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8\xff"
+# What a file may have beside the pixels, of which none takes more than 8 bytes even
+# where nothing could be compressed. A megabyte can unpack into a gigabyte, for which
+# the decoder has no use but which it unpacks.
+_MAX_EXTRA_BYTES = 1 << 20
 # As many scans as `images.read` allows a JPEG.
 _MAX_JPEG_SCANS = 100
 # The start of EXIF data (TIFF 6.0 in either byte order) with a tag 274, orientation, of
@@ -354,6 +358,13 @@ def _decode_all(
                 f"{max_pixels} pixels",
             ),
             _require(
+                tf.cast(tf.strings.length(data) - _MAX_EXTRA_BYTES, tf.float64)
+                # Exact enough, and without an end.
+                <= 8 * tf.reduce_prod(tf.cast(size, tf.float64)),
+                *(label, " has ", tf.strings.length(data), " bytes for ", size),
+                " pixels: expected at most 8 a pixel, and a megabyte besides",
+            ),
+            _require(
                 tf.cond(jpeg, functools.partial(_has_few_scans, data), _true),
                 label,
                 f" is a JPEG of more scans than the {_MAX_JPEG_SCANS} expected at most",
@@ -487,7 +498,7 @@ def _write_warmup(names: Sequence[str], folder: pathlib.Path, model_name: str) -
             request.model_spec.signature_name = signature
             for name, value in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            writer.write(log.SerializeToString())
+            writer.write(log.SerializeToString(deterministic=True))
 
 
 def _check_installed(format: str) -> None:

@@ -48,6 +48,10 @@ class Strategy:
         return self.reach + window_radius
 
 
+# Activity levels beyond this, which no image causes, count as this: their sums, over
+# windows and sources, are then finite, and so are the weights.
+_LARGEST_ACTIVITY = 2.0**112
+
 _STRATEGIES: dict[str, Strategy] = {}
 
 
@@ -177,9 +181,10 @@ def activity_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Te
       window_radius: r >= 0.
 
     Returns:
-      [batch, H, W, 1], at least 0.
+      [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps.
     """
     activity = tf.reduce_sum(tf.abs(feature_maps), axis=-1, keepdims=True)
+    activity = tf.minimum(activity, _LARGEST_ACTIVITY)
     if window_radius == 0:
         return activity
     return tf.nn.avg_pool2d(activity, 2 * window_radius + 1, strides=1, padding="SAME")

@@ -438,9 +438,15 @@ class Run:
         ]
 
     def save(self) -> None:
-        """Writes state, model and history; each replaces the last in one step."""
+        """Writes model, history and state; each replaces the last in one step.
+
+        The state comes last: once it says that the run is finished, nobody would write
+        the others again.
+        """
         if not self.is_chief:
             return
+        checkpoints.save_autoencoder(self.trainer.autoencoder, self.run_dir / MODEL)
+        history.write(self.rows, self.run_dir / HISTORY)
         arrays = {
             f"variable_{i}": variable.value.numpy()
             for i, variable in enumerate(self._variables())
@@ -455,8 +461,6 @@ class Run:
                 num_summed=self.num_summed,
                 **arrays,
             )
-        checkpoints.save_autoencoder(self.trainer.autoencoder, self.run_dir / MODEL)
-        history.write(self.rows, self.run_dir / HISTORY)
 
     def _restore(self) -> None:
         path = self.run_dir / STATE

@@ -1,6 +1,8 @@
 """What all tests share."""
 
 import pathlib
+import shutil
+import subprocess
 
 import pytest
 
@@ -51,3 +53,29 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("checkpoint") / "untrained.keras"
     checkpoints.save_autoencoder(network.autoencoder(), path)
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mounts a file system of its own: `small_disk(kilobytes)` gives its folder.
+
+    `small_disk.change(option)` mounts it anew with another option, "ro" for one that
+    cannot be written or "size=100k"; what is on it stays. The test skips where mounting
+    is not allowed.
+    """
+    folder = tmp_path / "disk"
+
+    def mount(options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def disk(kilobytes: int) -> pathlib.Path:
+        folder.mkdir()
+        if shutil.which("mount") is None or not mount(f"size={kilobytes}k"):
+            pytest.skip("needs the right to mount a small tmpfs")
+        return folder
+
+    disk.change = lambda option: mount(f"remount,{option}")
+    yield disk
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)

@@ -255,7 +255,7 @@ def test_names_of_any_bytes(pairs, checkpoint):
     pathlib.Path("out").mkdir()
     (failed,) = launch(checkpoint, [job, bad])
     assert failed.job == bad
-    assert f"no{name}" in str(failed.error)
+    assert f"no{name}".replace("\n", "\\n") in str(failed.error)
     assert job.output.exists()
 
 

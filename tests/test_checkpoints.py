@@ -1,18 +1,23 @@
 """The loader: round trips, the release's files, and everything it refuses."""
 
+import base64
 import io
 import json
+import marshal
 import pathlib
 import shutil
+import stat
 import zipfile
 
 import h5py
 import keras
 import numpy as np
 import pytest
+import tensor_bundles
 import tensorflow as tf
 
 from densefuse_tf import checkpoints
+from densefuse_tf import fusion
 from densefuse_tf import network
 from densefuse_tf.errors import UserError
 
@@ -80,12 +85,7 @@ def release_tensors(model):
 def save_release(tensors, folder) -> pathlib.Path:
     """Writes a TensorFlow 1 checkpoint; returns its prefix."""
     prefix = folder / "model.ckpt"
-    tf.raw_ops.SaveV2(
-        prefix=str(prefix),
-        tensor_names=list(tensors),
-        shape_and_slices=[""] * len(tensors),
-        tensors=list(tensors.values()),
-    )
+    tensor_bundles.save(tensors, prefix)
     return prefix
 
 
@@ -195,10 +195,57 @@ def test_refuses_a_flipped_bit(tmp_path, checkpoint):
     assert "Bad CRC-32" in refusal(path)
 
 
-@pytest.mark.parametrize("members", ({CONFIG: None}, {"assets/code.py": b"1"}))
+@pytest.mark.parametrize(
+    "members",
+    (
+        {CONFIG: None},
+        {"assets/code.py": b"1"},
+        {"../code.py": b"1"},
+        {"/etc/code.py": b"1"},
+        {f"./{CONFIG}": b"{}"},
+    ),
+)
 def test_refuses_other_members(tmp_path, checkpoint, members):
     message = refusal(rewritten(checkpoint, tmp_path, members=members))
     assert "expected the config.json, metadata.json, model.weights.h5" in message
+
+
+def test_follows_no_link_of_an_archive(tmp_path, checkpoint):
+    """A member that is a symbolic link: its target is its content."""
+    (tmp_path / "target").write_text("{}")
+    path = rewritten(checkpoint, tmp_path, members={CONFIG: None})
+    link = zipfile.ZipInfo(CONFIG)
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, str(tmp_path / "target"))
+    assert "cannot be read as a checkpoint: Expecting value" in refusal(path)
+
+
+@pytest.mark.parametrize("method", (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+def test_refuses_a_compression_that_unpacks_without_limit(tmp_path, checkpoint, method):
+    path = rewritten(checkpoint, tmp_path, members={CONFIG: None})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(CONFIG, b"{}", compress_type=method)
+    assert "config.json is compressed by other than Deflate" in refusal(path)
+
+
+def test_reads_a_compressed_keras_file(tmp_path, checkpoint, model):
+    path = tmp_path / "deflated.keras"
+    with (
+        zipfile.ZipFile(checkpoint) as archive,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as deflated,
+    ):
+        for name in archive.namelist():
+            deflated.writestr(name, archive.read(name))
+    assert_same_weights(checkpoints.load_autoencoder(path), model)
+
+
+def test_refuses_a_keras_file_that_is_too_large(tmp_path, checkpoint):
+    path = tmp_path / "model.keras"
+    shutil.copy(checkpoint, path)
+    with open(path, "ab") as file:
+        file.truncate(30_000_000)
+    assert "has 30000000 bytes: expected at most 22200000" in refusal(path)
 
 
 def test_refuses_a_member_that_is_too_large(tmp_path, checkpoint):
@@ -239,28 +286,78 @@ def test_refuses_a_lambda_and_runs_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "called"),
+    ("module", "name", "registered", "called"),
     [
-        ("os", "system", "os.system"),
-        ("evil.package", "Conv2D", "evil.package.Conv2D"),
-        ("keras.layers", "TFSMLayer", "keras.layers.TFSMLayer"),
-        (None, "Attack", "keras.Attack"),
+        ("os", "system", None, "os.system"),
+        ("evil.package", "Conv2D", None, "evil.package.Conv2D"),
+        ("keras.layers", "TFSMLayer", None, "keras.layers.TFSMLayer"),
+        (None, "Attack", None, "keras.Attack"),
+        ("keras.layers", "Conv2D", "evil>Conv2D", "evil>Conv2D"),
+        ("densefuse_tf.strategies", "function", "densefuse_tf>addition", "densefuse_"),
     ],
 )
-def test_refuses_another_layer(tmp_path, checkpoint, module, name, called):
+def test_refuses_another_layer(tmp_path, checkpoint, module, name, registered, called):
     def change(config):
         layer = next(layer_configs(config))
         layer["module"], layer["class_name"] = module, name
+        layer["registered_name"] = registered
 
     message = refusal(rewritten(checkpoint, tmp_path, config=change))
-    assert f"holds {called}: only the layers of the DenseFuse autoencoder" in message
+    assert f"holds {called}" in message
+    assert "only the layers of the DenseFuse autoencoder are loaded" in message
 
 
-def test_refuses_a_compiled_loss(tmp_path, checkpoint):
+@pytest.mark.parametrize(
+    "place", ("compile_config", "build_config", "activation", "name")
+)
+def test_refuses_code_wherever_it_is(tmp_path, checkpoint, place):
+    """What Keras calls a lambda, in places where Keras deserialises what it finds."""
+    mark = tmp_path / "it ran"
+    code = compile(f"open({str(mark)!r}, 'w')", "", "eval")
+    marshalled = base64.b64encode(marshal.dumps(code)).decode()
+    attack = {
+        "class_name": "__lambda__",
+        "config": {"value": [marshalled, None, None]},
+    }
+
     def change(config):
-        config["compile_config"] = {"loss": {"module": "evil", "class_name": "Loss"}}
+        if place.endswith("_config"):
+            config[place] = {"loss": [attack], "input_shape": attack}
+            return
+        for layer in layer_configs(config):
+            layer["config"][place] = attack
 
-    assert "evil.Loss" in refusal(rewritten(checkpoint, tmp_path, config=change))
+    assert "holds keras.__lambda__: only the" in refusal(
+        rewritten(checkpoint, tmp_path, config=change)
+    )
+    assert not mark.exists()
+
+
+def test_refuses_a_layer_that_is_registered_and_runs_nothing(tmp_path):
+    """As a program does that registers its own classes before it loads."""
+    mark = tmp_path / "it ran"
+
+    @keras.saving.register_keras_serializable(package="theirs")
+    class Theirs(keras.layers.Layer):
+        def __init__(self, **settings):
+            mark.touch()
+            super().__init__(**settings)
+
+        def call(self, inputs):
+            return inputs
+
+    inputs = keras.Input((None, None, 1))
+    keras.Model(inputs, Theirs()(inputs)).save(tmp_path / "model.keras")
+    mark.unlink()
+    assert "Theirs: only the layers" in refusal(tmp_path / "model.keras")
+    assert not mark.exists()
+
+
+def test_refuses_a_saved_fusion_graph(tmp_path, checkpoint):
+    """Its strategy is a function; whoever trusts it loads it with Keras."""
+    fusion.load_fusion_model(checkpoint).save(tmp_path / "fusion.keras")
+    with pytest.raises(UserError, match=r"only the layers of the DenseFuse autoenc"):
+        fusion.load_fusion_model(tmp_path / "fusion.keras")
 
 
 def test_refuses_another_activation(tmp_path, checkpoint):
@@ -304,13 +401,22 @@ def replaced(values, **settings):
         (np.zeros((3, 3, 16)), {}, "has shape (3, 3, 16): expected (3, 3, 1, 16)"),
         (np.full((3, 3, 1, 16), np.nan), {}, "holds NaN or infinity"),
         (np.zeros((3, 3, 1, 16), int), {}, "is int64: expected floats"),
-        (np.zeros((3, 3, 1, 16)), {"chunks": True}, "is not stored in one piece"),
+        (np.full((3, 3, 1, 16), 1e300), {}, "holds NaN or infinity"),
     ],
 )
 def test_refuses_a_wrong_tensor(tmp_path, checkpoint, values, settings, message):
     change = replaced(values, **settings)
     found = refusal(rewritten(checkpoint, tmp_path, weights=change))
     assert f"tensor {CALLED} {message}" in found
+
+
+@pytest.mark.parametrize(
+    "settings", ({"chunks": True}, {"compression": "gzip"}, {"fletcher32": True})
+)
+def test_refuses_a_tensor_in_pieces(tmp_path, checkpoint, settings):
+    change = replaced(np.zeros((3, 3, 1, 16), np.float32), **settings)
+    found = refusal(rewritten(checkpoint, tmp_path, weights=change))
+    assert f"tensor {STORED} is not stored in one piece" in found
 
 
 @pytest.mark.parametrize("kind", (h5py.ExternalLink, h5py.SoftLink))
@@ -325,7 +431,10 @@ def test_follows_no_link(tmp_path, checkpoint, kind):
         store[STORED] = kind(*target) if kind is h5py.ExternalLink else kind("/vars")
 
     message = refusal(rewritten(checkpoint, tmp_path, weights=change))
-    assert f"tensor {CALLED} is missing" in message
+    if kind is h5py.SoftLink:
+        assert f"tensor {CALLED} is missing" in message
+    else:
+        assert "the weights have layers/functional/layers/conv2d/vars of a" in message
 
 
 def test_reads_no_external_storage(tmp_path, checkpoint):

@@ -1,6 +1,8 @@
 """The tf.data pipeline: what is read, in which order, and what is skipped."""
 
 import logging
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -198,6 +200,24 @@ def test_cache_of_other_photographs_is_refused(folder, tmp_path):
     assert file.read_bytes() == before
     with pytest.raises(UserError, match="cannot be cached"):
         dataset.CropCache(paths, dataset.Crops(random_crop=True))
+
+
+def test_a_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeypatch):
+    paths = dataset.find_photographs(folder)
+    file = tmp_path / "crops.cache"
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "posix_fallocate", kill)
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    assert not file.exists()
+    for _ in range(2):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    pathlib.Path(f"{file}.json").write_text("{")
+    with pytest.raises(UserError, match="not a crop cache of these"):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
 
 
 def test_reads_photographs_of_original_size(shared):

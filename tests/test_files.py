@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 
 import pytest
 
@@ -55,6 +56,51 @@ def test_an_error_in_the_body_leaves_the_old_file(path):
         raise KeyError
     assert path.read_text() == "old"
     assert names(path) == ["result.txt"]
+
+
+def test_the_longest_name_there_is(path):
+    long = path.with_name("x" * 251 + ".txt")
+    write(long, "new")
+    assert long.read_text() == "new"
+    with files.creating_folder(path.with_name("y" * 255)):
+        pass
+    assert names(path) == [long.name, "y" * 255]
+
+
+@pytest.fixture
+def left(path) -> dict[str, pathlib.Path]:
+    """What killed processes left, long ago and now, and files of other programs."""
+    folder = path.parent
+    found = {name: folder / name for name in (".densefuse_a.png", ".hidden.png")}
+    found["folder"] = folder / ".densefuse_b"
+    found["link"] = folder / ".densefuse_c"
+    found["new"] = folder / ".densefuse_d.png"
+    found["folder"].mkdir()
+    (found["folder"] / "part").write_text("half")
+    found["link"].symlink_to(folder.parent)
+    for name in (".densefuse_a.png", ".hidden.png", "new"):
+        found[name].write_text("half")
+    for name, one in found.items():
+        age = 3600 if name == "new" else 25 * 3600
+        times = (time.time() - age,) * 2
+        os.utime(one, times, follow_symlinks=False)
+    return found
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(path, left):
+    write(path, "new")
+    assert names(path) == [".densefuse_d.png", ".hidden.png", "result.txt"]
+    assert path.parent.parent.exists()
+
+
+def test_a_folder_is_looked_through_once(path, left):
+    write(path, "new")
+    again = path.with_name(".densefuse_e.png")
+    again.write_text("half")
+    os.utime(again, (0, 0))
+    with files.creating_folder(path.with_name("folder")):
+        pass
+    assert again.exists()
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400, 0o555, 0o000])

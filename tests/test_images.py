@@ -12,6 +12,7 @@ import zlib
 
 import hypothesis
 import imagecodecs
+import mutations
 import numpy as np
 import pytest
 import tifffile
@@ -483,6 +484,25 @@ def test_pixels_that_take_too_much_memory_are_refused(put, data):
     assert "MB to decode: expected at most 1600" in refusal(put(data))
 
 
+def test_a_jpeg_in_a_tiff_that_is_larger_than_it_says_is_refused(put):
+    data = bytearray(tiff(smooth(), compression="jpeg", photometric="rgb"))
+    frame = data.index(b"\xff\xc0") + 5
+    data[frame : frame + 4] = struct.pack(">HH", 40000, 40000)
+    assert "a JPEG of 40000x40000 pixels in it: expected at most" in refusal(put(data))
+
+
+@pytest.mark.parametrize(
+    "options", [{"tile": (16, 16)}, {"rowsperstrip": 8}, {"planarconfig": "separate"}]
+)
+def test_reads_jpeg_inside_tiff_however_it_is_cut(put, options):
+    stored = smooth()
+    if "planarconfig" in options:
+        stored = np.moveaxis(stored, -1, 0)
+    data = tiff(stored, compression="jpeg", photometric="rgb", **options)
+    difference = images.read(put(data)).astype(int) - smooth()
+    assert np.abs(difference).mean() < 3
+
+
 def test_a_jpeg_made_of_scans_is_refused(put):
     data = encoded(smooth(), "JPEG", progressive=True)
     end = data.rindex(b"\xff\xda")
@@ -500,6 +520,8 @@ def test_what_is_no_file_is_refused(tmp_path):
     assert "not a regular file" in refusal(tmp_path / "pipe.png")
     refusal(tmp_path / ("long" * 200 + ".png"))
     refusal("null\0byte.png")
+    with pytest.raises(UserError, match=r"two\\nlines\.png: cannot be read"):
+        images.read("two\nlines.png")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
@@ -509,50 +531,11 @@ def test_a_file_without_permission_is_refused(put):
     assert "Permission denied" in refusal(path)
 
 
-def mutated(seed: int, count: int):
-    """Damaged files: (name of what it was, bytes)."""
-    generator = np.random.default_rng(seed)
-    files = whole_files()
-    names = sorted(files)
-    for _ in range(count):
-        name = names[generator.integers(len(names))]
-        data = bytearray(files[name])
-        how = generator.integers(5)
-        place = int(generator.integers(len(data)))
-        if how == 0:
-            for _ in range(generator.integers(1, 20)):
-                data[generator.integers(len(data))] ^= 1 << generator.integers(8)
-        elif how == 1:
-            del data[place:]
-        elif how == 2:
-            place = int(generator.integers(min(len(data) - 4, 300)))
-            word = (b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\x0fB@", b"@B\x0f\0")
-            data[place : place + 4] = word[generator.integers(4)]
-        elif how == 3:
-            del data[place : place + int(generator.integers(1, 300))]
-        else:
-            data[place:place] = generator.bytes(int(generator.integers(1, 300)))
-        yield name, bytes(data)
-
-
-def test_damaged_files_end_in_an_image_or_in_one_line(put):
-    outcomes = set()
-    for name, data in mutated(seed=5, count=600):
-        path = put(data, name)
-        try:
-            image = images.read(path, max_pixels=20_000_000)
-        except UserError as error:
-            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
-            outcomes.add("refused")
-        else:
-            images.check(image, name)
-            outcomes.add("read")
-    assert outcomes == {"read", "refused"}
-
-
 def test_the_readers_say_nothing_of_their_own(tmp_path):
     """And neither TensorFlow nor a reader is imported before it is needed."""
-    for number, (_, data) in enumerate(mutated(seed=6, count=150)):
+    random = np.random.default_rng(6)
+    for number in range(150):
+        _, data = mutations.damaged_image(random, mutations.image_files())
         (tmp_path / f"{number}.png").write_bytes(data)
     script = """
 import sys
@@ -640,6 +623,22 @@ def test_find_takes_a_glob(folder):
     assert names(images.find(f"{place}/IR*")) == ["IR9.png", "IR10.png"]
     assert names(images.find(place / "IR?.png")) == ["IR9.png"]
     assert len(images.find(f"{place}/**/IR*.png")) == 3
+
+
+def test_find_goes_into_a_folder_once(folder, monkeypatch):
+    """Two links that make rings: without an end, to all practical purposes."""
+    place = folder("a", "IR1.png", "sub/IR2.png", ".hidden/IR3.png", "other/IR4.txt")
+    for name in ("one", "two", "sub/three"):
+        (place / name).symlink_to(place)
+    (place / "other/linked").symlink_to(folder("b", "IR5.png"))
+    assert names(images.find(f"{place}/**/IR*.png")) == [
+        "IR1.png",
+        "IR5.png",
+        "IR2.png",
+    ]
+    monkeypatch.chdir(place)
+    assert images.find("**/*2.png") == [pathlib.Path("sub/IR2.png")]
+    assert names(images.find("**")) == ["IR1.png", "IR5.png", "IR2.png"]
 
 
 @pytest.mark.parametrize(

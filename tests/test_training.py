@@ -5,10 +5,8 @@ import json
 import math
 import os
 import pathlib
-import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -135,35 +133,27 @@ def test_goes_on_to_the_same_end(finished, photos, tmp_path, first):
         np.testing.assert_array_equal(ours, theirs)
 
 
-COMMAND = """
-import sys
-from densefuse_tf import training
-training.Run(training.Settings(**{settings}), sys.argv[1]).train()
-"""
-
-
-def test_killed_and_started_again_it_ends_the_same(finished, photos, tmp_path):
-    """A real SIGKILL, as soon as the first save is there."""
+@pytest.mark.parametrize("cut_off", ["save_autoencoder", "write"])
+def test_cut_off_in_the_last_save_it_ends_the_same(
+    finished, photos, tmp_path, monkeypatch, cut_off
+):
+    """Between two of its files; tests/test_kills.py kills at any moment."""
     run_dir = tmp_path / "run"
-    script = COMMAND.format(settings=dataclasses.asdict(settings(photos)))
-    command = [sys.executable, "-c", script, str(run_dir)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 120
-    while not (run_dir / training.STATE).exists() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    with np.load(run_dir / training.STATE) as state:
-        assert int(state["iteration"]) % 4 == 0
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert history.read(run_dir / training.HISTORY) == history.read(
-        finished / training.HISTORY
-    )
+    chosen = settings(photos, save_every=100)
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    run = training.Run(chosen, run_dir)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        save = run.save
+        module = checkpoints if cut_off == "save_autoencoder" else history
+        patch.setattr(
+            run, "save", lambda: (patch.setattr(module, cut_off, kill), save())
+        )
+        run.train()
+    assert run.iteration == 12
+    training.Run(chosen, run_dir).train()
     for ours, theirs in zip(weights(run_dir), weights(finished), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

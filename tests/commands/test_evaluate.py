@@ -5,10 +5,8 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -309,41 +307,50 @@ def test_methods_that_lack_an_image(protocol, run):
     assert not pathlib.Path("out").exists()
 
 
-def test_killed_at_any_moment_it_goes_on(protocol, run):
-    """In a process of its own, which is killed for good."""
-    flags = [*TABLE2, "--lambdas=1e0", "--work_dir=kept"]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "evaluate.py"), *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    kept = pathlib.Path("kept")
-
-    # The files under their final names.
-    def visible(pattern):
-        return {p: p.stat().st_mtime_ns for p in kept.glob(pattern) if p.name[0] != "."}
-
-    limit = time.monotonic() + 120
-    while sum(path.name[0] != "." for path in kept.glob("metrics/*.json")) < 3:
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    pictures, records = visible("*/*.png"), visible("metrics/*.json")
-    assert 3 <= len(records) <= len(pictures)
-    for path in pictures:
-        assert images.read(path).shape == SIZE
+def test_a_full_disk_keeps_what_was_done(protocol, run, quick, small_disk):
+    disk = small_disk(80)
+    flags = (*TABLE2, "--lambdas=1e0", f"--work_dir={disk}")
+    assert "cannot be written: No space left on device" in mistake(run(*flags))
+    times = {path: path.stat().st_mtime_ns for path in disk.rglob("*.*")}
+    assert times and not any(path.name.startswith(".") for path in times)
+    small_disk.change("size=4m")
     assert run(*flags, "--csv=resumed.csv")[0] == 0
-    # What was there is what is there, not made again.
-    assert pictures.items() <= visible("*/*.png").items()
-    assert records.items() <= visible("metrics/*.json").items()
-    assert len(visible("*/*.png")) == 40
+    assert times.items() <= {p: p.stat().st_mtime_ns for p in disk.rglob("*.*")}.items()
     assert run(*TABLE2, "--lambdas=1e0", "--work_dir=fresh", "--csv=fresh.csv")[0] == 0
-    assert (
-        pathlib.Path("resumed.csv").read_text() == pathlib.Path("fresh.csv").read_text()
-    )
+    resumed, fresh = pathlib.Path("resumed.csv"), pathlib.Path("fresh.csv")
+    assert resumed.read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("flag", ["csv", "markdown"])
+def test_a_full_disk_leaves_no_half_table(files, run, small_disk, flag):
+    disk = small_disk(4)
+    (disk / "full").write_bytes(bytes(4096))
+    line = mistake(run(*FOLDERS, f"--{flag}={disk}/table"))
+    assert "table: cannot be written: No space left on device" in line
+    assert [path.name for path in disk.iterdir()] == ["full"]
+
+
+def test_a_read_only_folder_is_one_line(protocol, run, small_disk):
+    disk = small_disk(4)
+    small_disk.change("ro")
+    for flag in ("work_dir", "csv", "panels"):
+        target = disk / "t.csv" if flag == "csv" else disk
+        line = mistake(run(*TABLE2, "--lambdas=1e0", f"--{flag}={target}"))
+        assert "cannot be written: Read-only file system" in line
+    assert not list(disk.iterdir())
+
+
+def test_an_image_that_vanishes_meanwhile(files, run, monkeypatch):
+    read = images.read
+
+    def vanish(path, **settings):
+        pathlib.Path("fused/VIS10.png").unlink(missing_ok=True)
+        return read(path, **settings)
+
+    monkeypatch.setattr(images, "read", vanish)
+    line = mistake(run(*FOLDERS, "--csv=m.csv"))
+    assert "fused/VIS10.png: cannot be read: No such file or directory" in line
+    assert not pathlib.Path("m.csv").exists()
 
 
 def test_the_projects_own_models_by_default(protocol, run, quick):

@@ -3,12 +3,9 @@
 import importlib.util
 import os
 import pathlib
-import signal
 import subprocess
 import sys
-import time
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -117,28 +114,17 @@ assert "tensorflow" not in sys.modules
     assert "--num_sources" in done.stdout
 
 
-def test_killed_it_leaves_nothing_under_the_name(checkpoint, tmp_path, long):
-    """Killed while it writes; the next run is not disturbed by what is left."""
-    generator = np.random.default_rng(3)
-    output = tmp_path / "densefuse/1"
-    command = [sys.executable, ROOT / "export.py"]
-    command += [f"--checkpoint={checkpoint}", f"--output={output}"]
-    for _ in range(20 if long else 1):
-        running = subprocess.Popen(command)
-        while running.poll() is None and not list(output.parent.glob(".1.*")):
-            time.sleep(0.01)
-        time.sleep(generator.uniform(0, 0.5))
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        if output.exists():  # It had just finished.
-            assert (output / "assets.extra/tf_serving_warmup_requests").exists()
-            output.rename(tmp_path / f"finished_{time.time_ns()}")
-        for left in output.parent.glob(".1.*"):
-            # Else the next turn would not wait for its own.
-            left.rename(left.with_name(f"{left.name[1:]}.left"))
-    subprocess.run(command, check=True)
-    loaded = tf.saved_model.load(str(output))
-    image = tf.constant(generator.integers(0, 256, (1, 5, 6, 1)), tf.float32)
-    assert loaded.signatures["serving_default"](ir=image, vis=image)["fused"].shape == (
-        image.shape
-    )
+@pytest.mark.parametrize("kilobytes", [4, 60, 300, 500])
+def test_a_full_disk_is_one_line_and_leaves_nothing(run, small_disk, kilobytes):
+    """Wherever in the writing it is full."""
+    disk = small_disk(kilobytes)
+    line = mistake(run(f"--output={disk}/densefuse/1"))
+    assert f"{disk}/densefuse/1: cannot be written: " in line
+    assert not list((disk / "densefuse").iterdir())
+
+
+def test_a_read_only_folder_is_one_line(run, small_disk):
+    disk = small_disk(4)
+    small_disk.change("ro")
+    line = mistake(run(f"--output={disk}/densefuse/1"))
+    assert "densefuse/1: cannot be written: Read-only file system" in line
