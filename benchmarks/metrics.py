@@ -23,6 +23,7 @@ from absl import flags
 
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -44,7 +45,7 @@ _LOGARITHMS_AT_ONCE = 1_000_000
 def main() -> None:
     paths = [flag.value for flag in _FILES]
     if all(paths):
-        pair = [images.gray(images.read(path)) for path in paths]
+        pair = [pixels.gray(images.read(path)) for path in paths]
     elif any(paths):
         raise UserError("give all of --ir, --vis and --fused, or none")
     else:

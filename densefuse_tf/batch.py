@@ -19,6 +19,7 @@ from absl import logging
 
 from densefuse_tf import files
 from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 # Sets of source images read ahead, and results being written, at most.
@@ -151,7 +152,7 @@ def fuse_files(
     Args:
       fuser: A `fusion.Fuser`.
       jobs: What to fuse, of any length.
-      value_ranges: For each source, what `images.to_pixel_range` takes as value range;
+      value_ranges: For each source, what `pixels.to_pixel_range` takes as value range;
         by default None for each.
       save_raw: Whether the decoder's output is written as well, to `Job.raw_output`.
       max_pixels: The largest image that is read.
@@ -269,7 +270,7 @@ def _read(job: Job, value_ranges, max_pixels: int) -> tuple[np.ndarray, ...]:
         image = images.read(path, max_pixels=max_pixels)
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
-            image, (low, high) = images.to_pixel_range(image, value_range)
+            image, (low, high) = pixels.to_pixel_range(image, value_range)
             logging.info("%s: %g..%g brought to 0..255", path, low, high)
         sources.append(image)
     return tuple(sources)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from densefuse_tf import files
 from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -79,7 +80,7 @@ class Crops:
         Raises:
           UserError: The file is not a readable image.
         """
-        grey = images.gray(_as_bytes(images.read(path)))
+        grey = pixels.gray(_as_bytes(images.read(path)))
         if self.random_crop:
             grey = self._cut(grey, random)
         return self._resized(grey, (self.size, self.size))
@@ -105,7 +106,7 @@ def _as_bytes(image: np.ndarray) -> np.ndarray:
     """Photographs of more than 8 bits, brought to uint8 by their own range."""
     if image.dtype == np.uint8:
         return image
-    scaled, _ = images.to_pixel_range(image, "auto")
+    scaled, _ = pixels.to_pixel_range(image, "auto")
     return np.rint(scaled).astype(np.uint8)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from densefuse_tf import files
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.evaluate import TABLE_2
 
@@ -61,7 +62,7 @@ def read_gray(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
             f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
             "which the metrics are defined for"
         )
-    return images.gray(image), images.is_color(image)
+    return pixels.gray(image), pixels.is_color(image)
 
 
 def evaluate_files(

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from densefuse_tf import images
+from densefuse_tf import decoders
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 # By their suffixes, files are taken for videos without being asked to, and the videos
@@ -106,18 +107,18 @@ class VideoFile:
         )
         read = 0
         try:
-            with images.hush():
+            with decoders.hush():
                 next(reader)  # What the file says of itself is known.
             for data in itertools.islice(reader, self.count):
                 frame = np.frombuffer(data, dtype).reshape(*self.size, *channels)
                 if dtype.kind == "f":
-                    images.check(frame, self.name(read))
+                    pixels.check(frame, self.name(read))
                 read += 1
                 yield frame
         except (OSError, RuntimeError) as error:
             raise self._lost(read) from error
         finally:
-            with images.hush():
+            with decoders.hush():
                 reader.close()
         if read < self.count:
             raise self._lost(read)
@@ -235,13 +236,13 @@ def _pixel_format(path: pathlib.Path) -> str:
         f"file:{path}", input_params=_INPUT_PARAMS, output_params=_STREAM_PARAMS
     )
     try:
-        with images.hush():
+        with decoders.hush():
             found = _DEEP_GRAY.match(next(reader)["pix_fmt"])
     except Exception as error:
         # Where ffmpeg's words are not those expected, the parser raises anything.
         raise UserError(f"{path}: ffmpeg does not say what it holds") from error
     finally:
-        with images.hush():
+        with decoders.hush():
             reader.close()
     return f"{found[1]}le" if found else "rgb24"
 
@@ -339,14 +340,14 @@ class Encoder:
         """
         try:
             # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
-            self._frames.send(np.ascontiguousarray(images.rgb(frame)))
+            self._frames.send(np.ascontiguousarray(pixels.rgb(frame)))
         except (OSError, StopIteration) as error:
             raise self._cannot_write() from error
         self._count += 1
 
     def close(self) -> None:
         """Waits until ffmpeg has ended."""
-        with images.hush():
+        with decoders.hush():
             self._frames.close()
 
     def check(self) -> None:

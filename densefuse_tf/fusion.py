@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from densefuse_tf import checkpoints
-from densefuse_tf import images
 from densefuse_tf import network
+from densefuse_tf import pixels
 from densefuse_tf import strategies
 from densefuse_tf import tiles
 from densefuse_tf.errors import UserError
@@ -270,7 +270,7 @@ class Fuser:
         Args:
           sources: k arrays [H, W] or [H, W, 3] of one size, at least 2x2. uint8 is
             taken as it is, uint16 is stretched from its own minimum and maximum to
-            0..255, floats have to be in 0..255 already (`images.to_pixel_range` brings
+            0..255, floats have to be in 0..255 already (`pixels.to_pixel_range` brings
             it there).
           names: What to call the sources in an error; by default ir and vis, or
             source_1 ... source_k.
@@ -289,7 +289,7 @@ class Fuser:
             output_range = self.output_range
         image = to_uint8(raw, output_range, self._divisor)
         if color == "luma":
-            chroma = [source for source in prepared if images.is_color(source)]
+            chroma = [source for source in prepared if pixels.is_color(source)]
             if chroma:
                 image = _with_chroma(image, chroma[-1])
         return Fused(image, raw)
@@ -302,7 +302,7 @@ class Fuser:
                 f"{len(sources)} source images given: expected {self.num_sources}"
             )
         for source, name in zip(sources, names, strict=True):
-            images.check(source, name)
+            pixels.check(source, name)
         check_sizes(sources, names)
         prepared = [
             _as_pixels(source, name)
@@ -310,7 +310,7 @@ class Fuser:
         ]
         color = self._color
         if color == "auto":
-            has_color = any(images.is_color(source) for source in prepared)
+            has_color = any(pixels.is_color(source) for source in prepared)
             color = "rgb" if has_color else "gray"
         return prepared, color
 
@@ -449,18 +449,18 @@ def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:
     if source.dtype == np.uint8:
         return source
     if source.dtype == np.uint16:
-        return images.to_pixel_range(source)[0]
+        return pixels.to_pixel_range(source)[0]
     low, high = source.min(), source.max()
     if low < -TOLERANCE or high > 255 + TOLERANCE:
         raise UserError(
             f"{name} has values of {low:g}..{high:g}: expected 0..255; "
-            "densefuse_tf.images.to_pixel_range brings them there"
+            "densefuse_tf.pixels.to_pixel_range brings them there"
         )
     return source.astype(np.float32, copy=False)
 
 
 def _luma(source: np.ndarray) -> np.ndarray:
-    return images.gray(source) if source.ndim == 3 else source
+    return pixels.gray(source) if source.ndim == 3 else source
 
 
 def _channel(source: np.ndarray, index: int) -> np.ndarray:
@@ -470,10 +470,10 @@ def _channel(source: np.ndarray, index: int) -> np.ndarray:
 def _with_chroma(luma: np.ndarray, source: np.ndarray) -> np.ndarray:
     """The fused luma [H, W] uint8 in the colours of `source` [H, W, 3]."""
     image = np.empty(source.shape, np.uint8)
-    for rows in images.row_bands(source):
-        ycbcr = images.to_ycbcr(source[rows].astype(np.float32))
+    for rows in pixels.row_bands(source):
+        ycbcr = pixels.to_ycbcr(source[rows].astype(np.float32))
         ycbcr[:, :, 0] = luma[rows]
-        image[rows] = to_uint8(images.from_ycbcr(ycbcr), "average")
+        image[rows] = to_uint8(pixels.from_ycbcr(ycbcr), "average")
     return image
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 # Pixels. A panel is made to be looked at on a screen or printed across a page.
@@ -38,7 +38,7 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
 
     Args:
       rows: For each row its (caption, image) pairs, left to right. Images are grey or
-        RGB of any size and dtype that `images.check` takes; uint16 and floats are
+        RGB of any size and dtype that `pixels.check` takes; uint16 and floats are
         shown with their own minimum black and their maximum white. Captions are
         wrapped, and letters beyond ASCII written as near to it as possible (λ as
         lambda); an empty one takes no room.
@@ -58,7 +58,7 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
         raise UserError("a panel needs an image: expected one or more")
     for row in rows:
         for caption, image in row:
-            images.check(image, caption or "an image of the panel")
+            pixels.check(image, caption or "an image of the panel")
 
     columns = max(len(row) for row in rows)
     cell = _cell_width(rows, columns)
@@ -125,14 +125,14 @@ def _resized(image: np.ndarray, width: int, height: int):
     from PIL import Image
 
     if image.dtype != np.uint8:
-        scaled, _ = images.to_pixel_range(image, "auto")
+        scaled, _ = pixels.to_pixel_range(image, "auto")
         image = np.rint(scaled).astype(np.uint8)
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     if picture.size == (width, height):
         return picture
     # Pixels of a tiny image are what there is to see of it.
-    pixels = width >= 4 * image.shape[1]
-    method = Image.Resampling.NEAREST if pixels else Image.Resampling.LANCZOS
+    magnified = width >= 4 * image.shape[1]
+    method = Image.Resampling.NEAREST if magnified else Image.Resampling.LANCZOS
     return picture.resize((width, height), method)
 
 

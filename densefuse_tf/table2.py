@@ -61,7 +61,14 @@ OTHERS = {
 
 # Whatever decides a fused image, and whatever decides its metrics: a change of one of
 # these makes what is in a store out of date.
-_FUSION_CODE = ("fusion.py", "images.py", "network.py", "strategies.py")
+_FUSION_CODE = (
+    "decoders.py",
+    "fusion.py",
+    "images.py",
+    "network.py",
+    "pixels.py",
+    "strategies.py",
+)
 _FUSION_PACKAGES = ("keras", "numpy", "tensorflow")
 _METRICS_CODE = ("metrics/*.py",)
 _METRICS_PACKAGES = ("numba", "numpy", "PyWavelets", "scipy")

@@ -23,6 +23,7 @@ from absl import logging
 from densefuse_tf import ffmpeg
 from densefuse_tf import files
 from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 DEFAULT_RATE = fractions.Fraction(25)
@@ -186,8 +187,8 @@ def _prepared(
     with contextlib.closing(frames):
         for frame in frames:
             if value_range is not None:
-                frame = images.to_pixel_range(frame, value_range)[0]
-            yield images.gray(frame) if in_gray else frame
+                frame = pixels.to_pixel_range(frame, value_range)[0]
+            yield pixels.gray(frame) if in_gray else frame
 
 
 def _together(
@@ -246,7 +247,7 @@ class _Seen:
             )
         self.low = min(self.low, float(frame.min()))
         self.high = max(self.high, float(frame.max()))
-        self.has_color = self.has_color or images.is_color(frame)
+        self.has_color = self.has_color or pixels.is_color(frame)
 
 
 def survey(
@@ -388,7 +389,7 @@ def fuse(
                 sources, names=footage.names(index), output_range=output_range
             ).image
             # A frame without colour in a sequence that has some.
-            yield images.rgb(image) if footage.has_color else image
+            yield pixels.rgb(image) if footage.has_color else image
 
 
 def _extremes(

@@ -79,3 +79,15 @@ def small_disk(tmp_path):
     yield disk
     if folder.is_mount():
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes bytes into a file and returns its path."""
+
+    def write(data: bytes, name: str = "image.png") -> pathlib.Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write

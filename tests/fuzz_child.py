@@ -15,10 +15,11 @@ import traceback
 
 def try_images(request):
     from densefuse_tf import images
+    from densefuse_tf import pixels
 
     if "image" in request:
         image = images.read(request["image"], max_pixels=request["max_pixels"])
-        images.check(image, "it")
+        pixels.check(image, "it")
         return f"read {image.shape} {image.dtype}"
     pairs = images.pair(request["pair"])
     assert all(len(pair) == len(request["pair"]) for pair in pairs)

@@ -9,6 +9,7 @@ import pytest
 from densefuse_tf import evaluation
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
 SIZE = (46, 50)
@@ -34,7 +35,7 @@ def test_reads_colour_as_luma(tmp_path):
     color = photograph(1, (3,))
     images.write(tmp_path / "color.png", color)
     image, colored = evaluation.read_gray(tmp_path / "color.png")
-    np.testing.assert_array_equal(image, images.gray(color))
+    np.testing.assert_array_equal(image, pixels.gray(color))
     assert colored
 
     images.write(tmp_path / "rgb.png", np.repeat(color[..., :1], 3, axis=2))
@@ -58,7 +59,7 @@ def test_evaluates_files_in_order(triplets):
     assert [result.pair for result in results] == ["0", "1", "2"]
     assert [result.colored for result in results] == [(), (triplets[1][2],), ()]
     for number, result in enumerate(results):
-        fused = images.gray(color) if number == 1 else photograph(20 + number)
+        fused = pixels.gray(color) if number == 1 else photograph(20 + number)
         expected = metrics.evaluate(photograph(number), photograph(10 + number), fused)
         assert result.values == expected
         assert tuple(result.values) == evaluation.METRICS

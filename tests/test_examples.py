@@ -18,6 +18,7 @@ from scipy import ndimage
 import densefuse_tf
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf.commands import runner
 
 pytest.importorskip("skimage", reason="the photographs are scikit-image's")
@@ -45,7 +46,7 @@ def shipped() -> dict[str, np.ndarray]:
 
 
 def sharpness(image: np.ndarray) -> float:
-    return float(np.abs(np.diff(images.gray(image).astype(np.float64), axis=1)).mean())
+    return float(np.abs(np.diff(pixels.gray(image).astype(np.float64), axis=1)).mean())
 
 
 def test_the_pairs_are_small_and_match():
@@ -83,7 +84,7 @@ def test_the_script_makes_what_is_shipped(tmp_path, shipped):
 
 def test_the_two_focus_pair_is_sharp_on_different_sides(shipped):
     left, right = shipped["ir/coffee.png"], shipped["vis/coffee.png"]
-    assert images.is_color(left) and images.is_color(right)
+    assert pixels.is_color(left) and pixels.is_color(right)
     third = left.shape[1] // 3
     assert sharpness(left[:, :third]) > 2 * sharpness(right[:, :third])
     assert sharpness(right[:, -third:]) > 2 * sharpness(left[:, -third:])

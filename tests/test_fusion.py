@@ -13,6 +13,7 @@ from densefuse_tf import checkpoints
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf import network
+from densefuse_tf import pixels
 from densefuse_tf import strategies
 from densefuse_tf.errors import UserError
 
@@ -254,7 +255,7 @@ def test_auto_takes_grey_in_three_channels_as_grey(fusers):
 def test_gray_fuses_the_luma(fusers):
     sources = photographs(2, channels=(3,))
     fused = fusers(color="gray").fuse(sources)
-    expected = fusers().raw([images.gray(source) for source in sources])
+    expected = fusers().raw([pixels.gray(source) for source in sources])
     np.testing.assert_array_equal(fused.raw, expected)
 
 
@@ -269,11 +270,11 @@ def test_luma_keeps_the_chroma_of_the_visible_image(fusers):
     infrared, visible = photographs(1)[0], photographs(1, channels=(3,), seed=1)[0]
     visible = visible // 8 + 112  # Little colour, so that little is clipped.
     fused = fusers(color="luma").fuse([infrared, visible])
-    gray = fusers().fuse([infrared, images.gray(visible)])
+    gray = fusers().fuse([infrared, pixels.gray(visible)])
     assert fused.raw.ndim == 2
     np.testing.assert_array_equal(fused.raw, gray.raw)
-    found = images.to_ycbcr(fused.image.astype(np.float32))
-    wanted = images.to_ycbcr(visible.astype(np.float32))
+    found = pixels.to_ycbcr(fused.image.astype(np.float32))
+    wanted = pixels.to_ycbcr(visible.astype(np.float32))
     inside = ((fused.image > 0) & (fused.image < 255)).all(axis=-1)
     assert inside.mean() > 0.5
     assert np.abs(found - wanted)[inside][:, 1:].max() < 1
@@ -284,7 +285,7 @@ def test_bands_change_no_colours(fusers, monkeypatch):
     sources = [*photographs(1), *photographs(1, channels=(3,))]
     fuser = fusers(color="luma")
     expected = fuser.fuse(sources).image
-    monkeypatch.setattr(images, "_BAND_PIXELS", 300)
+    monkeypatch.setattr(pixels, "_BAND_PIXELS", 300)
     np.testing.assert_array_equal(fuser.fuse(sources).image, expected)
 
 
@@ -336,7 +337,7 @@ def test_takes_views_and_read_only_arrays(fusers):
         ([np.zeros((4, 4)), [[1, 2], [3, 4]]], "vis"),
         (
             [np.eye(4) * 310, np.zeros((4, 4))],
-            "ir has values of 0..310: expected 0..255; densefuse_tf.images.to_pixel_",
+            "ir has values of 0..310: expected 0..255; densefuse_tf.pixels.to_pixel_",
         ),
         ([np.zeros((4, 4)), np.eye(4) * -3e38], "vis has values of -3e+38.."),
     ],

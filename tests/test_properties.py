@@ -21,6 +21,7 @@ from densefuse_tf import checkpoints
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf import serving
 from densefuse_tf import strategies
 from densefuse_tf.commands import evaluate
@@ -228,9 +229,9 @@ def test_any_floats_are_brought_to_the_pixel_range(image, value_range):
     """Or refused in one line, where they are no numbers."""
     if not np.isfinite(image).all():
         with pytest.raises(images.UserError, match="NaN, infinite"):
-            images.check(image, "it")
+            pixels.check(image, "it")
         return
-    scaled, _ = images.to_pixel_range(image, value_range)
+    scaled, _ = pixels.to_pixel_range(image, value_range)
     assert scaled.dtype == np.float32
     assert ((scaled >= 0) & (scaled <= 255)).all()
 

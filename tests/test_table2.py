@@ -13,6 +13,7 @@ from densefuse_tf import evaluation
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf import table2
 from densefuse_tf.errors import UserError
 
@@ -118,7 +119,7 @@ def test_reads_the_pairs(data_dir):
     assert tuple(pair.number for pair in pairs) == table2.PAIRS
     np.testing.assert_array_equal(pairs[-1].ir, photograph(21))
     np.testing.assert_array_equal(pairs[-1].vis, photograph(121))
-    np.testing.assert_array_equal(pairs[2].vis, images.gray(color))
+    np.testing.assert_array_equal(pairs[2].vis, pixels.gray(color))
     assert [pair.colored for pair in pairs if pair.colored] == [
         (data_dir / "VIS3.png",)
     ]

@@ -16,6 +16,7 @@ import videos
 
 from densefuse_tf import fusion
 from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf import video
 from densefuse_tf.errors import UserError
 
@@ -137,7 +138,7 @@ def test_a_video_of_16_bits(tmp_path):
     footage = footage_of(ir, vis)
     assert footage.value_ranges == ((np.min(counts), np.max(counts)), None)
     found = [frames[0] for frames in footage.frames()]
-    expected = images.to_pixel_range(np.stack(counts), "auto")[0]
+    expected = pixels.to_pixel_range(np.stack(counts), "auto")[0]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -148,7 +149,7 @@ def test_8_bits_are_stretched_only_when_asked(tmp_path):
         footage = footage_of(*sources, value_ranges=[value_range, None])
         expected = np.stack(frames).astype(np.float32)
         if value_range is not None:
-            expected = images.to_pixel_range(np.stack(frames), value_range)[0]
+            expected = pixels.to_pixel_range(np.stack(frames), value_range)[0]
         found = [moment[0] for moment in footage.frames()]
         np.testing.assert_array_equal(found, expected)
 
@@ -164,7 +165,7 @@ def colored(count, first=0):
     """Grey frames, from the frame `first` on in colour."""
     grey = videos.scene(count, seed=1)
     color = videos.scene(count, seed=2, channels=(3,))
-    return [images.rgb(grey[i]) if i < first else color[i] for i in range(count)]
+    return [pixels.rgb(grey[i]) if i < first else color[i] for i in range(count)]
 
 
 @pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
@@ -185,7 +186,7 @@ def test_colour_is_decided_once(tmp_path, color, output_range):
     for image, pair in zip(found, pairs, strict=True):
         expected = as_always.fuse(pair, output_range=output_range).image
         if color != "gray":
-            expected = images.rgb(expected)
+            expected = pixels.rgb(expected)
         np.testing.assert_array_equal(image, expected)
 
 
@@ -195,7 +196,7 @@ def test_luma_takes_the_chroma_of_one_source(tmp_path):
     sources = save(tmp_path / "ir", ir), save(tmp_path / "vis", vis)
     footage = footage_of(*sources, color="luma")
     fuser = fuser_for("luma", "average")
-    is_color = [images.is_color(image) for image in fused(fuser, footage)]
+    is_color = [pixels.is_color(image) for image in fused(fuser, footage)]
     assert is_color == [False, False, True]
 
 

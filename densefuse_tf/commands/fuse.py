@@ -203,7 +203,7 @@ def _patterns() -> tuple[tuple[str, ...], list[str]]:
 
 
 def _ir_range():
-    """--ir_range as `images.to_pixel_range` takes it."""
+    """--ir_range as `pixels.to_pixel_range` takes it."""
     if _IR_RANGE.value in (None, "auto"):
         return _IR_RANGE.value
     try:

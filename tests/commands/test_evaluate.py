@@ -14,6 +14,7 @@ import pytest
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf import metrics
+from densefuse_tf import pixels
 from densefuse_tf.commands import evaluate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -138,7 +139,7 @@ def test_colour_becomes_grey_and_it_says_so(files, run):
     assert said == [
         "1 colour image, evaluated in grey (its luma): fused/VIS2.png",
     ]
-    expected = metrics.evaluate(photograph(1), photograph(11), images.gray(color))
+    expected = metrics.evaluate(photograph(1), photograph(11), pixels.gray(color))
     assert float(rows("m.csv")[1][1]["Qabf"]) == expected["Qabf"]
 
 

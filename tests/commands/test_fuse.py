@@ -14,6 +14,7 @@ from PIL import Image
 
 from densefuse_tf import fusion
 from densefuse_tf import images
+from densefuse_tf import pixels
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
 
@@ -427,7 +428,7 @@ def test_a_video(clips, run):
     # Average is the default, with which a frame depends on no other.
     fuser = fusion.Fuser("1e2", output_range="average")
     pairs = zip(videos.read("ir.mp4")[0], videos.read("vis.mp4")[0], strict=True)
-    expected = [images.rgb(fuser.fuse(pair).image) for pair in pairs]
+    expected = [pixels.rgb(fuser.fuse(pair).image) for pair in pairs]
     assert np.abs(found.astype(int) - expected).mean() < 1.5
 
 
@@ -642,6 +643,6 @@ def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
     assert len(names(tmp_path)) == 8
     for path in tmp_path.iterdir():
         image = images.read(path)
-        assert images.is_color(image)
+        assert pixels.is_color(image)
         assert image.min() == 0
         assert image.max() == 255

@@ -1,0 +1,66 @@
+"""Image files as bytes, made by other programs' writers or by hand."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+
+def ramp(*shape: int, dtype=np.uint8) -> np.ndarray:
+    """Different values everywhere, using all bits of the dtype."""
+    top = 1.0 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+    values = np.linspace(0, 1, int(np.prod(shape))).reshape(shape)
+    values = np.random.default_rng(0).permutation(values.ravel()).reshape(shape)
+    return (values * top).astype(dtype)
+
+
+def smooth(height: int = 24, width: int = 32) -> np.ndarray:
+    """An RGB image that JPEG changes little."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([4 * x + 40, 6 * y + 30, 3 * (x + y)], -1).astype(np.uint8)
+
+
+def encoded(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    file = io.BytesIO()
+    image.save(file, format=kind, **options)
+    return file.getvalue()
+
+
+def tiff(image: np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, image, **options)
+    return file.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(name + data)
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+
+
+def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra) -> bytes:
+    """A PNG put together by hand: `rows` with their filter bytes."""
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            chunk(
+                b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
+            ),
+            *(chunk(*each) for each in extra),
+            chunk(b"IDAT", zlib.compress(rows)),
+            chunk(b"IEND", b""),
+        ]
+    )
+
+
+def bmp_header(width: int, height: int, bits: int, compression: int = 0) -> bytes:
+    info = struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, bits, compression, 0, 0, 0, 256, 256
+    )
+    palette = b"".join(bytes([value, value, value, 0]) for value in range(256))
+    start = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start, 0, 0, start) + info + palette
