@@ -156,6 +156,10 @@ def _read_pillow(
     if frames > 1:
         logging.info("%s: has %d frames; the first one is read", name, frames)
     picture.load()
+    if kind == "PNG" and color_type == 0 and "transparency" in picture.info:
+        # Pillow spreads the pixels over 0..255 (of 1 bit this value too), but leaves
+        # the transparent value as it stands in the file.
+        picture.info["transparency"] *= {2: 85, 4: 17}.get(bits, 1)
     image = _from_pillow(name, picture)
     orientation = _orientation(picture)
     return image, orientation

@@ -199,6 +199,18 @@ def test_alpha_of_tiff_is_applied_once(put, sample, expected):
     assert images.read(path).tolist() == [[[expected] * 3] * 5] * 4
 
 
+@pytest.mark.parametrize(("bits", "step"), [(1, 255), (2, 85), (4, 17), (8, 1)])
+def test_grey_with_a_transparent_value_is_black_there(put, bits, step):
+    values = np.arange(16).reshape(2, 8) % 2**bits
+    digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
+    rows = b"".join(
+        b"\0" + row.tobytes() for row in np.packbits(digits.reshape(2, -1), 1)
+    )
+    data = png(8, 2, bits, 0, rows, (b"tRNS", struct.pack(">H", 1)))
+    expected = np.where(values == 1, 0, values * step)
+    np.testing.assert_array_equal(images.read(put(data)), expected)
+
+
 def test_16_bit_grey_with_a_transparent_value_is_black_there(put):
     rows = b"\0" + struct.pack(">2H", 1000, 50000) + b"\0" + struct.pack(">2H", 7, 8)
     data = png(2, 2, 16, 0, rows, (b"tRNS", struct.pack(">H", 50000)))
