@@ -1,14 +1,14 @@
 """Times the fusion of a pair, and of a folder of pairs, against two references.
 
     python benchmarks/fusion.py
-    python benchmarks/fusion.py --height=480 --width=640 --checkpoint=1e2
+    python benchmarks/fusion.py --height=480 --width=640
 
 - One pair, in memory, by the rate of multiply-adds: against the rate that TensorFlow
   reaches in a product of two 2048x2048 float32 matrices, measured in turn with it.
 - A folder of pairs, from files to files: against computing the same pairs in memory.
 
 Start-up (loading, building the graph, the first call) is not in these figures; it is
-printed by itself. Without --checkpoint the weights are untrained, which takes as long.
+printed by itself.
 """
 
 import pathlib
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import measuring
 import numpy as np
 from absl import flags
 
@@ -30,7 +31,7 @@ _REPEATS = flags.DEFINE_integer(
 )
 _PAIRS = flags.DEFINE_integer("pairs", 20, "In the folder.", 1, flag_values=_FLAGS)
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
 )
 
 # For each pixel of a pair: twice the encoder's kernels, once the decoder's.
@@ -44,30 +45,21 @@ def main() -> None:
     runner.import_tensorflow()
     import tensorflow as tf
 
-    from densefuse_tf import checkpoints
-    from densefuse_tf import network
-
     matrix = tf.random.normal([_MATRIX_SIDE, _MATRIX_SIDE])
     product = tf.function(tf.matmul)
 
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = _CHECKPOINT.value
-        if checkpoint is None:
-            checkpoint = pathlib.Path(folder) / "untrained.keras"
-            checkpoints.save_autoencoder(network.autoencoder(), checkpoint)
         pairs = [synthetic_pair(seed) for seed in range(_PAIRS.value)]
         for strategy in ("addition", "l1_norm"):
-            one_pair(
-                checkpoint, strategy, pairs[0], lambda: product(matrix, matrix).numpy()
-            )
-        whole_folder(checkpoint, pairs, pathlib.Path(folder))
+            one_pair(strategy, pairs[0], lambda: product(matrix, matrix).numpy())
+        whole_folder(pairs, pathlib.Path(folder))
 
 
-def one_pair(checkpoint, strategy, pair, product: Callable[[], object]) -> None:
+def one_pair(strategy, pair, product: Callable[[], object]) -> None:
     from densefuse_tf import fusion
 
     start = time.perf_counter()
-    fuser = fusion.Fuser(checkpoint, strategy=strategy)
+    fuser = fusion.Fuser(_CHECKPOINT.value, strategy=strategy)
     fuser.raw(pair)
     startup = time.perf_counter() - start
     for _ in range(2):
@@ -75,8 +67,8 @@ def one_pair(checkpoint, strategy, pair, product: Callable[[], object]) -> None:
         fuser.raw(pair)
     products, fusions = [], []
     for _ in range(_REPEATS.value):
-        products.append(seconds(product))
-        fusions.append(seconds(lambda: fuser.raw(pair)))
+        products.append(measuring.seconds(product))
+        fusions.append(measuring.seconds(lambda: fuser.raw(pair)))
     reference = _MATRIX_SIDE**3 / np.median(products)
     rate = _MULTIPLY_ADDS * pair[0].size / np.median(fusions)
     print(
@@ -86,7 +78,7 @@ def one_pair(checkpoint, strategy, pair, product: Callable[[], object]) -> None:
     )
 
 
-def whole_folder(checkpoint, pairs, folder: pathlib.Path) -> None:
+def whole_folder(pairs, folder: pathlib.Path) -> None:
     from densefuse_tf import batch
     from densefuse_tf import fusion
     from densefuse_tf import images
@@ -94,7 +86,7 @@ def whole_folder(checkpoint, pairs, folder: pathlib.Path) -> None:
     for number, pair in enumerate(pairs):
         for name, image in zip(("ir", "vis"), pair, strict=True):
             images.write(folder / name / f"{number}.png", image)
-    fuser = fusion.Fuser(checkpoint)
+    fuser = fusion.Fuser(_CHECKPOINT.value)
     jobs = batch.plan(images.pair([folder / "ir", folder / "vis"]), folder / "out")
     fuser.fuse(pairs[0])
 
@@ -104,7 +96,10 @@ def whole_folder(checkpoint, pairs, folder: pathlib.Path) -> None:
 
     # In turn, for the machine has other work too.
     times = [
-        (seconds(compute), seconds(lambda: list(batch.fuse_files(fuser, jobs))))
+        (
+            measuring.seconds(compute),
+            measuring.seconds(lambda: list(batch.fuse_files(fuser, jobs))),
+        )
         for _ in range(_ROUNDS)
     ]
     computing, overall = np.median(times, axis=0)
@@ -113,12 +108,6 @@ def whole_folder(checkpoint, pairs, folder: pathlib.Path) -> None:
         f"{len(pairs) / overall:.2f} pairs/s; computing alone {computing:.2f} s; "
         f"ratio {computing / overall:.2f}"
     )
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def synthetic_pair(seed: int) -> list[np.ndarray]:

@@ -13,11 +13,10 @@ source.
 
 import concurrent.futures
 import os
-import resource
 import sys
-import time
 from collections.abc import Callable
 
+import measuring
 import numpy as np
 from absl import flags
 
@@ -51,7 +50,7 @@ def main() -> None:
     else:
         pair = synthetic_pair(576, 768)
     metrics.evaluate(*pair)  # compiles
-    before = peak_memory()
+    before = measuring.peak_memory()
 
     height, width = pair[0].shape
     cores = os.cpu_count() or 1
@@ -71,7 +70,7 @@ def main() -> None:
     }
     for name, case in cases.items():
         report(name, best(case), reference)
-    rise = peak_memory() - before
+    rise = measuring.peak_memory() - before
 
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
 
@@ -79,7 +78,8 @@ def main() -> None:
             list(pool.map(lambda _: metrics.evaluate(ir, vis, fused), range(cores)))
 
         report("per pair, side by side", best(side_by_side) / cores, reference)
-    print(f"peak memory {before + rise:.0f} MiB, {peak_memory():.0f} MiB side by side")
+    together = measuring.peak_memory()
+    print(f"peak memory {before + rise:.2f} GB, {together:.2f} GB side by side")
 
 
 def synthetic_pair(height: int, width: int) -> list[np.ndarray]:
@@ -104,22 +104,11 @@ def published_logarithms(height: int, width: int) -> float:
 
 
 def best(case: Callable[[], object]) -> float:
-    seconds = []
-    for _ in range(_REPEATS.value):
-        start = time.perf_counter()
-        case()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return min(measuring.seconds(case) for _ in range(_REPEATS.value))
 
 
 def report(name: str, seconds: float, reference: float) -> None:
     print(f"{name:22}{seconds:9.3f}{seconds / reference:9.3f}")
-
-
-def peak_memory() -> float:
-    """The most memory this process has held so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 if __name__ == "__main__":

@@ -7,17 +7,12 @@
   tiles of automatic size, and one that fuses a pair of --side whole.
 - Speed: a pair of --side, in tiles and whole, timed in turn.
 - Equality: the largest difference between the two, of 255.
-
-The weights are untrained, which takes as long, unless --checkpoint says otherwise.
 """
 
-import pathlib
-import resource
 import subprocess
 import sys
-import tempfile
-import time
 
+import measuring
 import numpy as np
 from absl import flags
 
@@ -44,7 +39,7 @@ _STRATEGIES = flags.DEFINE_list(
     "strategies", ["addition", "l1_norm"], "To time.", flag_values=_FLAGS
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
 )
 _PEAK_OF = flags.DEFINE_integer(
     "peak_of",
@@ -55,61 +50,65 @@ _PEAK_OF = flags.DEFINE_integer(
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        if _PEAK_OF.value is not None:
-            runner.import_tensorflow()
-            fuse_one(checkpoint_in(folder))
-            return
-        # Before this process grows: a child's peak counts from its parent's size.
-        if _LARGE_SIDE.value:
-            in_child(_LARGE_SIDE.value, _TILE_SIZE.value)
-            in_child(_SIDE.value, 0)
+    if _PEAK_OF.value is not None:
         runner.import_tensorflow()
-        checkpoint = checkpoint_in(folder)
+        fuse_one()
+        return
+    # Before this process grows: a child's peak counts from its parent's size.
+    if _LARGE_SIDE.value:
         for strategy in _STRATEGIES.value:
-            speed(checkpoint, strategy)
+            in_child(strategy, _LARGE_SIDE.value, _TILE_SIZE.value)
+            in_child(strategy, _SIDE.value, 0)
+    runner.import_tensorflow()
+    for strategy in _STRATEGIES.value:
+        speed(strategy)
 
 
-def in_child(side: int, tile_size: int | None) -> None:
+def in_child(strategy: str, side: int, tile_size: int | None) -> None:
     command = [sys.executable, __file__, f"--peak_of={side}"]
-    command.append(f"--strategies={_STRATEGIES.value[-1]}")
-    for name, value in (("tile_size", tile_size), ("checkpoint", _CHECKPOINT.value)):
-        if value is not None:
-            command.append(f"--{name}={value}")
+    command += [f"--strategies={strategy}", f"--checkpoint={_CHECKPOINT.value}"]
+    if tile_size is not None:
+        command.append(f"--tile_size={tile_size}")
     subprocess.run(command, check=True)
 
 
-def fuse_one(checkpoint: str | pathlib.Path) -> None:
+def fuse_one() -> None:
     from densefuse_tf import fusion
 
     strategy, side = _STRATEGIES.value[0], _PEAK_OF.value
-    fuser = fusion.Fuser(checkpoint, strategy=strategy, tile_size=_TILE_SIZE.value)
-    started = peak_memory()
+    fuser = fusion.Fuser(
+        _CHECKPOINT.value, strategy=strategy, tile_size=_TILE_SIZE.value
+    )
+    started = measuring.peak_memory()
     pair = random_pair(side)
-    start = time.perf_counter()
-    fused = fuser.fuse(pair)
-    seconds = time.perf_counter() - start
+    # Kept, so that it counts.
+    results = []
+    seconds = measuring.seconds(lambda: results.append(fuser.fuse(pair)))
+    result = results[0].raw.nbytes + results[0].image.nbytes
+    peak = measuring.peak_memory()
     how = "whole" if _TILE_SIZE.value == 0 else "in tiles"
     print(
-        f"memory: {strategy} {side}x{side} {how}: peak {peak_memory():.2f} GB, of it "
+        f"memory: {strategy} {side}x{side} {how}: peak {peak:.2f} GB, of it "
         f"{started:.2f} before, {2 * pair[0].nbytes / 1e9:.2f} the sources, "
-        f"{(fused.raw.nbytes + fused.image.nbytes) / 1e9:.2f} the result; "
-        f"{seconds:.1f} s",
+        f"{result / 1e9:.2f} the result; {seconds:.1f} s",
         flush=True,
     )
 
 
-def speed(checkpoint: str | pathlib.Path, strategy: str) -> None:
+def speed(strategy: str) -> None:
     from densefuse_tf import fusion
 
-    whole = fusion.Fuser(checkpoint, strategy=strategy, tile_size=0)
+    whole = fusion.Fuser(_CHECKPOINT.value, strategy=strategy, tile_size=0)
     size = _TILE_SIZE.value or fusion.automatic_tile_size(2, whole.margin)
-    tiled = fusion.Fuser(checkpoint, strategy=strategy, tile_size=size)
+    tiled = fusion.Fuser(_CHECKPOINT.value, strategy=strategy, tile_size=size)
     pair = random_pair(_SIDE.value)
     expected = whole.raw(pair)
     difference = np.abs(tiled.raw(pair) - expected).max() * 255 / np.ptp(expected)
     times = [
-        (seconds(lambda: whole.raw(pair)), seconds(lambda: tiled.raw(pair)))
+        (
+            measuring.seconds(lambda: whole.raw(pair)),
+            measuring.seconds(lambda: tiled.raw(pair)),
+        )
         for _ in range(_REPEATS.value)
     ]
     reference, measured = np.median(times, axis=0)
@@ -119,17 +118,6 @@ def speed(checkpoint: str | pathlib.Path, strategy: str) -> None:
         f"largest difference {difference:.1e}",
         flush=True,
     )
-
-
-def checkpoint_in(folder: str) -> str | pathlib.Path:
-    if _CHECKPOINT.value is not None:
-        return _CHECKPOINT.value
-    from densefuse_tf import checkpoints
-    from densefuse_tf import network
-
-    path = pathlib.Path(folder) / "untrained.keras"
-    checkpoints.save_autoencoder(network.autoencoder(), path)
-    return path
 
 
 def random_pair(side: int) -> list[np.ndarray]:
@@ -142,18 +130,6 @@ def random_pair(side: int) -> list[np.ndarray]:
         image += 90 * (1 + np.sin(np.arange(side, dtype=np.float32) / period))
         pair.append(image)
     return pair
-
-
-def seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def peak_memory() -> float:
-    """The most memory this process has held so far, in GB (10^9 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 if __name__ == "__main__":
