@@ -69,7 +69,10 @@ import time
 
 
 def prepare():
-    from densefuse_tf import fusion
+    from densefuse_tf.commands import runner
+
+    with runner.hushed():
+        from densefuse_tf import fusion
 
     def fuse(*arguments, **settings):
         (pathlib.Path(__file__).parent / "started").touch()
@@ -284,7 +287,6 @@ def test_ctrl_c_ends_the_workers_and_is_no_loss(pairs, checkpoint):
     """It goes to all processes of a terminal; the workers leave it to the first."""
     helpers = pairs / "helpers"
     helpers.mkdir()
-    # As far as the first pair, which takes longer than anyone waits.
     (helpers / "slow_workers.py").write_text(SLOW)
     code = (
         "import signal, sys, slow_workers\n"
