@@ -67,12 +67,12 @@ SLOW = f"""
 import pathlib
 import time
 
+from densefuse_tf.commands.runner import import_tensorflow
+
 
 def prepare():
-    from densefuse_tf.commands import runner
-
-    with runner.hushed():
-        from densefuse_tf import fusion
+    import_tensorflow()
+    from densefuse_tf import fusion
 
     def fuse(*arguments, **settings):
         (pathlib.Path(__file__).parent / "started").touch()
