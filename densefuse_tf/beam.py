@@ -42,27 +42,31 @@ except ModuleNotFoundError as missing:
         "a runner needs Apache Beam, which is not installed: pip install '.[beam]'"
     ) from missing
 
+import grpc
 from apache_beam.metrics import Metrics
 from apache_beam.options import pipeline_options
 from apache_beam.runners import runner as beam_runner
-from apache_beam.runners.portability import fn_api_runner
 from apache_beam.runners.runner import PipelineState
-from apache_beam.transforms import environments
 from apache_beam.utils import shared
 
 # The runner on this machine, under any of its names.
 _LOCAL = ("directrunner", "direct", "switchingdirectrunner", "fnapirunner")
 # As many lines of the list of jobs are one element until they are read.
 _CHUNK = 1000
-_JOBS, _FAILED, _WORKERS_LOG = "jobs", "failed", "workers.log"
+_JOBS, _FAILED, _WORKERS_LOG, _PIDS = "jobs", "failed", "workers.log", "pids"
 # Where Beam logs how a cluster's job stands.
 _JOB_LOGS = ("dataflow", "portability.portable_runner")
-# Beam's threads that raise as well when the process at the other end is lost.
-_CONNECTIONS = ("beam_control_read", "read_grpc_client_inputs")
+# What tells the launching process that a worker is lost. Where nobody waits for it, the
+# system ignores this one: it may come late.
+_LOST = getattr(signal, "SIGURG", None)
 
 
 class PipelineError(RuntimeError):
     """The pipeline did not come to its end; one line says why."""
+
+
+class _WorkerLost(BaseException):
+    """Raised where the main thread waits; Beam may catch an Exception there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +114,11 @@ class Launcher:
                 raise UserError("Beam's options: --runner is given, a flag of its own")
             if self.is_local:
                 _refuse_unknown(self._options)
+                _check_workers(self._options)
             direct = self._options.view_as(pipeline_options.DirectOptions)
-            self._in_processes = direct.direct_running_mode == "multi_processing"
+            self._in_processes = (
+                self.is_local and direct.direct_running_mode == "multi_processing"
+            )
             standard.runner = "FnApiRunner" if self.is_local else runner
             self._runner = _created(standard.runner)
             # Looks at what the runner cannot do without.
@@ -144,8 +151,8 @@ class Launcher:
         """
         with _working_folder(pathlib.Path(folder).absolute()) as working:
             chunks = _write_jobs(working / _JOBS, jobs)
-            if self.is_local:
-                self._runner = self._local_runner(working)
+            if self._in_processes:
+                self._runner = self._runner_of_processes(working)
             pipeline = self._pipeline()
             _ = (
                 pipeline
@@ -156,7 +163,10 @@ class Launcher:
                 | "gather" >> apache_beam.GroupBy(lambda failed: 0)
                 | "keep" >> apache_beam.ParDo(_KeepFailed(str(working / _FAILED)))
             )
-            with _log_of_job(self.is_local), _watched_workers():
+            watched = contextlib.nullcontext()
+            if self._in_processes:
+                watched = _watched_workers(working)
+            with _log_of_job(self.is_local), watched:
                 result = pipeline.run()
                 result.wait_until_finish()
             if result.state != PipelineState.DONE:
@@ -169,29 +179,46 @@ class Launcher:
         except ValueError as error:
             raise UserError(f"Beam's options: {error}") from error
 
-    def _local_runner(self, working: pathlib.Path):
+    def _runner_of_processes(self, working: pathlib.Path) -> beam_runner.PipelineRunner:
+        # Internal to Beam, and may be gone in another version. It is the one way to
+        # give the processes a command, which has to be ours: Beam's own finds this
+        # package by the current folder or not at all, gives each process all cores,
+        # prints between the user's lines, and when a process is lost, waits forever.
+        try:
+            from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+            from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+            from_command = SubprocessSDKEnvironment.from_command_string
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"Beam {apache_beam.__version__} starts its processes in a way that is "
+                "not known here: expected 2.77, or --direct_running_mode=in_memory"
+            ) from error
         options = self._options.view_as(pipeline_options.DirectOptions)
-        if not self._in_processes:
-            return fn_api_runner.FnApiRunner()
         workers = options.direct_num_workers or os.cpu_count()
-        threads = max(1, os.cpu_count() // workers)
-        # What Beam starts for this mode, but from the folder that holds this package,
-        # so that a process finds it; with its share of the cores, where nothing else
-        # is asked for; without a shell in between, which would be killed in its place;
-        # and with what it prints in a file.
-        root = pathlib.Path(__file__).resolve().parents[1]
-        command = (
-            f"cd {shlex.quote(str(root))} && "
-            f"export TF_NUM_INTRAOP_THREADS=${{TF_NUM_INTRAOP_THREADS:-{threads}}} && "
-            f"exec {shlex.quote(sys.executable)} "
-            "-m apache_beam.runners.worker.sdk_worker_main "
-            f"2>>{shlex.quote(str(working / _WORKERS_LOG))}"
-        )
         # The runner would put its own command in the place of this one.
         options.direct_running_mode = "in_memory"
-        return fn_api_runner.FnApiRunner(
-            environments.SubprocessSDKEnvironment.from_command_string(command)
-        )
+        threads = max(1, os.cpu_count() // workers)
+        return FnApiRunner(from_command(_worker_command(working, threads)))
+
+
+def _worker_command(working: pathlib.Path, threads: int) -> str:
+    """What a shell runs to start a worker on this machine.
+
+    The shell stays, and says so if the worker ends with an error. Ctrl-C is for the
+    launching process alone, which ends the workers then: a command in the background
+    does not get it.
+    """
+    root = pathlib.Path(__file__).resolve().parents[1]
+    log, pids = (shlex.quote(str(working / name)) for name in (_WORKERS_LOG, _PIDS))
+    return (
+        f"exec 2>>{log}; trap '' INT; cd {shlex.quote(str(root))} && "
+        f"export TF_NUM_INTRAOP_THREADS=${{TF_NUM_INTRAOP_THREADS:-{threads}}} && "
+        f"{{ {shlex.quote(sys.executable)} "
+        "-m apache_beam.runners.worker.sdk_worker_main & } && "
+        f'echo "$!" >>{pids} && wait "$!" || '
+        '{ echo "status $?" >&2; kill -s URG "$PPID"; }'
+    )
 
 
 class _ReadJobs(apache_beam.DoFn):
@@ -281,10 +308,12 @@ def _parsed(options: Sequence[str]) -> pipeline_options.PipelineOptions:
         previous = option
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(printed):
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(None):
             parsed = pipeline_options.PipelineOptions(list(options))
             parsed.get_all_options()
     except SystemExit as error:
+        if not error.code:
+            raise UserError("Beam's options: --help is not for here") from None
         last = printed.getvalue().strip().rpartition("error: ")[2]
         raise UserError(f"Beam's options: {last}") from error
     return parsed
@@ -298,6 +327,22 @@ def _refuse_unknown(options: pipeline_options.PipelineOptions) -> None:
         raise UserError(
             f"Beam's options: --{unknown[0]} is unknown: expected those of Beam's "
             "PipelineOptions, such as --direct_num_workers"
+        )
+
+
+def _check_workers(options: pipeline_options.PipelineOptions) -> None:
+    """Refuses what Beam would run in another way than it was asked for."""
+    direct = options.view_as(pipeline_options.DirectOptions)
+    workers = direct.direct_num_workers
+    if workers < 0:
+        raise UserError(
+            f"Beam's options: --direct_num_workers={workers}: expected how many, or 0 "
+            "for as many as cores"
+        )
+    if workers != 1 and direct.direct_running_mode == "in_memory":
+        raise UserError(
+            f"Beam's options: --direct_num_workers={workers} needs "
+            "--direct_running_mode=multi_processing or multi_threading"
         )
 
 
@@ -321,7 +366,8 @@ def _created(runner: str) -> beam_runner.PipelineRunner:
 def _log_of_job(is_local: bool) -> Iterator[None]:
     """Keeps Beam's log to what matters: of a cluster's job how it stands."""
     with contextlib.ExitStack() as stack:
-        level = logging.CRITICAL if is_local else logging.WARNING
+        # What is wrong with the own machine's workers is told in another way.
+        level = logging.CRITICAL + 1 if is_local else logging.WARNING
         stack.enter_context(_log_level("apache_beam", level))
         for name in _JOB_LOGS if not is_local else ():
             stack.enter_context(_log_level(f"apache_beam.runners.{name}", logging.INFO))
@@ -369,7 +415,10 @@ def _write_jobs(path: pathlib.Path, jobs: Sequence[batch.Job]) -> list[tuple]:
     are sent, and an archive's paths are more than that.
     """
     chunks = []
-    with open(path, "w", encoding="ascii") as file:
+    with (
+        files.replacing(path) as temporary,
+        open(temporary, "w", encoding="ascii") as file,
+    ):
         for index, job in enumerate(jobs):
             if index % _CHUNK == 0:
                 count = min(_CHUNK, len(jobs) - index)
@@ -391,46 +440,54 @@ def _read_failed(path: pathlib.Path, jobs: Sequence[batch.Job]) -> list[batch.Do
 
 
 @contextlib.contextmanager
-def _watched_workers() -> Iterator[None]:
+def _watched_workers(working: pathlib.Path) -> Iterator[None]:
     """Ends the wait of the main thread when a worker process of this machine is lost.
 
-    Beam has one thread for each, which raises when the process ends with an error; the
-    thread that waits for its answer would wait on.
+    Beam would wait for its answer forever, and after that or Ctrl-C for the other
+    workers until they are through all they were given: they are killed first.
     """
-    main = threading.main_thread()
-    if threading.current_thread() is not main:
+    interrupt = signal.getsignal(signal.SIGINT)
+    hook = threading.excepthook
+    if threading.current_thread() is not threading.main_thread() or _LOST is None:
         yield
         return
-    lost = []
-    hook = threading.excepthook
-    handler = signal.getsignal(signal.SIGINT)
 
-    def notice(arguments) -> None:
-        name = arguments.thread.name if arguments.thread else ""
-        if name == "run_worker":
-            lost.append(arguments.exc_value)
-            # A lock is waited for until a signal comes.
-            signal.pthread_kill(main.ident, signal.SIGINT)
-        elif name not in _CONNECTIONS:
+    def end(number, frame) -> None:
+        # That the others are lost as well is no news.
+        signal.signal(_LOST, signal.SIG_IGN)
+        _kill_workers(working / _PIDS)
+        if number == _LOST:
+            raise _WorkerLost
+        interrupt(number, frame)
+
+    def report(arguments) -> None:
+        # Connections that are cut: Beam's threads raise them besides.
+        if not isinstance(arguments.exc_value, grpc.RpcError):
             hook(arguments)
 
-    def interrupt(number, frame) -> None:
-        if lost:
-            raise KeyboardInterrupt
-        if callable(handler):
-            handler(number, frame)
-
-    threading.excepthook = notice
-    signal.signal(signal.SIGINT, interrupt)
+    lost = signal.signal(_LOST, end)
+    # Whoever ignores it keeps on doing so.
+    if callable(interrupt):
+        signal.signal(signal.SIGINT, end)
+    threading.excepthook = report
     try:
         yield
-    except KeyboardInterrupt:
-        if not lost:
-            raise
+    except _WorkerLost:
+        lines = (working / _WORKERS_LOG).read_text(errors="replace").split("\n")
+        last = ", ".join([line.strip() for line in lines if line.strip()][-2:])
         raise PipelineError(
-            f"a worker is lost ({lost[0]}): what is fused is whole; run the same "
-            "command again, with fewer workers if there was not enough memory"
+            f"a worker is lost ({last}): what is fused is whole; run the same command "
+            "again, with fewer workers if there was not enough memory"
         ) from None
     finally:
-        signal.signal(signal.SIGINT, handler)
         threading.excepthook = hook
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(_LOST, lost)
+
+
+def _kill_workers(pids: pathlib.Path) -> None:
+    # There is no file before the first worker has started.
+    with contextlib.suppress(FileNotFoundError):
+        for pid in pids.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)

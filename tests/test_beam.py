@@ -1,11 +1,15 @@
 """The Apache Beam pipeline: the files of fuse.py, on one process and on several."""
 
+import contextlib
 import csv
 import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +59,26 @@ def prepare():
             return super().fuse(*arguments, **settings)
 
     fusion.Fuser = Watched
+"""
+
+SLOW_SECONDS = 300
+# Workers that say that they have a pair, and then take their time.
+SLOW = f"""
+import pathlib
+import time
+
+from densefuse_tf.commands.runner import import_tensorflow
+
+
+def prepare():
+    import_tensorflow()
+    from densefuse_tf import fusion
+
+    def fuse(*arguments, **settings):
+        (pathlib.Path(__file__).parent / "started").touch()
+        time.sleep({SLOW_SECONDS})
+
+    fusion.Fuser.fuse = fuse
 """
 
 
@@ -171,7 +195,7 @@ def test_processes_of_which_one_is_killed(pairs, expected, checkpoint, monkeypat
     import watched_workers
 
     jobs = jobs_into("out")
-    with pytest.raises(beam.PipelineError, match="a worker is lost .* code -9"):
+    with pytest.raises(beam.PipelineError, match="a worker is lost .*status 137"):
         launch(checkpoint, jobs, *PROCESSES, prepare=watched_workers.prepare)
     whole = {name: data for name, data in contents("out").items() if name[0] != "."}
     assert whole.items() < expected.items()
@@ -259,6 +283,56 @@ def test_names_of_any_bytes(pairs, checkpoint):
     assert job.output.exists()
 
 
+def test_ctrl_c_ends_the_workers_and_is_no_loss(pairs, checkpoint):
+    """It goes to all processes of a terminal; the workers leave it to the first."""
+    helpers = pairs / "helpers"
+    helpers.mkdir()
+    (helpers / "slow_workers.py").write_text(SLOW)
+    code = (
+        "import signal, sys, slow_workers\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from densefuse_tf.commands import fuse, runner\n"
+        "runner.import_tensorflow = slow_workers.prepare\n"
+        "sys.exit(fuse.run(sys.argv))"
+    )
+    out = pairs / "out"
+    out.mkdir()
+    (out / "fuse_report.csv").write_text("of an earlier run")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", code, "--ir=ir", "--vis=vis", "--output=out"),
+            *("--runner=direct", f"--checkpoint={checkpoint}"),
+            f"--beam_options={' '.join(PROCESSES)}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(helpers), *sys.path])},
+        start_new_session=True,
+    )
+    try:
+        while not (helpers / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=SLOW_SECONDS / 2)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, errors) == (130, "-c: interrupted\n")
+    assert contents("out") == {}
+
+
+def test_another_version_of_beam(pairs, checkpoint, monkeypatch):
+    """The internal part of Beam that several processes need may be gone."""
+    from apache_beam.transforms import environments
+
+    monkeypatch.delattr(environments, "SubprocessSDKEnvironment")
+    with pytest.raises(UserError, match="Beam 2.* starts its processes in a way"):
+        launch(checkpoint, jobs_into("out"), *PROCESSES)
+    assert contents("out") == {}
+
+
 FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
 
 
@@ -274,6 +348,15 @@ FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
             ("--runner=direct", "--beam_options=--direct_num_workers two"),
             "argument --direct_num_workers: invalid int value: 'two'",
         ),
+        (
+            ("--runner=direct", "--beam_options=--direct_num_workers=4"),
+            "=4 needs --direct_running_mode=multi_processing or multi_threading",
+        ),
+        (
+            ("--runner=direct", "--beam_options=--direct_num_workers=-1"),
+            "--direct_num_workers=-1: expected how many",
+        ),
+        (("--runner=direct", "--beam_options=--help"), "--help is not for here"),
         (("--runner=direct", "--beam_options='--x"), "No closing quotation"),
         (("--runner=direct", "--beam_options=--runner=x"), "--runner is given"),
         (("--beam_options=--x=1",), "--beam_options goes with --runner"),

@@ -75,6 +75,9 @@ def fuse(
     for path in (jobs[0].output, panel, report):
         if path is not None:
             batch.check_writable(path.parent)
+    if report is not None:
+        # An earlier run's would say of this one, if it is cut off, that all is well.
+        report.unlink(missing_ok=True)
     how = {
         "value_ranges": value_ranges,
         "save_raw": save_raw,
