@@ -1,4 +1,4 @@
-"""How well trained models reconstruct photographs: mean SSIM and squared error.
+"""How well trained models reconstruct photographs: pixel loss, SSIM, squared error.
 
   python benchmarks/reconstruction.py --images=coco/val2014 --skip=1000 \\
       --checkpoint=1e0 --checkpoint=1e1 --checkpoint=1e2 --checkpoint=1e3
@@ -23,6 +23,9 @@ _SKIP = flags.DEFINE_integer(
     "Leave out the first so many in sorted order, those validated on.",
     flag_values=_FLAGS,
 )
+_COUNT = flags.DEFINE_integer(
+    "count", None, "Of the rest, no more than this.", 1, flag_values=_FLAGS
+)
 _CHECKPOINT = flags.DEFINE_multi_string(
     "checkpoint", ["1e2"], "As for fuse.py; once per model.", flag_values=_FLAGS
 )
@@ -38,21 +41,24 @@ def main() -> None:
     from densefuse_tf import dataset
     from densefuse_tf import losses
 
-    paths = dataset.find_photographs(_IMAGES.value)[_SKIP.value :]
+    paths = dataset.find_photographs(_IMAGES.value)[_SKIP.value :][: _COUNT.value]
     photographs = dataset.Photographs(paths)
     photographs.require(1)
     for checkpoint in _CHECKPOINT.value:
         model = tf.function(checkpoints.load_autoencoder(checkpoint))
-        ssims, errors = [], []
+        figures = []
         for images, _ in photographs.validation_batches(2):
             outputs = model(images)
-            ssims.append(losses.full_ssim(images, outputs))
-            errors.append(losses.mean_squared(images, outputs))
-        ssim = tf.reduce_mean(tf.concat(ssims, 0)).numpy()
-        error = tf.reduce_mean(tf.concat(errors, 0)).numpy()
+            of_batch = [
+                measure(images, outputs)
+                for measure in (losses.euclidean, losses.full_ssim, losses.mean_squared)
+            ]
+            figures.append(tf.stack(of_batch, axis=1))
+        pixel, ssim, error = tf.reduce_mean(tf.concat(figures, 0), 0).numpy()
+        count = len(paths) - photographs.num_corrupt
         print(
-            f"{checkpoint}: mean SSIM {ssim:.5f}, mean squared error {error:.3f} over "
-            f"{len(paths) - photographs.num_corrupt} photographs"
+            f"{checkpoint}: pixel loss {pixel:.1f}, SSIM {ssim:.5f}, "
+            f"mean squared error {error:.3f} over {count} photographs"
         )
 
 

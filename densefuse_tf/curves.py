@@ -64,7 +64,7 @@ def draw(
             axis.set_yscale("log")
         else:
             # SSIM starts near 0; what tells the curves apart is close to 1.
-            axis.set_ylim(0.9, 1.0)
+            axis.set_ylim(0.96, 1.0)
         axis.grid(alpha=0.3)
     axes[0].legend()
     with files.replacing(path) as temporary:
