@@ -1,4 +1,4 @@
-"""Damaged image files and checkpoints, made from whole ones by a random generator.
+"""Damaged images, videos and checkpoints, made from whole ones by a random generator.
 
 Some damage is what disks and networks do: flipped bits, missing and foreign bytes. The
 rest is what people do who know the format: checksums are right again, and one number
@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import imagecodecs
 import numpy as np
 import tifffile
+import videos
 from PIL import Image
 
 Random = np.random.Generator
@@ -371,30 +372,174 @@ def _runs_bmp(width: int, height: int) -> bytes:
     ) + b"\0\2\xff\xff" * 1000
 
 
-def odd_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """What is no file, or has an odd name, under the names of images."""
-    data = image_files()["grey.png"]
-    paths = [folder / f"{name}.png" for name in ("empty", "folder", "link", "pipe")]
+def odd_files(folder: pathlib.Path, data: bytes, suffix: str) -> list[pathlib.Path]:
+    """What is no file, or has an odd name, under the names of images or videos."""
+    paths = [folder / f"{name}{suffix}" for name in ("empty", "folder", "link", "pipe")]
     paths[0].touch()
     paths[1].mkdir()
     paths[2].symlink_to("missing")
     os.mkfifo(paths[3])
-    ring, device, whole = (folder / f"{name}.png" for name in ("ring", "zero", "whole"))
+    ring, device, whole = (
+        folder / f"{name}{suffix}" for name in ("ring", "zero", "whole")
+    )
     ring.symlink_to(ring.name)
     device.symlink_to("/dev/zero")
     whole.write_bytes(data)
-    to_pipe = folder / "to pipe.png"
-    to_pipe.symlink_to("pipe.png")
-    paths += [ring, device, to_pipe, folder / "missing.png", folder]
-    paths += [whole / "below.png", folder / ("x" * 300), folder / "nul\0.png"]
+    to_pipe = folder / f"to pipe{suffix}"
+    to_pipe.symlink_to(f"pipe{suffix}")
+    paths += [ring, device, to_pipe, folder / f"missing{suffix}", folder]
+    paths += [whole / "below.png", folder / ("x" * 300), folder / f"nul\0{suffix}"]
     for letter in _LETTERS:
-        path = folder / f"{letter} 1.png"
+        path = folder / f"{letter} 1{suffix}"
         path.write_bytes(data)
         paths.append(path)
-        path = folder / f"damaged {letter}.png"
+        path = folder / f"damaged {letter}{suffix}"
         path.write_bytes(data[:50])
         paths.append(path)
     return paths
+
+
+# What happens to videos.
+
+
+def video_files(folder: pathlib.Path) -> dict[str, bytes]:
+    """Whole files of every kind, named by it; made in the folder."""
+    size = (48, 64)
+    grey, color = videos.scene(6, size), videos.scene(6, size, channels=(3,))
+    deep = [frame.astype(np.uint16) * 257 for frame in grey]
+    for name, codec, frames, options in (
+        ("h264.mp4", "libx264", color, ()),
+        ("grey.mov", "libx264", grey, ("-movflags", "+faststart", "-bf", "0")),
+        ("parts.mp4", "libx264", grey, ("-movflags", "+frag_keyframe+empty_moov")),
+        ("h264.mkv", "libx264", grey, ()),
+        ("deep.mkv", "ffv1", deep, ()),
+        ("vp8.webm", "libvpx", grey, ("-deadline", "realtime", "-cpu-used", "8")),
+        ("mpeg4.avi", "mpeg4", grey, ()),
+        ("jpeg.avi", "mjpeg", color, ("-pix_fmt", "yuvj444p")),
+        ("raw.avi", "rawvideo", color, ("-pix_fmt", "bgr24")),
+        ("h264.ts", "libx264", grey, ()),
+        ("mpeg.mpg", "mpeg2video", grey, ("-pix_fmt", "yuv420p")),
+        ("asf.wmv", "wmv2", grey, ()),
+        ("flash.flv", "flv", grey, ()),
+    ):
+        videos.write(folder / name, frames, codec=codec, options=options)
+    sound = ("-f", "lavfi", "-i", "sine=duration=0.2", "-c:v", "copy", "-c:a", "aac")
+    turned = ("-display_rotation", "90", "-i", folder / "h264.mp4")
+    videos.ffmpeg(*turned, *sound, folder / "turned.mp4")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _hex(words: str) -> list[bytes]:
+    return [bytes.fromhex(word) for word in words.split()]
+
+
+# After these come numbers: sizes, counts, times and places.
+_VIDEO_FIELDS = {
+    ".mp4": (
+        b"ftyp moov mvhd tkhd elst mdhd hdlr stsd avc1 avcC stts ctts stsc stsz stco "
+        b"stss dref trun tfhd tfdt trex moof mdat mp4a esds"
+    ).split(),
+    ".avi": b"RIFF LIST avih strh strf vids idx1 movi 00dc 00db".split(),
+    ".mkv": _hex("4282 18538067 b082 b081 ba82 ba81 63a2 2ad7b1 1654ae6b 1f43b675 a3"),
+    ".ts": _hex("474000 475000 000001e0 00000167 00000165"),
+    ".mpg": _hex("000001ba 000001bb 000001e0 000001b3 000001b5 00000100"),
+    ".flv": b"FLV onMetaData duration width height framerate".split(),
+    ".wmv": _hex("3026b275 a1dcab8c 9107dcb7 3626b275 574d5632"),
+}
+_VIDEO_FIELDS |= {".mov": _VIDEO_FIELDS[".mp4"], ".webm": _VIDEO_FIELDS[".mkv"]}
+
+
+def damaged_video(random: Random, files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """A damaged file, and what it may be named."""
+    name = _pick(random, sorted(files))
+    data = files[name]
+    kind = pathlib.Path(name).suffix
+    if random.random() < 0.7:
+        data = _damaged_numbers(random, data, _VIDEO_FIELDS[kind])
+    if random.random() < 0.4:
+        data = damaged(random, data)
+    if random.random() < 0.05:
+        data += files[_pick(random, sorted(files))]
+    others = [*sorted(_VIDEO_FIELDS), ".ogv", ".MP4", ".m3u8", ".txt", ""]
+    suffix = kind if random.random() < 0.8 else _pick(random, others)
+    return f"video{suffix}", data
+
+
+def _damaged_numbers(random: Random, data: bytes, fields: Sequence[bytes]) -> bytes:
+    """Other numbers a little behind some of the fields."""
+    changed = bytearray(data)
+    for _ in range(random.integers(1, 4)):
+        field = _pick(random, fields)
+        places = [i for i in range(len(data)) if data.startswith(field, i)]
+        if places:
+            place = _pick(random, places) + int(random.integers(-4, 48))
+            form = _pick(random, ["B", "<H", ">H", "<I", ">I", ">I"])
+            size = struct.calcsize(form)
+            if 0 <= place <= len(data) - size:
+                struct.pack_into(form, changed, place, _number(random, size))
+    return bytes(changed)
+
+
+def video_bombs(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Small videos that promise gigabytes, in sizes or in numbers of frames."""
+
+    def table(samples: int) -> bytes:
+        changed = bytearray(files["grey.mov"])
+        for box, numbers in (
+            # Every sample of one byte; all in one chunk; each a frame long.
+            (b"stsz", (1, samples)),
+            (b"stsc", (1, 1, samples, 1)),
+            (b"stts", (1, samples, 512)),
+        ):
+            place = changed.index(box) + 8
+            struct.pack_into(f">{len(numbers)}I", changed, place, *numbers)
+        return bytes(changed)
+
+    def with_size(name: str, width: int, height: int) -> bytes:
+        changed = bytearray(files[name])
+        place = changed.index(b"strf") + 8
+        struct.pack_into("<Iii", changed, place, 40, width, height)
+        return bytes(changed)
+
+    y4m = b"YUV4MPEG2 W%d H%d F25:1 C444p16\nFRAME\n"
+    return {
+        "ten million frames.mov": table(10**7),
+        "fifty million frames.mov": table(5 * 10**7),
+        "all frames.mov": table(2**32 - 1),
+        "large.y4m": y4m % (40_000, 40_000),
+        "largest allowed.y4m": y4m % (5_000, 4_000) + bytes(6 * 20_000_000),
+        "wide.avi": with_size("mpeg4.avi", 2**30, 2),
+        "raw.avi": with_size("raw.avi", 30_000, 30_000),
+        "jpeg.avi": with_size("jpeg.avi", 65_535, 65_535),
+    }
+
+
+def playlists(folder: pathlib.Path, port: int) -> dict[str, str]:
+    """Texts that have other files or addresses opened, by the names they may have."""
+    other, address = folder / "other.ts", f"127.0.0.1:{port}"
+    hls = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+    dash = (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="video/mp4">'
+        '<Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>"
+    )
+    texts = {
+        "hls": hls.format(other.name),
+        "absolute hls": hls.format(other),
+        "remote hls": hls.format(f"http://{address}/a.ts"),
+        "concat": f"ffconcat version 1.0\nfile {other.name}\n",
+        "remote concat": f"ffconcat version 1.0\nfile tcp://{address}\n",
+        "dash": dash.format(other.name),
+        "remote dash": dash.format(f"http://{address}/a.mp4"),
+        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "asx": f'<asx version="3.0"><entry><ref href="http://{address}"/></entry></asx>',
+        "reference": f"[Reference]\nRef1=http://{address}/a\n",
+        "avisynth": f'DirectShowSource("{other}")\n',
+    }
+    suffixes = (".mp4", ".ts", ".m3u8", ".ffconcat", ".mpd", ".sdp", ".avs")
+    return {f"{name}{s}": text for name, text in texts.items() for s in suffixes}
 
 
 # What happens to folders of images.
