@@ -54,11 +54,12 @@ _ENCODER_PARAMS = [
 ]
 _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 
-# What a decoding ffmpeg may take: this, and for each pixel of a frame what 48 frames in
-# work of up to 4 bytes a pixel come to. A single block holds no more than a frame of 8
-# bytes a pixel: tables of frames that are not there end at that.
+# What a decoding ffmpeg may take: this, and for each pixel of a frame what 48 frames
+# in work of up to 4 bytes a pixel come to, up to what 8K takes. A block holds no more
+# than a frame of 8 bytes a pixel: tables of frames that are not there end at that.
 _BASE_BYTES = 1_500_000_000
 _BYTES_PER_PIXEL = 48 * 4
+_MOST_BYTES = 8_000_000_000
 _BASE_BLOCK_BYTES = 2**28
 _BLOCK_BYTES_PER_PIXEL = 8
 
@@ -262,7 +263,8 @@ def _decoding(
         ) as process,
     ):
         try:
-            _limit_memory(process.pid, _BASE_BYTES + _BYTES_PER_PIXEL * pixels)
+            memory = min(_BASE_BYTES + _BYTES_PER_PIXEL * pixels, _MOST_BYTES)
+            _limit_memory(process.pid, memory)
             yield _Decoder(process, said)
         finally:
             process.kill()
