@@ -525,21 +525,20 @@ def playlists(folder: pathlib.Path, port: int) -> dict[str, str]:
         "</AdaptationSet></Period></MPD>"
     )
     texts = {
-        "hls": hls.format(other.name),
-        "absolute hls": hls.format(other),
-        "remote hls": hls.format(f"http://{address}/a.ts"),
-        "concat": f"ffconcat version 1.0\nfile {other.name}\n",
-        "remote concat": f"ffconcat version 1.0\nfile tcp://{address}\n",
-        "dash": dash.format(other.name),
-        "remote dash": dash.format(f"http://{address}/a.mp4"),
-        "sdp": f"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        "hls.m3u8": hls.format(other.name),
+        "absolute.m3u8": hls.format(other),
+        "remote.m3u8": hls.format(f"http://{address}/a.ts"),
+        "concat.ffconcat": f"ffconcat version 1.0\nfile {other.name}\n",
+        "remote.ffconcat": f"ffconcat version 1.0\nfile tcp://{address}\n",
+        "dash.mpd": dash.format(other.name),
+        "remote.mpd": dash.format(f"http://{address}/a.mp4"),
+        "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
         f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-        "asx": f'<asx version="3.0"><entry><ref href="http://{address}"/></entry></asx>',
-        "reference": f"[Reference]\nRef1=http://{address}/a\n",
-        "avisynth": f'DirectShowSource("{other}")\n',
+        "list.asx": f'<asx version="3.0"><entry><ref href="http://{address}"/></entry></asx>',
+        "reference.mov": f"[Reference]\nRef1=http://{address}/a\n",
+        "script.avs": f'DirectShowSource("{other}")\n',
     }
-    suffixes = (".mp4", ".ts", ".m3u8", ".ffconcat", ".mpd", ".sdp", ".avs")
-    return {f"{name}{s}": text for name, text in texts.items() for s in suffixes}
+    return texts | {f"{name}.mp4": text for name, text in texts.items()}
 
 
 # What happens to folders of images.
