@@ -438,6 +438,12 @@ class Encoder:
         with images.hush():
             self._frames.close()
 
+    def kill(self) -> None:
+        """Ends ffmpeg at once, whatever it has still to encode."""
+        # What imageio-ffmpeg takes as a reason not to wait.
+        with contextlib.suppress(SystemExit), images.hush():
+            self._frames.throw(SystemExit)
+
     def check(self) -> None:
         """Counts the frames in the file, since how ffmpeg ended is not reported.
 

@@ -492,8 +492,10 @@ def writing(
         try:
             with _behind(encoder.add) as write:
                 yield write
-        finally:
             encoder.close()
+        except BaseException:
+            encoder.kill()
+            raise
         encoder.check()
 
 

@@ -503,7 +503,7 @@ def video_bombs(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
     y4m = b"YUV4MPEG2 W%d H%d F25:1 C444p16\nFRAME\n"
     return {
-        "ten million frames.mov": table(10**7),
+        "three million frames.mov": table(3 * 10**6),
         "fifty million frames.mov": table(5 * 10**7),
         "all frames.mov": table(2**32 - 1),
         "large.y4m": y4m % (40_000, 40_000),

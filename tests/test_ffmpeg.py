@@ -1,9 +1,11 @@
 """Video files to frames and back."""
 
+import contextlib
 import fractions
 import os
 import pathlib
 import resource
+import time
 
 import imageio_ffmpeg
 import numpy as np
@@ -339,6 +341,19 @@ def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
         UserError, match="fused.mp4: cannot be written: ffmpeg was stop"
     ):
         encode(path, videos.scene(100))
+
+
+def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
+    path = tmp_path / "fused.mp4"
+    encoder = ffmpeg.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
+    encoder.add(np.zeros((32, 48), np.uint8))
+    start = time.monotonic()
+    encoder.kill()
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, 0)
+    assert time.monotonic() < start + 30
+    encoder.kill()
 
 
 def test_no_ffmpeg(tmp_path, monkeypatch):
