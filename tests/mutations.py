@@ -422,6 +422,8 @@ def video_files(folder: pathlib.Path) -> dict[str, bytes]:
         ("asf.wmv", "wmv2", grey, ()),
         ("flash.flv", "flv", grey, ()),
     ):
+        # Without identifiers by chance: always the same bytes.
+        options = (*options, "-fflags", "+bitexact")
         videos.write(folder / name, frames, codec=codec, options=options)
     sound = ("-f", "lavfi", "-i", "sine=duration=0.2", "-c:v", "copy", "-c:a", "aac")
     turned = ("-display_rotation", "90", "-i", folder / "h264.mp4")
