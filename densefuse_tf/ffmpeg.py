@@ -1,19 +1,22 @@
 """Video files to frames and back: everything that ffmpeg does.
 
-ffmpeg decodes and encodes in processes of its own, which imageio-ffmpeg starts and
-feeds. imageio's plugin on top of that is not needed: what it adds is indexing.
+ffmpeg decodes and encodes in processes of its own: those that encode are started and
+fed by imageio-ffmpeg, which also brings ffmpeg. Those that decode get a file from
+anywhere: they are limited in what they open and in the memory they take.
 """
 
+import contextlib
 import dataclasses
 import fractions
-import itertools
+import math
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -29,8 +32,16 @@ INPUT_FORMATS = (
 )
 OUTPUT_FORMATS = (".mp4", ".m4v", ".mov", ".mkv")
 
-# A video may not have other files or addresses opened.
-_INPUT_PARAMS = ["-protocol_whitelist", "file"]
+# A video may not have other files or addresses opened. The containers, by the names of
+# ffmpeg's demuxers and recognised by their content, are such as hold all of a video:
+# playlists and scripts (HLS, DASH, concat, SDP, AviSynth) are none of them.
+_CONTAINERS = (
+    *("mov", "matroska", "avi", "asf", "mpeg", "mpegvideo", "mpegts", "flv", "ogg"),
+    *("mxf", "nut", "yuv4mpegpipe"),
+)
+_INPUT_PARAMS = [
+    *("-protocol_whitelist", "file", "-format_whitelist", ",".join(_CONTAINERS)),
+]
 # The first stream that is no cover picture, each frame once, whatever its time.
 _STREAM_PARAMS = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 # How YUV becomes RGB: by default ffmpeg repeats each chroma sample for two by two
@@ -44,8 +55,23 @@ _ENCODER_PARAMS = [
 ]
 _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 
+# What a decoding ffmpeg may take: this, and for each pixel of a frame what 48 frames
+# in work of up to 4 bytes a pixel come to, up to what 8K takes. A block holds no more
+# than a frame of 8 bytes a pixel: tables of frames that are not there end at that.
+_BASE_BYTES = 1_500_000_000
+_BYTES_PER_PIXEL = 48 * 4
+_MOST_BYTES = 8_000_000_000
+_BASE_BLOCK_BYTES = 2**28
+_BLOCK_BYTES_PER_PIXEL = 8
+
+# What ffmpeg says of the stream that is read.
+_STREAM = re.compile(
+    r"^Output #0, .*?^  Stream #0:0\b.*?: Video: ([^\n]*)$", re.M | re.S
+)
+_STREAM_SIZE = re.compile(r", (\d+)x(\d+)\b")
 # Grey of more than 8 bits: sensor counts or temperatures, which are read as they are.
-_DEEP_GRAY = re.compile(r"(gray(?:9|10|12|14|16|f32))(?:le|be)\b")
+_DEEP_GRAY = re.compile(r"[^,]*, (gray(?:9|10|12|14|16|f32))(?:le|be)\b")
+_MESSAGE = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[([a-z]+)\] ", re.M)
 
 # Shows progress: items, how many there are or None, and what is done with them.
 Progress = Callable[[Iterable, int | None, str], Iterable]
@@ -89,39 +115,31 @@ class VideoFile:
     def frames(self) -> Iterator[np.ndarray]:
         """Yields all frames: [height, width, 3] uint8, or [height, width] deep grey.
 
+        Transparency is left out.
+
         Raises:
           UserError: There are fewer than `count` any more.
         """
-        import imageio_ffmpeg
-
-        dtype, channels = np.dtype(np.uint8), (3,)
+        dtype, shape = np.dtype(np.uint8), (*self.size, 3)
         if self.is_deep:
             is_float = self.pixel_format.startswith("grayf")
-            dtype, channels = np.dtype("<f4" if is_float else "<u2"), ()
-        reader = imageio_ffmpeg.read_frames(
-            f"file:{self.path}",
-            pix_fmt=self.pixel_format,
-            bits_per_pixel=8 * dtype.itemsize * (3 if channels else 1),
-            input_params=_INPUT_PARAMS,
-            output_params=[*_STREAM_PARAMS, *_DECODER_PARAMS],
-        )
-        read = 0
-        try:
-            with decoders.hush():
-                next(reader)  # What the file says of itself is known.
-            for data in itertools.islice(reader, self.count):
-                frame = np.frombuffer(data, dtype).reshape(*self.size, *channels)
+            dtype, shape = np.dtype("<f4" if is_float else "<u2"), self.size
+        frame_bytes = math.prod(shape) * dtype.itemsize
+        height, width = self.size
+        output = [
+            *_DECODER_PARAMS,
+            *("-s", f"{width}x{height}", "-pix_fmt", self.pixel_format),
+            *("-c:v", "rawvideo", "-f", "rawvideo", "-"),
+        ]
+        with _decoding(self.path, height * width, "error", output) as decoder:
+            for index in range(self.count):
+                data = decoder.frames.read(frame_bytes)
+                if len(data) < frame_bytes:
+                    raise self._lost(index)
+                frame = np.frombuffer(data, dtype).reshape(shape)
                 if dtype.kind == "f":
-                    pixels.check(frame, self.name(read))
-                read += 1
+                    pixels.check(frame, self.name(index))
                 yield frame
-        except (OSError, RuntimeError) as error:
-            raise self._lost(read) from error
-        finally:
-            with decoders.hush():
-                reader.close()
-        if read < self.count:
-            raise self._lost(read)
 
     def _lost(self, read: int) -> UserError:
         return UserError(
@@ -132,8 +150,8 @@ class VideoFile:
 
 def is_video(path: str | os.PathLike) -> bool:
     """Whether the path of a source is named as a video file."""
-    path = pathlib.Path(path)
-    return path.suffix.lower() in INPUT_FORMATS and not path.is_dir()
+    suffix = pathlib.Path(path).suffix.lower()
+    return suffix in INPUT_FORMATS and not os.path.isdir(path)
 
 
 def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:
@@ -148,71 +166,162 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
       UserError: It is no video, has no frames, is cut off or damaged, or its frames are
         not equally far apart in time.
     """
-    # imageio_ffmpeg.count_frames_and_secs would count the frames of a damaged file
-    # without a word, and does not say when they are shown.
+    # ffmpeg would wait for the other end of a named pipe.
+    if not os.path.isfile(path):
+        raise _not_a_video(path, "expected a regular file")
+    size, pixel_format = _stream(path)
+    _check_pixels(path, size, max_pixels)
     header: dict[str, str] = {}
     count = 0
     gap = None
-    # Errors go to a file: nobody has to read them while the frames are counted.
-    with tempfile.TemporaryFile() as errors:
-        command = [
-            *(_ffmpeg(), "-nostdin", "-v", "error", "-xerror", *_INPUT_PARAMS),
-            *("-i", f"file:{path}", *_STREAM_PARAMS, "-f", "framecrc", "-"),
-        ]
-        with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
-        ) as process:
-            try:
-                times = _times(process.stdout, header)
-                for time in progress(times, None, f"checking {path}"):
-                    if count == 0:
-                        start = time
-                        _check_pixels(path, _size(header), max_pixels)
-                    elif gap is None and time != start + count:
-                        gap = UserError(
-                            _not_constant(path, header, count, time - start)
-                        )
-                    count += 1
-            except BaseException:
-                process.kill()
-                raise
-        errors.seek(0)
-        complaint = re.sub(rb"^(\[[^]]*\] )+", b"", errors.readline(1000))
-    detail = " ".join(complaint.decode(errors="replace").split())
+    # Without autoscale frames of another size are told by their bytes.
+    output = ["-noautoscale", "-f", "framecrc", "-"]
+    with _decoding(path, math.prod(size), "error", output) as decoder:
+        moments = _moments(decoder.frames, header)
+        for time, frame_bytes in progress(moments, None, f"checking {path}"):
+            if count == 0:
+                start, first_bytes = time, frame_bytes
+                _check_pixels(path, _size(header), max_pixels)
+            elif frame_bytes != first_bytes:
+                raise UserError(
+                    f"{path}: frame {count + 1} has another size than those before: "
+                    "the frames of a sequence must have the same size"
+                )
+            elif gap is None and time != start + count:
+                gap = UserError(_not_constant(path, header, count, time - start))
+            count += 1
+        complaint = decoder.complaint()
     if count == 0:
-        raise UserError(
-            f"{path}: cannot be read as a video: {detail or 'it has no frames'}"
-        )
-    if process.returncode or detail:
+        raise _not_a_video(path, complaint)
+    if complaint:
         raise UserError(
             f"{path}: cut off or damaged, {count} frames could be decoded: expected a "
-            f"whole video ({detail}); `ffmpeg -i {path} NEW` keeps what can be read"
+            f"whole video ({complaint}); `ffmpeg -i {path} NEW` keeps what can be read"
         )
     # Not before, for what is cut off may lack frames here and there as well.
     if gap is not None:
         raise gap
     return VideoFile(
-        path,
-        count,
-        _size(header),
-        _rate(header),
-        _pixel_aspect(header),
-        _pixel_format(path),
+        path, count, _size(header), _rate(header), _pixel_aspect(header), pixel_format
     )
 
 
-def _times(lines: Iterable[bytes], header: dict[str, str]) -> Iterator[int]:
-    """The time of each frame, counted in frames; `header` receives what comes before.
+@dataclasses.dataclass(frozen=True)
+class _Decoder:
+    """An ffmpeg that decodes: what it gives, and what it says."""
 
-    See ffmpeg's framecrc format. A frame rate of 25 is a time base of 1/25 there, to
-    which times are rounded.
+    process: subprocess.Popen
+    said: BinaryIO
+
+    @property
+    def frames(self) -> BinaryIO:
+        return self.process.stdout
+
+    def text(self) -> str:
+        """The start of what it has said, once it has ended."""
+        self.process.wait()
+        self.said.seek(0)
+        return self.said.read(2**20).decode(errors="replace").replace("\r", "\n")
+
+    def complaint(self) -> str:
+        """The first mistake it tells of, in one line; empty if there is none."""
+        text = self.text()
+        for found in _MESSAGE.finditer(text):
+            if found[2] in ("error", "fatal", "panic"):
+                return " ".join(text[found.end() :].partition("\n")[0].split())
+        status = self.process.returncode
+        return f"ffmpeg ended with status {status}" if status else ""
+
+
+@contextlib.contextmanager
+def _decoding(
+    path: pathlib.Path, frame_pixels: int, level: str, output: Sequence[str]
+) -> Iterator[_Decoder]:
+    """An ffmpeg that decodes a file, and has ended on leaving.
+
+    Args:
+      path: The file.
+      frame_pixels: Of a frame: what the memory it may take depends on.
+      level: How much it says.
+      output: What it makes of the frames, and where.
+    """
+    block = min(
+        max(_BASE_BLOCK_BYTES, _BLOCK_BYTES_PER_PIXEL * frame_pixels), 2**31 - 1
+    )
+    command = [
+        *(_ffmpeg(), "-nostdin", "-hide_banner", "-nostats", "-v", f"level+{level}"),
+        *("-xerror", "-max_alloc", str(block), *_INPUT_PARAMS, "-i", f"file:{path}"),
+        *(*_STREAM_PARAMS, *output),
+    ]
+    # What it says goes to a file: nobody has to read it while frames are read. In a
+    # session of its own it is not interrupted from the keyboard, but by the command.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            memory = min(_BASE_BYTES + _BYTES_PER_PIXEL * frame_pixels, _MOST_BYTES)
+            _limit_memory(process.pid, memory)
+            yield _Decoder(process, said)
+        finally:
+            process.kill()
+
+
+def _limit_memory(pid: int, limit: int) -> None:
+    """Has a process get no more memory, where that can be had: on Linux."""
+    # It may have ended already, or be limited to less.
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
+
+
+def _stream(path: pathlib.Path) -> tuple[tuple[int, int], str]:
+    """What a video says of itself: (height, width), and `VideoFile.pixel_format`."""
+    output = ["-c", "copy", "-frames:v", "1", "-f", "null", "-"]
+    with _decoding(path, 0, "info", output) as decoder:
+        complaint = decoder.complaint()
+        text = _MESSAGE.sub(r"\1", decoder.text())
+    found = _STREAM.search(text)
+    size = found and _STREAM_SIZE.search(found[1])
+    if not size:
+        raise _not_a_video(path, complaint)
+    gray = _DEEP_GRAY.match(found[1])
+    return (int(size[2]), int(size[1])), f"{gray[1]}le" if gray else "rgb24"
+
+
+def _not_a_video(path: pathlib.Path, complaint: str) -> UserError:
+    if complaint.startswith("Format not on whitelist"):
+        complaint = (
+            "expected MP4, MOV, Matroska, WebM, AVI, ASF, MPEG, FLV, Ogg, MXF, NUT or "
+            "Y4M, and no playlist"
+        )
+    return UserError(
+        f"{path}: cannot be read as a video: {complaint or 'it has no frames'}"
+    )
+
+
+def _moments(
+    lines: Iterable[bytes], header: dict[str, str]
+) -> Iterator[tuple[int, int]]:
+    """The time of each frame, counted in frames, and how many bytes it has.
+
+    `header` receives what comes before. See ffmpeg's framecrc format. A frame rate of
+    25 is a time base of 1/25 there, to which times are rounded.
     """
     for line in lines:
         if line.startswith(b"#"):
             key, _, value = line[1:].decode(errors="replace").partition(" 0: ")
             header[key] = value.strip()
         else:
-            yield int(line.split(b",")[2])
+            _, _, time, _, size, *_ = line.split(b",")
+            yield int(time), int(size)
 
 
 def _size(header: dict[str, str]) -> tuple[int, int]:
@@ -227,24 +336,6 @@ def _rate(header: dict[str, str]) -> fractions.Fraction:
 def _pixel_aspect(header: dict[str, str]) -> fractions.Fraction | None:
     width, _, height = header.get("sar", "0/1").partition("/")
     return fractions.Fraction(int(width), int(height)) if int(width) else None
-
-
-def _pixel_format(path: pathlib.Path) -> str:
-    import imageio_ffmpeg
-
-    reader = imageio_ffmpeg.read_frames(
-        f"file:{path}", input_params=_INPUT_PARAMS, output_params=_STREAM_PARAMS
-    )
-    try:
-        with decoders.hush():
-            found = _DEEP_GRAY.match(next(reader)["pix_fmt"])
-    except Exception as error:
-        # Where ffmpeg's words are not those expected, the parser raises anything.
-        raise UserError(f"{path}: ffmpeg does not say what it holds") from error
-    finally:
-        with decoders.hush():
-            reader.close()
-    return f"{found[1]}le" if found else "rgb24"
 
 
 def _check_pixels(path: pathlib.Path, size: tuple[int, int], max_pixels: int) -> None:
@@ -349,6 +440,12 @@ class Encoder:
         """Waits until ffmpeg has ended."""
         with decoders.hush():
             self._frames.close()
+
+    def kill(self) -> None:
+        """Ends ffmpeg at once, whatever it has still to encode."""
+        # What imageio-ffmpeg takes as a reason not to wait.
+        with contextlib.suppress(SystemExit), decoders.hush():
+            self._frames.throw(SystemExit)
 
     def check(self) -> None:
         """Counts the frames in the file, since how ffmpeg ended is not reported.

@@ -86,7 +86,8 @@ def open_sources(
     """
     paths = [pathlib.Path(source) for source in sources]
     are_videos = [
-        path.is_file() and path.suffix.lower() not in images.FORMATS for path in paths
+        os.path.isfile(path) and path.suffix.lower() not in images.FORMATS
+        for path in paths
     ]
     if not any(are_videos) or len(sources) < 2:
         pairs = images.pair(sources)
@@ -492,8 +493,10 @@ def writing(
         try:
             with _behind(encoder.add) as write:
                 yield write
-        finally:
             encoder.close()
+        except BaseException:
+            encoder.kill()
+            raise
         encoder.check()
 
 

@@ -1,4 +1,4 @@
-"""Damaged image files and checkpoints, made from whole ones by a random generator.
+"""Damaged images, videos and checkpoints, made from whole ones by a random generator.
 
 Some damage is what disks and networks do: flipped bits, missing and foreign bytes. The
 rest is what people do who know the format: checksums are right again, and one number
@@ -17,9 +17,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+import image_bytes
 import imagecodecs
 import numpy as np
 import tifffile
+import videos
 from PIL import Image
 
 Random = np.random.Generator
@@ -49,50 +51,38 @@ def image_files() -> dict[str, bytes]:
     exif[0x0112] = 6
     frames = {"save_all": True, "append_images": [Image.fromarray(255 - grey)]}
     return {
-        "grey.png": _encoded(grey, "PNG"),
-        "rgb.png": _encoded(color, "PNG"),
-        "alpha.png": _encoded(alpha, "PNG", exif=exif),
-        "bit.png": _encoded(Image.fromarray(grey).convert("1"), "PNG"),
-        "palette.png": _encoded(palette, "PNG", transparency=3),
+        "grey.png": image_bytes.encoded(grey, "PNG"),
+        "rgb.png": image_bytes.encoded(color, "PNG"),
+        "alpha.png": image_bytes.encoded(alpha, "PNG", exif=exif),
+        "bit.png": image_bytes.encoded(Image.fromarray(grey).convert("1"), "PNG"),
+        "palette.png": image_bytes.encoded(palette, "PNG", transparency=3),
         "deep.png": imagecodecs.png_encode(deep),
-        "animated.png": _encoded(grey, "PNG", **frames),
-        "grey.jpg": _encoded(grey, "JPEG"),
-        "rgb.jpg": _encoded(color, "JPEG", exif=exif),
-        "progressive.jpg": _encoded(color, "JPEG", progressive=True),
-        "cmyk.jpg": _encoded(Image.fromarray(color).convert("CMYK"), "JPEG"),
-        "rgb.bmp": _encoded(color, "BMP"),
-        "palette.bmp": _encoded(palette, "BMP"),
-        "bit.bmp": _encoded(Image.fromarray(grey).convert("1"), "BMP"),
-        "plain.tif": _tiff(color),
-        "deep.tif": _tiff(deep, byteorder=">"),
-        "big.tif": _tiff(grey, bigtiff=True),
-        "float.tif": _tiff(grey / np.float32(3), compression="zlib", predictor=True),
-        "lzw.tif": _tiff(color, compression="lzw", rowsperstrip=5),
-        "tiles.tif": _tiff(color, compression="zlib", tile=(16, 16)),
-        "planes.tif": _tiff(
+        "animated.png": image_bytes.encoded(grey, "PNG", **frames),
+        "grey.jpg": image_bytes.encoded(grey, "JPEG"),
+        "rgb.jpg": image_bytes.encoded(color, "JPEG", exif=exif),
+        "progressive.jpg": image_bytes.encoded(color, "JPEG", progressive=True),
+        "cmyk.jpg": image_bytes.encoded(Image.fromarray(color).convert("CMYK"), "JPEG"),
+        "rgb.bmp": image_bytes.encoded(color, "BMP"),
+        "palette.bmp": image_bytes.encoded(palette, "BMP"),
+        "bit.bmp": image_bytes.encoded(Image.fromarray(grey).convert("1"), "BMP"),
+        "plain.tif": image_bytes.tiff(color),
+        "deep.tif": image_bytes.tiff(deep, byteorder=">"),
+        "big.tif": image_bytes.tiff(grey, bigtiff=True),
+        "float.tif": image_bytes.tiff(
+            grey / np.float32(3), compression="zlib", predictor=True
+        ),
+        "lzw.tif": image_bytes.tiff(color, compression="lzw", rowsperstrip=5),
+        "tiles.tif": image_bytes.tiff(color, compression="zlib", tile=(16, 16)),
+        "planes.tif": image_bytes.tiff(
             np.moveaxis(color, -1, 0), photometric="rgb", planarconfig="separate"
         ),
-        "zstd.tif": _tiff(grey, compression="zstd"),
-        "packbits.tif": _tiff(grey, compression="packbits"),
-        "jpeg.tif": _tiff(color, compression="jpeg", photometric="rgb"),
-        "pages.tif": _tiff(np.stack([grey, 255 - grey])),
-        "palette.tif": _encoded(palette, "TIFF"),
-        "cmyk.tif": _encoded(Image.fromarray(color).convert("CMYK"), "TIFF"),
+        "zstd.tif": image_bytes.tiff(grey, compression="zstd"),
+        "packbits.tif": image_bytes.tiff(grey, compression="packbits"),
+        "jpeg.tif": image_bytes.tiff(color, compression="jpeg", photometric="rgb"),
+        "pages.tif": image_bytes.tiff(np.stack([grey, 255 - grey])),
+        "palette.tif": image_bytes.encoded(palette, "TIFF"),
+        "cmyk.tif": image_bytes.encoded(Image.fromarray(color).convert("CMYK"), "TIFF"),
     }
-
-
-def _encoded(image, kind: str, **options) -> bytes:
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    file = io.BytesIO()
-    image.save(file, format=kind, **options)
-    return file.getvalue()
-
-
-def _tiff(image: np.ndarray, **options) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, image, **options)
-    return file.getvalue()
 
 
 # What happens to any file.
@@ -168,14 +158,8 @@ def damaged_image(random: Random, files: Mapping[str, bytes]) -> tuple[str, byte
     return f"image{suffix}", data
 
 
-def chunk(name: bytes, data: bytes) -> bytes:
-    """A chunk of a PNG, with a right checksum."""
-    checksum = zlib.crc32(name + data)
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
-
-
 def png(*chunks: tuple[bytes, bytes]) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(image_bytes.chunk(*each) for each in chunks)
 
 
 def ihdr(width: int, height: int, bits: int = 8, color: int = 0) -> tuple[bytes, bytes]:
@@ -309,11 +293,11 @@ def image_bombs() -> dict[str, Callable[[], bytes]]:
         return name, start + zeros(3000)
 
     def tiff(compression: str, pack: Callable[[], bytes], image=grey) -> bytes:
-        whole = _tiff(image, compression=compression, rowsperstrip=48)
+        whole = image_bytes.tiff(image, compression=compression, rowsperstrip=48)
         return _with_strip(whole, pack())
 
     def jpeg() -> bytes:
-        data = bytearray(_encoded(color, "JPEG"))
+        data = bytearray(image_bytes.encoded(color, "JPEG"))
         frame = data.index(b"\xff\xc0") + 5
         data[frame : frame + 4] = struct.pack(">HH", 40_000, 40_000)
         return bytes(data)
@@ -345,7 +329,7 @@ def image_bombs() -> dict[str, Callable[[], bytes]]:
             b"II*\0\x08\0\0\0"
             + b"".join(struct.pack("<HI", 0, 14 + 6 * n) for n in range(200_000))
         ),
-        "ring.tif": lambda: _tiff(grey)[:-4] + struct.pack("<I", 8),
+        "ring.tif": lambda: image_bytes.tiff(grey)[:-4] + struct.pack("<I", 8),
         "runs.bmp": lambda: _runs_bmp(20_000, 10_000),
         "tall_runs.bmp": lambda: _runs_bmp(2, 50_000_000),
     }
@@ -371,30 +355,175 @@ def _runs_bmp(width: int, height: int) -> bytes:
     ) + b"\0\2\xff\xff" * 1000
 
 
-def odd_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """What is no file, or has an odd name, under the names of images."""
-    data = image_files()["grey.png"]
-    paths = [folder / f"{name}.png" for name in ("empty", "folder", "link", "pipe")]
+def odd_files(folder: pathlib.Path, data: bytes, suffix: str) -> list[pathlib.Path]:
+    """What is no file, or has an odd name, under the names of images or videos."""
+    paths = [folder / f"{name}{suffix}" for name in ("empty", "folder", "link", "pipe")]
     paths[0].touch()
     paths[1].mkdir()
     paths[2].symlink_to("missing")
     os.mkfifo(paths[3])
-    ring, device, whole = (folder / f"{name}.png" for name in ("ring", "zero", "whole"))
+    ring, device, whole = (
+        folder / f"{name}{suffix}" for name in ("ring", "zero", "whole")
+    )
     ring.symlink_to(ring.name)
     device.symlink_to("/dev/zero")
     whole.write_bytes(data)
-    to_pipe = folder / "to pipe.png"
-    to_pipe.symlink_to("pipe.png")
-    paths += [ring, device, to_pipe, folder / "missing.png", folder]
-    paths += [whole / "below.png", folder / ("x" * 300), folder / "nul\0.png"]
+    to_pipe = folder / f"to pipe{suffix}"
+    to_pipe.symlink_to(f"pipe{suffix}")
+    paths += [ring, device, to_pipe, folder / f"missing{suffix}", folder]
+    paths += [whole / "below.png", folder / ("x" * 300), folder / f"nul\0{suffix}"]
     for letter in _LETTERS:
-        path = folder / f"{letter} 1.png"
+        path = folder / f"{letter} 1{suffix}"
         path.write_bytes(data)
         paths.append(path)
-        path = folder / f"damaged {letter}.png"
+        path = folder / f"damaged {letter}{suffix}"
         path.write_bytes(data[:50])
         paths.append(path)
     return paths
+
+
+# What happens to videos.
+
+
+def video_files(folder: pathlib.Path) -> dict[str, bytes]:
+    """Whole files of every kind, named by it; made in the folder."""
+    size = (48, 64)
+    grey, color = videos.scene(6, size), videos.scene(6, size, channels=(3,))
+    deep = [frame.astype(np.uint16) * 257 for frame in grey]
+    for name, codec, frames, options in (
+        ("h264.mp4", "libx264", color, ()),
+        ("grey.mov", "libx264", grey, ("-movflags", "+faststart", "-bf", "0")),
+        ("parts.mp4", "libx264", grey, ("-movflags", "+frag_keyframe+empty_moov")),
+        ("h264.mkv", "libx264", grey, ()),
+        ("deep.mkv", "ffv1", deep, ()),
+        ("vp8.webm", "libvpx", grey, ("-deadline", "realtime", "-cpu-used", "8")),
+        ("mpeg4.avi", "mpeg4", grey, ()),
+        ("jpeg.avi", "mjpeg", color, ("-pix_fmt", "yuvj444p")),
+        ("raw.avi", "rawvideo", color, ("-pix_fmt", "bgr24")),
+        ("h264.ts", "libx264", grey, ()),
+        ("mpeg.mpg", "mpeg2video", grey, ("-pix_fmt", "yuv420p")),
+        ("asf.wmv", "wmv2", grey, ()),
+        ("flash.flv", "flv", grey, ()),
+    ):
+        # Without identifiers by chance: always the same bytes.
+        options = (*options, "-fflags", "+bitexact")
+        videos.write(folder / name, frames, codec=codec, options=options)
+    sound = ("-f", "lavfi", "-i", "sine=duration=0.2", "-c:v", "copy", "-c:a", "aac")
+    turned = ("-display_rotation", "90", "-i", folder / "h264.mp4")
+    videos.ffmpeg(*turned, *sound, folder / "turned.mp4")
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _hex(words: str) -> list[bytes]:
+    return [bytes.fromhex(word) for word in words.split()]
+
+
+# After these come numbers: sizes, counts, times and places.
+_VIDEO_FIELDS = {
+    ".mp4": (
+        b"ftyp moov mvhd tkhd elst mdhd hdlr stsd avc1 avcC stts ctts stsc stsz stco "
+        b"stss dref trun tfhd tfdt trex moof mdat mp4a esds"
+    ).split(),
+    ".avi": b"RIFF LIST avih strh strf vids idx1 movi 00dc 00db".split(),
+    ".mkv": _hex("4282 18538067 b082 b081 ba82 ba81 63a2 2ad7b1 1654ae6b 1f43b675 a3"),
+    ".ts": _hex("474000 475000 000001e0 00000167 00000165"),
+    ".mpg": _hex("000001ba 000001bb 000001e0 000001b3 000001b5 00000100"),
+    ".flv": b"FLV onMetaData duration width height framerate".split(),
+    ".wmv": _hex("3026b275 a1dcab8c 9107dcb7 3626b275 574d5632"),
+}
+_VIDEO_FIELDS |= {".mov": _VIDEO_FIELDS[".mp4"], ".webm": _VIDEO_FIELDS[".mkv"]}
+
+
+def damaged_video(random: Random, files: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """A damaged file, and what it may be named."""
+    name = _pick(random, sorted(files))
+    data = files[name]
+    kind = pathlib.Path(name).suffix
+    if random.random() < 0.7:
+        data = _damaged_numbers(random, data, _VIDEO_FIELDS[kind])
+    if random.random() < 0.4:
+        data = damaged(random, data)
+    if random.random() < 0.05:
+        data += files[_pick(random, sorted(files))]
+    others = [*sorted(_VIDEO_FIELDS), ".ogv", ".MP4", ".m3u8", ".txt", ""]
+    suffix = kind if random.random() < 0.8 else _pick(random, others)
+    return f"video{suffix}", data
+
+
+def _damaged_numbers(random: Random, data: bytes, fields: Sequence[bytes]) -> bytes:
+    """Other numbers a little behind some of the fields."""
+    changed = bytearray(data)
+    for _ in range(random.integers(1, 4)):
+        field = _pick(random, fields)
+        places = [i for i in range(len(data)) if data.startswith(field, i)]
+        if places:
+            place = _pick(random, places) + int(random.integers(-4, 48))
+            form = _pick(random, ["B", "<H", ">H", "<I", ">I", ">I"])
+            size = struct.calcsize(form)
+            if 0 <= place <= len(data) - size:
+                struct.pack_into(form, changed, place, _number(random, size))
+    return bytes(changed)
+
+
+def video_bombs(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Small videos that promise gigabytes, in sizes or in numbers of frames."""
+
+    def table(samples: int) -> bytes:
+        changed = bytearray(files["grey.mov"])
+        for box, numbers in (
+            # Every sample of one byte; all in one chunk; each a frame long.
+            (b"stsz", (1, samples)),
+            (b"stsc", (1, 1, samples, 1)),
+            (b"stts", (1, samples, 512)),
+        ):
+            place = changed.index(box) + 8
+            struct.pack_into(f">{len(numbers)}I", changed, place, *numbers)
+        return bytes(changed)
+
+    def with_size(name: str, width: int, height: int) -> bytes:
+        changed = bytearray(files[name])
+        place = changed.index(b"strf") + 8
+        struct.pack_into("<Iii", changed, place, 40, width, height)
+        return bytes(changed)
+
+    y4m = b"YUV4MPEG2 W%d H%d F25:1 C444p16\nFRAME\n"
+    return {
+        "three million frames.mov": table(3 * 10**6),
+        "fifty million frames.mov": table(5 * 10**7),
+        "all frames.mov": table(2**32 - 1),
+        "large.y4m": y4m % (40_000, 40_000),
+        "largest allowed.y4m": y4m % (5_000, 4_000) + bytes(6 * 20_000_000),
+        "wide.avi": with_size("mpeg4.avi", 2**30, 2),
+        "raw.avi": with_size("raw.avi", 30_000, 30_000),
+        "jpeg.avi": with_size("jpeg.avi", 65_535, 65_535),
+    }
+
+
+def playlists(folder: pathlib.Path, port: int) -> dict[str, str]:
+    """Texts that have other files or addresses opened, by the names they may have."""
+    other, address = folder / "other.ts", f"127.0.0.1:{port}"
+    hls = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+    dash = (
+        '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+        'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="video/mp4">'
+        '<Representation id="1" bandwidth="1"><BaseURL>{}</BaseURL></Representation>'
+        "</AdaptationSet></Period></MPD>"
+    )
+    texts = {
+        "hls.m3u8": hls.format(other.name),
+        "absolute.m3u8": hls.format(other),
+        "remote.m3u8": hls.format(f"http://{address}/a.ts"),
+        "concat.ffconcat": f"ffconcat version 1.0\nfile {other.name}\n",
+        "remote.ffconcat": f"ffconcat version 1.0\nfile tcp://{address}\n",
+        "dash.mpd": dash.format(other.name),
+        "remote.mpd": dash.format(f"http://{address}/a.mp4"),
+        "session.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+        f"m=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        "list.asx": f'<asx version="3.0"><entry><ref href="http://{address}"/></entry></asx>',
+        "reference.mov": f"[Reference]\nRef1=http://{address}/a\n",
+        "script.avs": f'DirectShowSource("{other}")\n',
+    }
+    return texts | {f"{name}.mp4": text for name, text in texts.items()}
 
 
 # What happens to folders of images.

@@ -1,7 +1,11 @@
 """Video files to frames and back."""
 
+import contextlib
 import fractions
+import os
 import pathlib
+import resource
+import time
 
 import imageio_ffmpeg
 import numpy as np
@@ -96,6 +100,82 @@ def test_a_variable_frame_rate_is_refused(tmp_path):
     ) as e:
         open_video(path)
     assert "frame 5 is shown when frame 6 is due" in str(e.value)
+
+
+@pytest.mark.parametrize("suffix", (".avi", ".ts"))
+def test_frames_of_another_size_in_the_middle(tmp_path, suffix):
+    parts = []
+    for size in ((32, 48), (48, 64)):
+        part = videos.write(
+            tmp_path / f"{size[0]}.264", videos.scene(5, size), options=("-f", "h264")
+        )
+        parts.append(part.read_bytes())
+    (tmp_path / "both.264").write_bytes(b"".join(parts))
+    path = tmp_path / f"both{suffix}"
+    in_order = ("-bsf:v", "setts=ts=N") if suffix == ".ts" else ()
+    videos.ffmpeg(
+        *("-r", "25", "-i", tmp_path / "both.264", "-c", "copy", *in_order, path)
+    )
+    with pytest.raises(UserError, match="frame 6 has another size than those before"):
+        open_video(path)
+
+
+def test_a_file_that_has_another_size_later(tmp_path):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
+    video = open_video(path)
+    videos.write(path, videos.scene(3, (48, 64)))
+    assert {frame.shape for frame in video.frames()} == {(32, 48, 3)}
+
+
+def no_process_is_left():
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_reading_may_stop_at_any_time(tmp_path):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(200))
+    no_process_is_left()
+    frames = open_video(path).frames()
+    next(frames)
+    frames.close()
+    no_process_is_left()
+
+    def interrupted(items, total, what):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ffmpeg.open_video(path, MAX_PIXELS, interrupted)
+    no_process_is_left()
+
+
+@pytest.mark.parametrize("name", ("pipe.mp4", "folder.mp4", "x" * 300, "nul\0.mp4"))
+def test_what_is_no_file(tmp_path, name):
+    path = tmp_path / name
+    if name == "pipe.mp4":
+        os.mkfifo(path)
+    elif name == "folder.mp4":
+        path.mkdir()
+    assert not (name == "folder.mp4" and ffmpeg.is_video(path))
+    with pytest.raises(UserError, match="as a video: expected a regular file"):
+        open_video(path)
+
+
+def test_a_script_that_names_a_video(tmp_path):
+    videos.write(tmp_path / "other.mp4", videos.scene(3))
+    path = tmp_path / "ir.mp4"
+    path.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(UserError, match="as a video: expected MP4, .* and no playlist"):
+        open_video(path)
+
+
+def test_memory_is_limited(tmp_path, monkeypatch):
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs prlimit, which Linux has")
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
+    monkeypatch.setattr(ffmpeg, "_BASE_BYTES", 30_000_000)
+    with pytest.raises(UserError, match="ir.mp4: c"):
+        open_video(path)
 
 
 def whole(folder, suffix):
@@ -261,6 +341,19 @@ def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
         UserError, match="fused.mp4: cannot be written: ffmpeg was stop"
     ):
         encode(path, videos.scene(100))
+
+
+def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
+    path = tmp_path / "fused.mp4"
+    encoder = ffmpeg.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
+    encoder.add(np.zeros((32, 48), np.uint8))
+    start = time.monotonic()
+    encoder.kill()
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, 0)
+    assert time.monotonic() < start + 30
+    encoder.kill()
 
 
 def test_no_ffmpeg(tmp_path, monkeypatch):

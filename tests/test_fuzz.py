@@ -9,6 +9,8 @@ import os
 import pathlib
 import select
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +31,8 @@ MAX_BYTES = 2_000_000_000
 MAX_CPU_SECONDS = 60
 MAX_SECONDS = 600
 MAX_PIXELS = 20_000_000
+# Of a video, of which ffmpeg holds many frames.
+MAX_FRAME_PIXELS = 2_000_000
 
 
 class Child:
@@ -87,19 +91,32 @@ class Child:
         return f"{self._process.returncode}\n{printed[-2000:]}"
 
     def _cpu_seconds(self) -> float:
-        fields = pathlib.Path(f"/proc/{self._process.pid}/stat").read_text()
-        times = fields.rpartition(")")[2].split()[11:13]
-        return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+        """Of the process, the ffmpegs it has started and those that have ended."""
+        ticks = sum(int(time) for stat in self._stats() for time in stat[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _memory(self) -> int:
-        pages = pathlib.Path(f"/proc/{self._process.pid}/statm").read_text()
-        return int(pages.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = sum(int(stat[21]) for stat in self._stats())
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _stats(self) -> list[list[str]]:
+        """What /proc says of the process and its children, after their names."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                stat = path.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if str(self._process.pid) in (path.parent.name, stat[1]):
+                found.append([*stat, path.parent.name])
+        return found
 
     def printed(self) -> str:
         return self._errors.read_text(errors="replace")
 
     def close(self) -> None:
-        self._process.kill()
+        for stat in self._stats():
+            os.kill(int(stat[-1]), signal.SIGKILL)
         self._process.communicate()
 
 
@@ -192,8 +209,66 @@ def test_the_largest_images_allowed(reader, put, kind, long):
 
 
 def test_what_is_no_image_file(reader, tmp_path):
-    for path in mutations.odd_files(tmp_path):
+    data = mutations.image_files()["grey.png"]
+    for path in mutations.odd_files(tmp_path, data, ".png"):
         reader.ask(image=str(path), max_pixels=MAX_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory):
+    """Tries videos."""
+    child = Child(tmp_path_factory.mktemp("viewer"))
+    yield child
+    child.close()
+    print(f"videos: {child.ends}, {child.peak / 1e6:.0f} MB")
+    assert child.printed() == ""
+
+
+@pytest.fixture(scope="module")
+def video_files(tmp_path_factory) -> dict[str, bytes]:
+    return mutations.video_files(tmp_path_factory.mktemp("videos"))
+
+
+def test_whole_videos(viewer, put, video_files):
+    for name, data in video_files.items():
+        text = viewer.ask(video=str(put(name, data)), max_pixels=MAX_FRAME_PIXELS)
+        size = (64, 48) if name == "turned.mp4" else (48, 64)
+        assert text == f"read 6 of {size}", (name, text)
+
+
+def test_damaged_videos(viewer, put, video_files, long):
+    before = dict(viewer.ends)
+    for random in trials(long, 1500, 60):
+        name, data = mutations.damaged_video(random, video_files)
+        viewer.ask(video=str(put(name, data)), max_pixels=MAX_FRAME_PIXELS)
+    assert all(viewer.ends[end] > before[end] + 10 for end in before)
+
+
+def test_video_bombs(viewer, put, video_files):
+    for name, data in mutations.video_bombs(video_files).items():
+        path = put(name, data)
+        text = viewer.ask(video=str(path), max_pixels=MAX_PIXELS)
+        allowed = name.startswith("largest allowed")
+        assert text.startswith("read 1 of" if allowed else f"{path}: "), text
+
+
+def test_what_is_no_video_file(viewer, tmp_path, video_files, long):
+    paths = mutations.odd_files(tmp_path, video_files["h264.mp4"], ".mp4")
+    for path in paths if long else paths[:20]:
+        viewer.ask(video=str(path), max_pixels=MAX_FRAME_PIXELS)
+
+
+def test_nothing_else_is_opened_for_a_video(viewer, put, video_files):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        folder = put("other.ts", video_files["h264.ts"]).parent
+        texts = mutations.playlists(folder, server.getsockname()[1])
+        for name, text in texts.items():
+            (folder / name).write_text(text)
+            answer = viewer.ask(video=str(folder / name), max_pixels=MAX_FRAME_PIXELS)
+            assert answer.startswith(f"{folder / name}: cannot be read as a video: ")
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 def test_pairing(reader, tmp_path, long):

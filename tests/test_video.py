@@ -276,6 +276,12 @@ def test_videos_that_differ(tmp_path, other, message):
     assert message.format(ir=ir, vis=vis) in str(error.value)
 
 
+def test_a_name_that_is_too_long(tmp_path):
+    ir = make(tmp_path, "ir")
+    with pytest.raises(UserError, match="x.mp4: "):
+        video.open_sources([ir, tmp_path / f"{'x' * 300}.mp4"])
+
+
 def test_folders_that_differ(tmp_path):
     ir = save(tmp_path / "ir", videos.scene(3))
     vis = save(tmp_path / "vis", videos.scene(4))
