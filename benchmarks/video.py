@@ -7,17 +7,14 @@
   another video, when --early frames are done and at the end.
 - Speed: a video of --early frames from files to file, all its passes counted, against
   Fuser.fuse on the same frames in memory, timed in turn.
-
-The weights are untrained, which takes as long, unless --checkpoint says otherwise.
 """
 
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 
+import measuring
 import numpy as np
 from absl import flags
 
@@ -40,7 +37,7 @@ _ROUNDS = flags.DEFINE_integer(
     flag_values=_FLAGS,
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
 )
 _MEMORY_IN = flags.DEFINE_string(
     "memory_in",
@@ -59,40 +56,42 @@ def main() -> None:
         if _FRAMES.value:
             write_videos(folder, _FRAMES.value)
             # Before this process grows: a child's peak counts from its parent's size.
-            subprocess.run(
-                [sys.executable, __file__, *shared_flags(folder)], check=True
-            )
+            values = {
+                "memory_in": folder,
+                "early": _EARLY.value,
+                "checkpoint": _CHECKPOINT.value,
+            }
+            flags_of_child = [f"--{name}={value}" for name, value in values.items()]
+            subprocess.run([sys.executable, __file__, *flags_of_child], check=True)
         if _ROUNDS.value:
             write_videos(folder, _EARLY.value)
             speed(folder)
 
 
-def shared_flags(folder: pathlib.Path) -> list[str]:
-    values = [f"--memory_in={folder}", f"--early={_EARLY.value}"]
-    if _CHECKPOINT.value is not None:
-        values.append(f"--checkpoint={_CHECKPOINT.value}")
-    return values
+def new_fuser():
+    from densefuse_tf import fusion
+
+    return fusion.Fuser(_CHECKPOINT.value, output_range="average")
 
 
 def memory(folder: pathlib.Path) -> None:
     from densefuse_tf import video
 
     runner.import_tensorflow()
-    fuser = fuser_of(folder)
-    started = peak_memory()
-    start = time.perf_counter()
+    fuser = new_fuser()
+    started = measuring.peak_memory()
     footage = video.survey(video.open_sources([folder / "ir.mp4", folder / "vis.mp4"]))
     with video.writing(folder / "fused.mp4", footage) as write:
         for count, image in enumerate(video.fuse(fuser, footage), 1):
             write(image)
             if count == min(_EARLY.value, footage.count):
-                early = peak_memory()
-    seconds = time.perf_counter() - start
+                early = measuring.peak_memory()
+    end = measuring.peak_memory()
     height, width = footage.size
     print(
-        f"memory: {footage.count} frames of {width}x{height} in {seconds:.0f} s: "
-        f"{started:.3f} GB before, {early:.3f} after {_EARLY.value}, "
-        f"{peak_memory():.3f} at the end; ratio {peak_memory() / early:.3f}",
+        f"memory: {footage.count} frames of {width}x{height}: {started:.3f} GB before, "
+        f"{early:.3f} after {_EARLY.value}, {end:.3f} at the end; "
+        f"ratio {end / early:.3f}",
         flush=True,
     )
 
@@ -101,7 +100,7 @@ def speed(folder: pathlib.Path) -> None:
     from densefuse_tf import video
 
     runner.import_tensorflow()
-    fuser = fuser_of(folder)
+    fuser = new_fuser()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
     frames = list(video.survey(video.open_sources(sources)).frames())
     fuser.fuse(frames[0])
@@ -117,25 +116,14 @@ def speed(folder: pathlib.Path) -> None:
                 write(image)
 
     times = [
-        (seconds(alone), seconds(from_files_to_file)) for _ in range(_ROUNDS.value)
+        (measuring.seconds(alone), measuring.seconds(from_files_to_file))
+        for _ in range(_ROUNDS.value)
     ]
     computing, overall = np.median(times, axis=0)
     print(
         f"speed: video {len(frames) / overall:.2f} frames/s; frames in memory "
         f"{len(frames) / computing:.2f}; ratio {computing / overall:.2f}"
     )
-
-
-def fuser_of(folder: pathlib.Path):
-    from densefuse_tf import checkpoints
-    from densefuse_tf import fusion
-    from densefuse_tf import network
-
-    checkpoint = _CHECKPOINT.value
-    if checkpoint is None:
-        checkpoint = folder / "untrained.keras"
-        checkpoints.save_autoencoder(network.autoencoder(), checkpoint)
-    return fusion.Fuser(checkpoint, output_range="average")
 
 
 def write_videos(folder: pathlib.Path, count: int) -> None:
@@ -163,18 +151,6 @@ def write_videos(folder: pathlib.Path, count: int) -> None:
             frame += noise[top:, left:][: _HEIGHT.value, : _WIDTH.value]
             writer.send(np.clip(frame, 0, 255).astype(np.uint8))
         writer.close()
-
-
-def seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def peak_memory() -> float:
-    """The most memory this process has held so far, in GB (10^9 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 if __name__ == "__main__":
