@@ -55,7 +55,7 @@ class _Hush(python_logging.Filter):
 
 
 hush = _Hush()
-for _name in ("tifffile", "imagecodecs", "imageio_ffmpeg"):
+for _name in ("tifffile", "imagecodecs"):
     python_logging.getLogger(_name).addFilter(hush)
 
 

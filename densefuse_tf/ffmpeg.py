@@ -1,8 +1,9 @@
 """Video files to frames and back: everything that ffmpeg does.
 
-ffmpeg decodes and encodes in processes of its own: those that encode are started and
-fed by imageio-ffmpeg, which also brings ffmpeg. Those that decode get a file from
-anywhere: they are limited in what they open and in the memory they take.
+ffmpeg, which imageio-ffmpeg brings, decodes and encodes in processes of its own. Those
+that decode get a file from anywhere: they are limited in what they open and in the
+memory they take. imageio-ffmpeg's own functions are not used, since they do not say how
+ffmpeg ended.
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-from densefuse_tf import decoders
 from densefuse_tf import pixels
 from densefuse_tf.errors import UserError
 
@@ -219,18 +219,26 @@ class _Decoder:
 
     def text(self) -> str:
         """The start of what it has said, once it has ended."""
-        self.process.wait()
-        self.said.seek(0)
-        return self.said.read(2**20).decode(errors="replace").replace("\r", "\n")
+        return _text(self.process, self.said)
 
     def complaint(self) -> str:
         """The first mistake it tells of, in one line; empty if there is none."""
-        text = self.text()
-        for found in _MESSAGE.finditer(text):
-            if found[2] in ("error", "fatal", "panic"):
-                return " ".join(text[found.end() :].partition("\n")[0].split())
-        status = self.process.returncode
-        return f"ffmpeg ended with status {status}" if status else ""
+        return _complaint(self.process, self.said)
+
+
+def _text(process: subprocess.Popen, said: BinaryIO) -> str:
+    process.wait()
+    said.seek(0)
+    return said.read(2**20).decode(errors="replace").replace("\r", "\n")
+
+
+def _complaint(process: subprocess.Popen, said: BinaryIO) -> str:
+    text = _text(process, said)
+    for found in _MESSAGE.finditer(text):
+        if found[2] in ("error", "fatal", "panic"):
+            return " ".join(text[found.end() :].partition("\n")[0].split())
+    status = process.returncode
+    return f"ffmpeg ended with status {status}" if status else ""
 
 
 @contextlib.contextmanager
@@ -399,9 +407,6 @@ class Encoder:
           rate: Frames per second.
           pixel_aspect: Width to height of a pixel, or None.
         """
-        import imageio_ffmpeg
-
-        _ffmpeg()
         self._path = path
         self._temporary = temporary
         self._count = 0
@@ -409,19 +414,24 @@ class Encoder:
         filters = _SCALE
         if pixel_aspect:
             filters += f",setsar={pixel_aspect}"
-        self._frames = imageio_ffmpeg.write_frames(
-            f"file:{temporary}",
-            (width, height),
-            pix_fmt_in="rgb24",
-            pix_fmt_out="yuv444p" if height % 2 or width % 2 else "yuv420p",
-            fps=rate,
-            quality=None,
-            codec="libx264",
-            macro_block_size=1,
-            ffmpeg_log_level="quiet",
-            output_params=[*_ENCODER_PARAMS, "-vf", filters],
+        chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+        command = [
+            *(_ffmpeg(), "-hide_banner", "-nostats", "-v", "level+error", "-y"),
+            *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
+            *("-r", str(rate), "-i", "-", "-vf", filters, "-pix_fmt", chroma),
+            *("-c:v", "libx264", *_ENCODER_PARAMS, f"file:{temporary}"),
+        ]
+        self._said = tempfile.TemporaryFile()
+        # No buffer: what is left in one would be written once more, in vain, when
+        # ffmpeg is gone. A session of its own, as for a decoder.
+        self._process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            start_new_session=True,
         )
-        self._frames.send(None)
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next frame: uint8, [height, width] or [height, width, 3].
@@ -429,41 +439,38 @@ class Encoder:
         Raises:
           UserError: ffmpeg does not run any more.
         """
+        # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
+        left = memoryview(np.ascontiguousarray(pixels.rgb(frame))).cast("B")
         try:
-            # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
-            self._frames.send(np.ascontiguousarray(pixels.rgb(frame)))
-        except (OSError, StopIteration) as error:
+            while left:
+                left = left[self._process.stdin.write(left) :]
+        except OSError as error:
             raise self._cannot_write() from error
         self._count += 1
 
-    def close(self) -> None:
-        """Waits until ffmpeg has ended."""
-        with decoders.hush():
-            self._frames.close()
+    def finish(self) -> None:
+        """Waits until all frames are in the file.
+
+        Raises:
+          UserError: ffmpeg could not write them.
+        """
+        self._process.stdin.close()
+        if self._process.wait():
+            raise self._cannot_write()
+        self._said.close()
 
     def kill(self) -> None:
         """Ends ffmpeg at once, whatever it has still to encode."""
-        # What imageio-ffmpeg takes as a reason not to wait.
-        with contextlib.suppress(SystemExit), decoders.hush():
-            self._frames.throw(SystemExit)
-
-    def check(self) -> None:
-        """Counts the frames in the file, since how ffmpeg ended is not reported.
-
-        Raises:
-          UserError: They are not those that were added.
-        """
-        import imageio_ffmpeg
-
-        try:
-            written, _ = imageio_ffmpeg.count_frames_and_secs(f"file:{self._temporary}")
-        except RuntimeError as error:
-            raise self._cannot_write() from error
-        if written != self._count:
-            raise self._cannot_write()
+        self._process.kill()
+        self._process.stdin.close()
+        self._process.wait()
+        self._said.close()
 
     def _cannot_write(self) -> UserError:
+        self._process.stdin.close()
         reason = f"ffmpeg was stopped after about {self._count} frames"
+        if complaint := _complaint(self._process, self._said):
+            reason += f" ({complaint})"
         if shutil.disk_usage(self._temporary.parent).free < 2**20:
             reason = "No space left on device"
         return UserError(f"{self._path}: cannot be written: {reason}")

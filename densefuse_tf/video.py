@@ -468,8 +468,7 @@ def writing(
       3]. It may still be on its way when the function returns.
 
     Raises:
-      UserError: The output cannot be written, or what ffmpeg has written does not hold
-        all the frames.
+      UserError: The output cannot be written.
     """
     if _is_folder(os.fspath(path)):
         with files.creating_folder(path) as folder:
@@ -493,11 +492,10 @@ def writing(
         try:
             with _behind(encoder.add) as write:
                 yield write
-            encoder.close()
+            encoder.finish()
         except BaseException:
             encoder.kill()
             raise
-        encoder.check()
 
 
 @contextlib.contextmanager

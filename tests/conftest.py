@@ -78,7 +78,8 @@ def small_disk(tmp_path):
     disk.change = lambda option: mount(f"remount,{option}")
     yield disk
     if folder.is_mount():
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: a failed run's log files may wait for the garbage collector.
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
