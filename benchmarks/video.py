@@ -12,12 +12,12 @@ The weights are untrained, which takes as long, unless --checkpoint says otherwi
 """
 
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 
+import measuring
 import numpy as np
 from absl import flags
 
@@ -79,20 +79,20 @@ def memory(folder: pathlib.Path) -> None:
 
     runner.import_tensorflow()
     fuser = fuser_of(folder)
-    started = peak_memory()
+    started = measuring.peak_memory()
     start = time.perf_counter()
     footage = video.survey(video.open_sources([folder / "ir.mp4", folder / "vis.mp4"]))
     with video.writing(folder / "fused.mp4", footage) as write:
         for count, image in enumerate(video.fuse(fuser, footage), 1):
             write(image)
             if count == min(_EARLY.value, footage.count):
-                early = peak_memory()
-    seconds = time.perf_counter() - start
+                early = measuring.peak_memory()
+    seconds, peak = time.perf_counter() - start, measuring.peak_memory()
     height, width = footage.size
     print(
         f"memory: {footage.count} frames of {width}x{height} in {seconds:.0f} s: "
         f"{started:.3f} GB before, {early:.3f} after {_EARLY.value}, "
-        f"{peak_memory():.3f} at the end; ratio {peak_memory() / early:.3f}",
+        f"{peak:.3f} at the end; ratio {peak / early:.3f}",
         flush=True,
     )
 
@@ -117,7 +117,8 @@ def speed(folder: pathlib.Path) -> None:
                 write(image)
 
     times = [
-        (seconds(alone), seconds(from_files_to_file)) for _ in range(_ROUNDS.value)
+        (measuring.seconds(alone), measuring.seconds(from_files_to_file))
+        for _ in range(_ROUNDS.value)
     ]
     computing, overall = np.median(times, axis=0)
     print(
@@ -163,18 +164,6 @@ def write_videos(folder: pathlib.Path, count: int) -> None:
             frame += noise[top:, left:][: _HEIGHT.value, : _WIDTH.value]
             writer.send(np.clip(frame, 0, 255).astype(np.uint8))
         writer.close()
-
-
-def seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def peak_memory() -> float:
-    """The most memory this process has held so far, in GB (10^9 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
 if __name__ == "__main__":
