@@ -53,9 +53,9 @@ def test_the_command_draws_both_figures(tmp_path, capsys):
         ]
     )
     assert status == 0
-    for name in ("figure5.png", "figure6.png"):
-        path = tmp_path / "figures" / name
-        assert str(path) in capsys.readouterr().out or path.exists()
+    paths = [tmp_path / "figures" / name for name in ("figure5.png", "figure6.png")]
+    assert capsys.readouterr().out.splitlines() == list(map(str, paths))
+    for path in paths:
         picture = np.asarray(Image.open(path).convert("RGB"))
         # More than two curves' worth of colours on white.
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
