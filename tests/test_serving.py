@@ -331,30 +331,3 @@ def test_arguments_that_cannot_be_used(checkpoint, tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
         serving.export(checkpoint, tmp_path / "1", **settings)
     assert not list(tmp_path.iterdir())
-
-
-# LiteRT and ONNX.
-
-
-@pytest.mark.parametrize("format", ["litert", "onnx"])
-def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch, format):
-    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
-    path = tmp_path / f"a{serving._SUFFIXES[format]}"
-    with pytest.raises(UserError, match=rf"pip install 'densefuse-tf\[{format}\]'"):
-        serving.export(checkpoint, path, format=format)
-
-
-def test_a_conversion_that_is_off_is_not_kept(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "_check_installed", lambda format: None)
-
-    def write(model, path):
-        path.write_bytes(b"wrong")
-
-    def load(path):
-        return lambda sources: {"raw": sources["ir"] + 1000}
-
-    monkeypatch.setattr(serving, "_write_onnx", write)
-    monkeypatch.setattr(serving, "_load_onnx", load)
-    with pytest.raises(UserError, match=r"is \d+\.?\d* off: expected at most 0.5"):
-        serving.export(checkpoint, tmp_path / "a.onnx", format="onnx")
-    assert not list(tmp_path.iterdir())
