@@ -30,7 +30,6 @@ ENCODED = "fuse_encoded"
 MAX_PIXELS = 2048 * 2048
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-
 _WARMUP_SIZE = 256
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"

@@ -11,7 +11,7 @@ from densefuse_tf.errors import UserError
 def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch, format):
     monkeypatch.setattr(conversion.importlib.util, "find_spec", lambda name: None)
     path = tmp_path / f"a{conversion.SUFFIXES[format]}"
-    with pytest.raises(UserError, match=rf"pip install 'densefuse-tf\[{format}\]'"):
+    with pytest.raises(UserError, match=rf"pip install '\.\[{format}\]'"):
         serving.export(checkpoint, path, format=format)
 
 
