@@ -152,7 +152,7 @@ class CropCache:
         belongs = {
             "crops": dataclasses.asdict(crops),
             "photographs": hashlib.sha256(
-                "\n".join(map(str, photographs)).encode()
+                b"\n".join(map(os.fsencode, photographs))
             ).hexdigest(),
         }
         label = file.with_name(file.name + ".json")
@@ -168,7 +168,10 @@ class CropCache:
                 temporary.write_text(json.dumps(belongs))
             with files.replacing(file) as temporary, open(temporary, "wb") as empty:
                 os.posix_fallocate(empty.fileno(), 0, size)
-        self._records = np.memmap(file, record, "r+", shape=len(photographs))
+        try:
+            self._records = np.memmap(file, record, "r+", shape=len(photographs))
+        except OSError as error:
+            raise files.cannot_write(file, error) from error
 
     def get(self, index: int) -> tuple[int, np.ndarray]:
         """The state and, where it is _READABLE, the crop of photograph `index`."""

@@ -26,7 +26,7 @@ from densefuse_tf.pixels import row_bands
 _TIFF_COMPRESSIONS = {1, 5, 7, 8, 32773, 32946, 50000}
 
 # Every encoder writes fewer scans; thousands of them over a large image take minutes.
-_MAX_JPEG_SCANS = 100
+MAX_JPEG_SCANS = 100
 
 warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs)\.")
 
@@ -197,9 +197,9 @@ def _check_scans(name: str, file: BinaryIO) -> None:
     scans = 0
     while block := file.read(1 << 24):
         scans += block.count(b"\xff\xda")
-    if scans > _MAX_JPEG_SCANS:
+    if scans > MAX_JPEG_SCANS:
         raise UserError(
-            f"{name}: is a JPEG of {scans} scans: expected at most {_MAX_JPEG_SCANS}"
+            f"{name}: is a JPEG of {scans} scans: expected at most {MAX_JPEG_SCANS}"
         )
 
 

@@ -194,12 +194,20 @@ def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 def table(results: Sequence[Evaluated]) -> list[list[str]]:
     """The cells of a table for people: a header, a row for each pair and their mean."""
-    rows = [(result.pair, result.values) for result in results]
-    rows.append(("mean", mean(result.values for result in results)))
     return [
         ["pair", *METRICS],
-        *([name, *(f"{values[m]:.5f}" for m in METRICS)] for name, values in rows),
+        *(
+            [name, *(f"{values[m]:.5f}" for m in METRICS)]
+            for name, values in _with_mean(results)
+        ),
     ]
+
+
+def _with_mean(
+    results: Sequence[Evaluated],
+) -> list[tuple[str, Mapping[str, float]]]:
+    rows = [(result.pair, result.values) for result in results]
+    return [*rows, ("mean", mean(values for _, values in rows))]
 
 
 def text(cells: Sequence[Sequence[str]], *, left: int = 1) -> str:
@@ -234,10 +242,11 @@ def write_csv(path: str | os.PathLike, results: Sequence[Evaluated]) -> None:
     Raises:
       UserError: It cannot be written.
     """
-    rows = [(result.pair, result.values) for result in results]
-    rows.append(("mean", mean(result.values for result in results)))
     files.write_rows(
         path,
         ["pair", *METRICS],
-        ([name, *(repr(values[m]) for m in METRICS)] for name, values in rows),
+        (
+            [name, *(repr(values[m]) for m in METRICS)]
+            for name, values in _with_mean(results)
+        ),
     )

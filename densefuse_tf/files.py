@@ -61,10 +61,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is not None and pathlib.Path(error.filename) not in (
-            temporary,
-            path,
-        ):
+        if _is_of_another(error, path, temporary):
             raise
         raise cannot_write(path, error) from error
     finally:
@@ -101,6 +98,8 @@ def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.chmod(0o777 & ~_umask())
         os.rename(temporary, path)
     except OSError as error:
+        if _is_of_another(error, path, temporary):
+            raise
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -176,6 +175,14 @@ def check_replaceable(path: str | os.PathLike) -> None:
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     """The line a user reads when `path` could not be written."""
     return UserError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:
+    """Whether an error in the body names a file that is neither of these two."""
+    if error.filename is None:
+        return False
+    named = pathlib.Path(error.filename)
+    return named != path and not named.is_relative_to(temporary)
 
 
 def _umask() -> int:

@@ -74,7 +74,7 @@ def to_pixel_range(
     """Brings pixel values to the 0..255 that the network takes.
 
     Args:
-      image: An image as `read` returns it.
+      image: An image as `images.read` returns it.
       value_range: The values that become 0 and 255; what lies outside is clipped.
         "auto" takes the image's own minimum and maximum, over all channels together;
         an image of one value becomes 0. None leaves uint8 as it is and means "auto"

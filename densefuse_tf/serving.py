@@ -7,22 +7,22 @@ JPEG files. LiteRT and ONNX files hold the graph of `serving_default` alone.
 """
 
 import functools
-import importlib.util
 import os
 import pathlib
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf import conversion
+from densefuse_tf import decoders
 from densefuse_tf import files
 from densefuse_tf import fusion
 from densefuse_tf import network
 from densefuse_tf.errors import UserError
 
-FORMATS = ("saved_model", "litert", "onnx")
+FORMATS = ("saved_model", *conversion.SUFFIXES)
 ARRAYS = "serving_default"
 ENCODED = "fuse_encoded"
 # The largest image that `fuse_encoded` decodes, width times height. A request of a few
@@ -30,15 +30,6 @@ ENCODED = "fuse_encoded"
 MAX_PIXELS = 2048 * 2048
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-
-# What LiteRT and ONNX files are called, and what has to be installed to make and to
-# check them.
-_SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
-_REQUIRED = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
-# How far the decoder's output of such a file may be from the Keras model's, in 0..255,
-# and the [batch, height, width] at which that is checked before the file is kept.
-_MAX_DIFFERENCE = 0.5
-_CHECKED_SHAPES = ((1, 2, 2), (1, 37, 50), (2, 64, 48))
 _WARMUP_SIZE = 256
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -47,8 +38,6 @@ _JPEG_START = b"\xff\xd8\xff"
 # where nothing could be compressed. A megabyte can unpack into a gigabyte, for which
 # the decoder has no use but which it unpacks.
 _MAX_EXTRA_BYTES = 1 << 20
-# As many scans as `images.read` allows a JPEG.
-_MAX_JPEG_SCANS = 100
 # The start of EXIF data (TIFF 6.0 in either byte order) with a tag 274, orientation, of
 # other than 1. \C is any byte; no literal byte of the pattern is above 127.
 _TURNED = (
@@ -62,8 +51,6 @@ _EXIF_BYTES = 1 << 17
 _Fuse = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 # Decoder output [batch, H, W, channels] -> uint8.
 _Rescale = Callable[[tf.Tensor], tf.Tensor]
-# Batches by name -> outputs by name.
-_Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
 def export(
@@ -106,11 +93,12 @@ def export(
     if max_pixels < 1:
         raise UserError(f"max_pixels is {max_pixels}: expected 1 or more")
     output = pathlib.Path(output)
-    suffix = _SUFFIXES.get(format, "")
+    suffix = conversion.SUFFIXES.get(format, "")
     if suffix and output.suffix != suffix:
         raise UserError(f"{output}: expected a name that ends in {suffix}")
     files.check_free(output)
-    _check_installed(format)
+    if suffix:
+        conversion.check_installed(format)
     # The converters know no in-place update, so they get the layers that pad.
     load = fusion.load_fusion_model if suffix else fusion.load_inference_model
     model = load(
@@ -126,7 +114,7 @@ def export(
     try:
         if suffix:
             with files.replacing(output) as temporary:
-                _write_converted(model, rescale, format, temporary)
+                conversion.write(model, rescale, format, temporary)
         else:
             name = output.absolute().parent.name
             with files.creating_folder(output) as temporary:
@@ -367,7 +355,8 @@ def _decode_all(
             _require(
                 tf.cond(jpeg, functools.partial(_has_few_scans, data), _true),
                 label,
-                f" is a JPEG of more scans than the {_MAX_JPEG_SCANS} expected at most",
+                f" is a JPEG of more scans than the {decoders.MAX_JPEG_SCANS} expected "
+                "at most",
             ),
             _require(
                 ~tf.strings.regex_full_match(
@@ -409,7 +398,7 @@ def _has_few_scans(data: tf.Tensor) -> tf.Tensor:
     """Whether a JPEG file is not one made to keep the decoder busy."""
     stream = tf.io.decode_raw(data, tf.uint8)
     scans = tf.equal(stream[:-1], 0xFF) & tf.equal(stream[1:], 0xDA)
-    return tf.math.count_nonzero(scans) <= _MAX_JPEG_SCANS
+    return tf.math.count_nonzero(scans) <= decoders.MAX_JPEG_SCANS
 
 
 def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
@@ -499,100 +488,3 @@ def _write_warmup(names: Sequence[str], folder: pathlib.Path, model_name: str) -
             for name, value in inputs.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
             writer.write(log.SerializeToString(deterministic=True))
-
-
-def _check_installed(format: str) -> None:
-    missing = [
-        name for name in _REQUIRED.get(format, ()) if not importlib.util.find_spec(name)
-    ]
-    if missing:
-        raise UserError(
-            f"format {format} needs {' and '.join(missing)}: "
-            f"pip install 'densefuse-tf[{format}]'"
-        )
-
-
-def _write_converted(
-    model: keras.Model, rescale: _Rescale, format: str, path: pathlib.Path
-) -> None:
-    """Writes a LiteRT or ONNX file and checks what it computes."""
-    complete = _complete(model, rescale)
-    write, load = {
-        "litert": (_write_litert, _load_litert),
-        "onnx": (_write_onnx, _load_onnx),
-    }[format]
-    try:
-        write(complete, path)
-        run = load(path)
-        difference = max(_difference(model, run, shape) for shape in _CHECKED_SHAPES)
-    except (OSError, tf.errors.OpError):
-        raise
-    except Exception as error:  # Converters and runtimes raise whatever they like.
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"the graph cannot be converted to {format}: {reason}"
-        ) from error
-    if not difference <= _MAX_DIFFERENCE:
-        raise UserError(
-            f"the {format} file's output is {difference:g} off: expected at most "
-            f"{_MAX_DIFFERENCE} of 255"
-        )
-
-
-def _complete(model: keras.Model, rescale: _Rescale) -> keras.Model:
-    """The model with the outputs of `serving_default`."""
-    (raw,) = model.outputs
-    shape = raw.shape[1:]
-    # Changes nothing; without it tf2onnx 1.17 at times, as its sets are ordered, leaves
-    # an output with a fifth dimension.
-    same_shape = keras.layers.Lambda(
-        lambda pair: tf.reshape(pair[0], tf.shape(pair[1])), output_shape=shape
-    )
-    raw = same_shape([raw, model.inputs[0]])
-    pixels = keras.layers.Lambda(rescale, output_shape=shape)(raw)
-    return keras.Model(model.inputs, {"fused": pixels, "raw": raw})
-
-
-def _difference(model: keras.Model, run: _Run, shape: Sequence[int]) -> float:
-    """The largest difference of the decoder's outputs on noise."""
-    noise = np.random.default_rng(sum(shape))
-    sources = {
-        source.name: noise.integers(0, 256, [*shape, 1]).astype(np.float32)
-        for source in model.inputs
-    }
-    expected = model(list(sources.values()), training=False).numpy()
-    outputs = run(sources)
-    if any(output.shape != expected.shape for output in outputs.values()):
-        return np.inf
-    return float(np.abs(outputs["raw"] - expected).max())
-
-
-def _write_litert(model: keras.Model, path: pathlib.Path) -> None:
-    # What format="litert" of Keras 3.13 does, in steps that Keras 3.12 has, too: it is
-    # the newest for Python 3.10.
-    with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, format="tf_saved_model", verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        path.write_bytes(converter.convert())
-
-
-def _load_litert(path: pathlib.Path) -> _Run:
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(model_path=str(path)).get_signature_runner(ARRAYS)
-    return lambda sources: run(**sources)
-
-
-def _write_onnx(model: keras.Model, path: pathlib.Path) -> None:
-    signature = [tf.TensorSpec(i.shape, i.dtype, i.name) for i in model.inputs]
-    model.export(str(path), "onnx", verbose=False, input_signature=[signature])
-
-
-def _load_onnx(path: pathlib.Path) -> _Run:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    return lambda sources: dict(zip(names, session.run(names, sources), strict=True))

@@ -68,6 +68,7 @@ _FUSION_CODE = (
     "network.py",
     "pixels.py",
     "strategies.py",
+    "tiles.py",
 )
 _FUSION_PACKAGES = ("keras", "numpy", "tensorflow")
 _METRICS_CODE = ("metrics/*.py",)

@@ -35,8 +35,6 @@ MIXED_PRECISION = ("none", "float16", "bfloat16")
 # Settings that a continued run may change: how long it is, how often it saves, and
 # what does not touch the numbers.
 _MAY_CHANGE = ("epochs", "iterations", "save_every", "cache")
-
-
 _STEP_LOSSES = ("pixel_loss", "ssim_loss", "total_loss")
 
 
@@ -134,7 +132,9 @@ def choose_strategy(*, multi_worker: bool = False) -> tf.distribute.Strategy:
     if multi_worker:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = strategy.cluster_resolver
-        logging.info("worker %d of TF_CONFIG's cluster", resolver.task_id)
+        logging.info(
+            "%s %d of TF_CONFIG's cluster", resolver.task_type, resolver.task_id
+        )
     elif len(gpus) > 1:
         strategy = tf.distribute.MirroredStrategy()
     elif gpus:
@@ -146,6 +146,15 @@ def choose_strategy(*, multi_worker: bool = False) -> tf.distribute.Strategy:
     else:
         logging.info("no GPU: training on the CPU")
     return strategy
+
+
+def _check_shares(batch_size: int, num_replicas: int) -> None:
+    """Refuses a batch of which the replicas would get unequal parts, or none."""
+    if batch_size % num_replicas:
+        raise UserError(
+            f"batch_size is {batch_size}: expected a multiple of {num_replicas}, as "
+            "many devices share a batch"
+        )
 
 
 class Trainer(keras.Model):
@@ -212,13 +221,21 @@ class Trainer(keras.Model):
 
     def test_step(self, data):
         images, _ = data
-        outputs = self(images, training=False)
-        count = tf.shape(images)[0]
-        pixel = tf.reduce_mean(self.pixel_loss.call(images, outputs))
-        self._pixel_mean.update_state(pixel, count)
-        ssim = tf.reduce_mean(losses.full_ssim(images, outputs))
-        self._ssim_mean.update_state(ssim, count)
+        # A replica may have no image of the last batch, and no network takes that.
+        pixel, ssim = tf.cond(
+            tf.size(images) > 0,
+            lambda: self._measured(images),
+            lambda: (tf.zeros([0]), tf.zeros([0])),
+        )
+        self._pixel_mean.update_state(pixel)
+        self._ssim_mean.update_state(ssim)
         return _as_step_logs({mean.name: mean.result() for mean in self.metrics})
+
+    def _measured(self, images):
+        """Pixel loss and SSIM, [batch] each."""
+        outputs = self(images, training=False)
+        pixel = self.pixel_loss.call(images, outputs)
+        return pixel, losses.full_ssim(images, outputs)
 
 
 def _as_step_logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -249,21 +266,22 @@ class Run:
 
         Raises:
           UserError: Impossible settings, a folder that holds another run, too few
-            photographs.
+            photographs, a batch that the devices cannot share alike.
         """
         settings.check()
         self.settings = settings
         self.run_dir = pathlib.Path(run_dir)
         self._recipe = recipes.get(settings.recipe)
         self._strategy = choose_strategy(multi_worker=multi_worker)
-        self.is_chief = not multi_worker or (
-            self._strategy.cluster_resolver.task_id == 0
-        )
+        _check_shares(settings.batch_size, self._strategy.num_replicas_in_sync)
+        # Of several workers one writes: the chief if the cluster has one, or the first.
+        self.is_chief = self._strategy.extended.should_checkpoint
         keras.utils.set_random_seed(settings.seed)
         self._find_photographs()
-        self._write_config()
         self.train_images.require(settings.batch_size)
         self.val_images.require(1)
+        # Once nothing is wrong with what was given: it decides what else may run here.
+        self._write_config()
         self.iteration = 0
         self.next_position = 0
         self.rows: list[history.Row] = []

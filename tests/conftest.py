@@ -13,13 +13,13 @@ def pytest_addoption(parser):
     parser.addoption(
         "--long",
         action="store_true",
-        help="damage more files, kill more runs: minutes instead of seconds",
+        help="damage more files, kill more runs, all of Table II: minutes each",
     )
 
 
 @pytest.fixture(scope="session")
 def long(request) -> bool:
-    """Whether the tests that take random trials shall make many of them."""
+    """Whether to make many random trials, and to run the tests that take minutes."""
     return request.config.getoption("--long")
 
 

@@ -136,9 +136,19 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(path):
     assert path.read_text() == "a file"
 
 
-def test_an_error_about_another_file_is_not_taken_for_one_of_this(path):
-    with pytest.raises(FileNotFoundError), files.replacing(path):
+@pytest.mark.parametrize("make", [files.replacing, files.creating_folder])
+def test_an_error_about_another_file_is_not_taken_for_one_of_this(path, make):
+    with pytest.raises(FileNotFoundError), make(path):
         (path.parent / "missing.txt").read_text()
+    assert names(path) == []
+
+
+def test_an_error_about_a_file_in_the_folder_is_one_of_it(path):
+    with (
+        pytest.raises(UserError, match=r"result\.txt: cannot be written: No such file"),
+        files.creating_folder(path) as temporary,
+    ):
+        (temporary / "missing/part").write_text("new")
     assert names(path) == []
 
 

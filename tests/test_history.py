@@ -1,12 +1,8 @@
-"""history.csv and the figures drawn from it."""
+"""history.csv, written and read."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from densefuse_tf import curves
 from densefuse_tf import history
-from densefuse_tf.commands import curves as command
 from densefuse_tf.errors import UserError
 
 ROWS = [
@@ -39,38 +35,3 @@ def test_a_broken_number_is_refused(tmp_path):
     path.write_text(path.read_text().replace("200,", "two hundred,"))
     with pytest.raises(UserError, match=r"history\.csv"):
         history.read(path)
-
-
-def test_the_command_draws_both_figures(tmp_path, capsys):
-    for name in ("1e0", "1e2"):
-        history.write(ROWS, tmp_path / f"{name}.csv")
-    status = command.run(
-        [
-            "curves",
-            f"--history=1e0={tmp_path / '1e0.csv'}",
-            f"--history=1e2={tmp_path / '1e2.csv'}",
-            f"--output_dir={tmp_path / 'figures'}",
-        ]
-    )
-    assert status == 0
-    for name in ("figure5.png", "figure6.png"):
-        path = tmp_path / "figures" / name
-        assert str(path) in capsys.readouterr().out or path.exists()
-        picture = np.asarray(Image.open(path).convert("RGB"))
-        # More than two curves' worth of colours on white.
-        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
-
-
-def test_a_history_that_starts_too_late_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no point up to iteration 50"):
-        curves.draw(
-            {"1e0": ROWS}, curves.FIGURE_5, tmp_path / "f.png", last_iteration=50
-        )
-    assert not (tmp_path / "f.png").exists()
-
-
-@pytest.mark.parametrize("value", ["nothing", "=file", "name="])
-def test_a_history_needs_a_name_and_a_file(tmp_path, capsys, value):
-    arguments = ["curves", f"--history={value}", f"--output_dir={tmp_path}"]
-    assert command.run(arguments) == 2
-    assert "expected NAME=FILE" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from densefuse_tf import strategies
 from densefuse_tf.commands import evaluate
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import train
+from densefuse_tf.errors import UserError
 
 # The same examples in each run, however busy the machine.
 quick = hypothesis.settings(derandomize=True, deadline=None, max_examples=40)
@@ -228,7 +229,7 @@ def test_float_images_of_any_smallness(fusers, image, exponent):
 def test_any_floats_are_brought_to_the_pixel_range(image, value_range):
     """Or refused in one line, where they are no numbers."""
     if not np.isfinite(image).all():
-        with pytest.raises(images.UserError, match="NaN, infinite"):
+        with pytest.raises(UserError, match="NaN, infinite"):
             pixels.check(image, "it")
         return
     scaled, _ = pixels.to_pixel_range(image, value_range)

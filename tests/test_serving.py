@@ -9,7 +9,6 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
-from densefuse_tf import files
 from densefuse_tf import fusion
 from densefuse_tf import images
 from densefuse_tf import serving
@@ -312,15 +311,7 @@ def test_an_export_that_exists_is_not_overwritten(checkpoint, tmp_path):
     (tmp_path / "1").mkdir()
     with pytest.raises(UserError, match=r"1: exists, and is not overwritten"):
         serving.export(checkpoint, tmp_path / "1")
-    # Not even one that came into being meanwhile.
-    with (
-        pytest.raises(UserError, match="exists"),
-        files.creating_folder(tmp_path / "2") as folder,
-    ):
-        (folder / "new").touch()
-        (tmp_path / "2").mkdir()
-        (tmp_path / "2/old").touch()
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["1", "2", "old"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -339,31 +330,4 @@ def test_an_export_that_exists_is_not_overwritten(checkpoint, tmp_path):
 def test_arguments_that_cannot_be_used(checkpoint, tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
         serving.export(checkpoint, tmp_path / "1", **settings)
-    assert not list(tmp_path.iterdir())
-
-
-# LiteRT and ONNX.
-
-
-@pytest.mark.parametrize("format", ["litert", "onnx"])
-def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch, format):
-    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
-    path = tmp_path / f"a{serving._SUFFIXES[format]}"
-    with pytest.raises(UserError, match=rf"pip install 'densefuse-tf\[{format}\]'"):
-        serving.export(checkpoint, path, format=format)
-
-
-def test_a_conversion_that_is_off_is_not_kept(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "_check_installed", lambda format: None)
-
-    def write(model, path):
-        path.write_bytes(b"wrong")
-
-    def load(path):
-        return lambda sources: {"raw": sources["ir"] + 1000}
-
-    monkeypatch.setattr(serving, "_write_onnx", write)
-    monkeypatch.setattr(serving, "_load_onnx", load)
-    with pytest.raises(UserError, match=r"is \d+\.?\d* off: expected at most 0.5"):
-        serving.export(checkpoint, tmp_path / "a.onnx", format="onnx")
     assert not list(tmp_path.iterdir())

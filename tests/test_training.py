@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -204,6 +205,24 @@ def test_impossible_settings_are_refused(photos, tmp_path, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path):
+    (tmp_path / "bad").mkdir()
+    for number in range(9):
+        (tmp_path / f"bad/{number}.png").write_text("no image")
+    run_dir = tmp_path / "run"
+    with pytest.raises(UserError, match="0 of 5 photographs can be read"):
+        training.Run(settings(tmp_path / "bad"), run_dir)
+    assert training.Run(settings(photos), run_dir).iteration == 0
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatch):
+    three = types.SimpleNamespace(num_replicas_in_sync=3)
+    monkeypatch.setattr(training, "choose_strategy", lambda **_: three)
+    with pytest.raises(UserError, match="batch_size is 2: expected a multiple of 3"):
+        training.Run(settings(photos), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_broken_state_is_refused(finished, photos, tmp_path):
     run_dir = tmp_path / "run"
     training.Run(settings(photos, iterations=1), run_dir).train()
@@ -272,38 +291,46 @@ def test_adam_and_the_release_initialisation(photos, tmp_path):
 WORKER = """
 import sys
 from densefuse_tf import training
-training.Run(
+run = training.Run(
     training.Settings(**{settings}), sys.argv[1], multi_worker=True
-).train()
+)
+run.train()
+print(run.is_chief)
 """
 
 
 def test_two_workers_equal_one(photos, tmp_path):
-    """Two processes on loopback on the global batches that one worker takes."""
-    chosen = settings(photos, iterations=4, val_every=2, save_every=2)
+    """Two processes on loopback on the global batches that one worker takes.
+
+    One of them has no part of the last batch of the five validation images.
+    """
+    chosen = settings(photos, iterations=4, val_every=2, save_every=2, num_val_images=5)
     script = WORKER.format(settings=dataclasses.asdict(chosen))
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
+    tasks = ("chief", "worker")
+    ports = dict(zip(tasks, _free_ports(2), strict=True))
     workers = []
-    for index in range(2):
+    for task in tasks:
         cluster = {
-            "cluster": {"worker": addresses},
-            "task": {"type": "worker", "index": index},
+            "cluster": {name: [f"127.0.0.1:{port}"] for name, port in ports.items()},
+            "task": {"type": task, "index": 0},
         }
         workers.append(
             subprocess.Popen(
                 [sys.executable, "-c", script, str(tmp_path / "two")],
                 cwd=ROOT,
                 env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+                stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
             )
         )
     try:
-        errors = [worker.communicate(timeout=240)[1] for worker in workers]
+        outputs = [worker.communicate(timeout=240) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], errors
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    assert [printed.split()[-1] for printed, _ in outputs] == ["True", "False"]
     training.Run(chosen, tmp_path / "one").train()
     two = history.read(tmp_path / "two" / training.HISTORY)
     one = history.read(tmp_path / "one" / training.HISTORY)

@@ -106,8 +106,6 @@ _OF_TABLE2 = (
     "panels",
     "work_dir",
 )
-
-
 _CHECKPOINT_SUFFIXES = (".keras", ".index", ".meta", ".data-00000-of-00001")
 
 
@@ -292,7 +290,8 @@ def _write_markdown(text: str) -> None:
     from densefuse_tf import files
 
     with files.replacing(_MARKDOWN.value) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # File names that are not UTF-8 keep their bytes, as in the CSV file.
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -38,7 +38,7 @@ _FORMAT = flags.DEFINE_enum(
     "saved_model",
     ["saved_model", "litert", "onnx"],
     "saved_model, for TensorFlow and TensorFlow Serving; litert (needs pip install "
-    "'densefuse-tf[litert]'); onnx (needs pip install 'densefuse-tf[onnx]').",
+    "'.[litert]'); onnx (needs pip install '.[onnx]').",
     flag_values=_FLAGS,
 )
 _OUTPUT_RANGE = flags.DEFINE_enum(

@@ -61,7 +61,10 @@ def fuse(
         if panel.suffix.lower() not in images.FORMATS:
             raise UserError(f"--panel={panel}: expected {', '.join(images.FORMATS)}")
     report = _report(report, jobs, is_always=launcher is not None)
-    batch.check_outputs(jobs, [path for path in (panel, report) if path is not None])
+    others = [path for path in (panel, report) if path is not None]
+    if save_raw:
+        others += [job.raw_output for job in jobs]
+    batch.check_outputs(jobs, others)
     for job in jobs:
         print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
 

@@ -143,6 +143,14 @@ def test_colour_becomes_grey_and_it_says_so(files, run):
     assert float(rows("m.csv")[1][1]["Qabf"]) == expected["Qabf"]
 
 
+def test_file_names_of_any_bytes(files, run):
+    name = os.fsdecode(b"\xff")
+    os.rename("fused/VIS1.png", f"fused/{name}.png")
+    assert run(*FOLDERS, "--csv=m.csv", "--markdown=m.md")[0] == 0
+    for table in ("m.csv", "m.md"):
+        assert b"\xff" in pathlib.Path(table).read_bytes()
+
+
 def test_works_without_tensorflow(files):
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras'))); "

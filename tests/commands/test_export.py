@@ -1,6 +1,5 @@
 """export.py from its flags to its files."""
 
-import importlib.util
 import os
 import pathlib
 import subprocess
@@ -84,20 +83,6 @@ def test_mistakes_get_one_line(run, tmp_path, arguments, message):
     (tmp_path / "old/file").touch()
     assert message in mistake(run(*arguments))
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "old"]
-
-
-@pytest.mark.parametrize("format", ["litert", "onnx"])
-def test_a_missing_extra_is_named(run, monkeypatch, format):
-    find_spec = importlib.util.find_spec
-    missing = ("ai_edge_litert", "onnxruntime")
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name, *rest: None if name in missing else find_spec(name, *rest),
-    )
-    suffix = {"litert": ".tflite", "onnx": ".onnx"}[format]
-    line = mistake(run(f"--format={format}", f"--output=a{suffix}"))
-    assert f"pip install 'densefuse-tf[{format}]'" in line
 
 
 def test_help_does_not_wait_for_tensorflow():

@@ -316,6 +316,16 @@ def test_an_unknown_checkpoint_is_one_line(pairs, run, name):
     assert not pathlib.Path("out").exists()
 
 
+def test_a_source_in_the_place_of_the_raw_output(pairs, run):
+    """What an image is, its content says: it may be named .npy."""
+    os.rename("vis/VIS1.png", "vis/VIS1.npy")
+    flags = ("--ir=ir/IR1.png", "--vis=vis/VIS1.npy", "--output=vis/VIS1.png")
+    line = mistake(run(*flags, "--save_raw"))
+    assert "vis/VIS1.npy: would overwrite a source image" in line
+    assert names("vis") == ["VIS1.npy", "VIS10.png", "VIS2.png"]
+    assert run(*flags)[0] == 0
+
+
 def test_two_results_of_one_name(pairs, run):
     images.write("vis/VIS1.jpg", photograph(3))
     images.write("ir/IR3.png", photograph(4))
