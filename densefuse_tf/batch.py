@@ -136,10 +136,6 @@ def check_writable(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except FileExistsError as error:
-        raise UserError(
-            f"{folder}: cannot be written into: it is a file, not a folder"
-        ) from error
     except OSError as error:
         raise files.cannot_write(folder, error) from error
 

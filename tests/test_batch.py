@@ -102,7 +102,7 @@ def test_check_writable(tmp_path):
     batch.check_writable(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file: .* it is a file, not a folder"):
+    with pytest.raises(UserError, match="file: .* a part of this path is a file"):
         batch.check_writable(tmp_path / "file")
 
 
