@@ -656,3 +656,11 @@ def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
         assert pixels.is_color(image)
         assert image.min() == 0
         assert image.max() == 255
+
+
+@pytest.mark.parametrize("name", ["curves", "evaluate", "export", "fuse", "train"])
+def test_python_m_runs_each_command(name):
+    command = [sys.executable, "-m", f"densefuse_tf.commands.{name}", "--help"]
+    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "\nflags:\n  --" in run.stdout
+    assert str(ROOT) not in run.stdout and run.stderr == ""
