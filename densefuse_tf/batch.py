@@ -86,7 +86,9 @@ def plan(
     if is_folder or not folder.suffix or (len(pairs) > 1 and not is_image):
         jobs = [Job(pair, folder / f"{pair[-1].stem}.png") for pair in pairs]
     elif len(pairs) > 1:
-        raise UserError(f"{folder} is a file: expected a folder for {len(pairs)} pairs")
+        raise UserError(
+            f"{folder} is named as an image: expected a folder for {len(pairs)} pairs"
+        )
     elif not is_image:
         raise UserError(
             f"{folder}: cannot write an image named {folder.suffix}: expected "

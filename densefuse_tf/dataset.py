@@ -140,9 +140,9 @@ class CropCache:
         size = len(photographs) * record.itemsize
         where = "memory" if file is None else str(file)
         logging.info(
-            "crop cache: %d crops take %.2f GB in %s",
+            "crop cache: %d crops take %.1f MB in %s",
             len(photographs),
-            size / 1e9,
+            size / 1e6,
             where,
         )
         if file is None:

@@ -174,7 +174,10 @@ def check_replaceable(path: str | os.PathLike) -> None:
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     """The line a user reads when `path` could not be written."""
-    return UserError(f"{path}: cannot be written: {error.strerror or error}")
+    reason = error.strerror or error
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        reason = "a part of this path is a file, where a folder was expected"
+    return UserError(f"{path}: cannot be written: {reason}")
 
 
 def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:

@@ -58,4 +58,5 @@ def read(path: str | os.PathLike) -> list[Row]:
     except (OSError, ValueError, TypeError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path}: cannot be read as a history: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read as a history: {reason}") from error

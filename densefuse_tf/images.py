@@ -66,12 +66,12 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
     try:
         if path.is_dir():
             found = list(path.iterdir())
-            where = "the folder"
+            where = "the folder has"
         elif os.path.lexists(path):
             return [path]
         elif glob.has_magic(source):
             found = [pathlib.Path(name) for name in _glob(source)]
-            where = "the pattern"
+            where = "the pattern matches"
         else:
             raise UserError(f"{source}: no such file or folder")
         images = [
@@ -86,9 +86,9 @@ def find(source: str | os.PathLike) -> list[pathlib.Path]:
             raise
         raise _cannot_read(source, error) from error
     if not images:
+        what = "nothing" if not found else "no image"
         raise UserError(
-            f"{source}: {where} has no image among its {len(found)} entries: expected "
-            f"files named {', '.join(FORMATS)}"
+            f"{source}: {where} {what}: expected files named {', '.join(FORMATS)}"
         )
     return sorted(images, key=_natural)
 
@@ -135,7 +135,7 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
             f"{os.fspath(source)} has {len(paths)}"
             for source, paths in zip(sources, found, strict=True)
         )
-        lonely = [path.name for path in _without_partner(found)]
+        lonely = list(dict.fromkeys(path.name for path in _without_partner(found)))
         names = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
         raise UserError(
             f"the sources have different numbers of images: {counts}; without partner: "
@@ -352,7 +352,7 @@ def _check_header(
     if width * height > max_pixels:
         raise UserError(
             f"{name}: its header promises {height}x{width} = {height * width} pixels: "
-            f"expected at most {max_pixels}"
+            f"expected at most {max_pixels} (max_pixels)"
         )
     # Who raises the limit on pixels raises this one too.
     allowed = _MAX_BYTES * max(MAX_PIXELS, max_pixels) // MAX_PIXELS

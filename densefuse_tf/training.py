@@ -246,6 +246,10 @@ def _as_step_logs(values: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return values
 
 
+def _photographs(count: int) -> str:
+    return f"{count} photograph{'' if count == 1 else 's'}"
+
+
 class Run:
     """One training run in one folder: start, go on, record, save."""
 
@@ -323,8 +327,8 @@ class Run:
                 )
             if self.train_images.num_corrupt:
                 logging.warning(
-                    "%d photographs could not be read and were skipped",
-                    self.train_images.num_corrupt,
+                    "could not be read and skipped: %s",
+                    _photographs(self.train_images.num_corrupt),
                 )
             self.save()
         if not (self.run_dir / VALIDATION).exists():
@@ -342,9 +346,9 @@ class Run:
         else:
             if len(training) <= settings.num_val_images:
                 raise UserError(
-                    f"{settings.train_dir}: {len(training)} photographs: expected more "
-                    f"than the {settings.num_val_images} held out to validate on; "
-                    "lower num_val_images or give val_dir"
+                    f"{settings.train_dir}: has {_photographs(len(training))}: "
+                    f"expected more than the {settings.num_val_images} held out to "
+                    "validate on; lower num_val_images or give val_dir"
                 )
             order = np.random.default_rng(settings.seed).permutation(len(training))
             held_out = set(order[: settings.num_val_images].tolist())
@@ -352,8 +356,8 @@ class Run:
             training = [p for i, p in enumerate(training) if i not in held_out]
         if len(training) < settings.batch_size:
             raise UserError(
-                f"{settings.train_dir}: {len(training)} photographs: expected at least "
-                f"one batch of {settings.batch_size}"
+                f"{settings.train_dir}: has {_photographs(len(training))}: expected at "
+                f"least one batch of {settings.batch_size}"
             )
         cache = None
         if settings.cache is not None:
@@ -508,7 +512,9 @@ class Run:
             variable.assign(array)
         if self.iteration < self.num_iterations:
             (self.run_dir / VALIDATION).unlink(missing_ok=True)
-        logging.info("going on from iteration %d of %s", self.iteration, self.run_dir)
+            logging.info(
+                "going on from iteration %d of %s", self.iteration, self.run_dir
+            )
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
         """Mean pixel_loss and ssim over the first `limit` validation images."""

@@ -177,7 +177,7 @@ def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, 
     expected = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
     with caplog.at_level(logging.INFO, logger="absl"):
         cache = dataset.CropCache(paths, crops, file)
-    assert "7 crops take 0.00 GB" in caplog.text
+    assert "7 crops take 0.0 MB" in caplog.text
     source = dataset.Photographs(paths, crops, seed=1, cache=cache)
     assert levels(source.training_batches(2, epochs=1)) == expected[:3]
     for path in paths:

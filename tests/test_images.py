@@ -92,8 +92,8 @@ def test_find_goes_into_a_folder_once(folder, monkeypatch):
     [
         ("missing", "no such file or folder"),
         ("empty", "the folder has no image"),
-        ("*.png", "the pattern has no image"),
-        ("empty/*", "no image among its 1 entries"),
+        ("*.png", "the pattern matches nothing"),
+        ("empty/*", "the pattern matches no image"),
         ("null\0byte", "no such file or folder"),
         ("", "is empty"),
     ],
@@ -154,6 +154,12 @@ def test_pair_names_the_counts_and_who_has_no_partner(folder, first, second, lon
     line = str(caught.value)
     assert f"{ir} has {len(first)}, {vis} has {len(second)}" in line
     assert f"without partner: {lonely};" in line
+
+
+def test_pair_names_who_has_no_partner_once(folder):
+    sources = [folder("ir", "1.png", "2.png"), folder("vis", "1.png", "2.png")]
+    with pytest.raises(UserError, match="without partner: 2.png;"):
+        images.pair([*sources, folder("fused", "1.png")])
 
 
 @pytest.mark.parametrize("sources", [[], ["a.png"]])

@@ -21,8 +21,8 @@ from densefuse_tf.errors import UserError
 _FLAGS = flags.FlagValues()
 _HISTORY = flags.DEFINE_multi_string(
     "history",
-    [],
-    "NAME=FILE: a curve's name, usually lambda, and its history.csv; once per curve.",
+    None,
+    "NAME=FILE: a curve's name, usually lambda, and its history.csv; once per curve",
     flag_values=_FLAGS,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -34,8 +34,11 @@ _LAST_ITERATION = flags.DEFINE_integer(
 
 
 def main() -> None:
-    if not _HISTORY.value or _OUTPUT_DIR.value is None:
-        raise UserError("--history and --output_dir are needed")
+    if not _HISTORY.value or not _OUTPUT_DIR.value:
+        raise UserError(
+            "--history or --output_dir is missing: expected --history=NAME=FILE, once "
+            "per curve, and --output_dir=FOLDER"
+        )
     from densefuse_tf import curves
     from densefuse_tf import history
 

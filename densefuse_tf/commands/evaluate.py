@@ -18,6 +18,7 @@ Exit status: 0, or 2 for a mistake.
 
 import os
 import pathlib
+import sys
 from collections.abc import Iterable, Sequence
 
 from absl import flags
@@ -110,10 +111,12 @@ _CHECKPOINT_SUFFIXES = (".keras", ".index", ".meta", ".data-00000-of-00001")
 
 
 def main() -> None:
-    mode, others = ("with", _OF_FILES) if _TABLE2.value else ("without", _OF_TABLE2)
+    how, others = ("goes", _OF_TABLE2)
+    if _TABLE2.value:
+        how, others = ("does not go", _OF_FILES)
     for name in others:
         if _FLAGS[name].present:
-            raise UserError(f"--{name} does not go {mode} --table2")
+            raise UserError(f"--{name} {how} with --table2")
     if _TABLE2.value:
         _table2()
     else:
@@ -297,3 +300,7 @@ def _write_markdown(text: str) -> None:
 def run(argv: list[str] | None = None) -> int:
     """The command `densefuse-evaluate`; returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -9,6 +9,8 @@ A SavedModel runs in TensorFlow Serving and wherever TensorFlow is, without this
 package: see docs/serving.md. Exit status: 0, 2 for a mistake.
 """
 
+import sys
+
 from absl import flags
 
 from densefuse_tf.commands import common_flags
@@ -83,3 +85,7 @@ def main() -> None:
 def run(argv: list[str] | None = None) -> int:
     """The command `densefuse-export`; returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

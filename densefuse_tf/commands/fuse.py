@@ -17,6 +17,8 @@ is found once for all frames, and --output_range is average, so that nothing fli
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
+import sys
+
 from absl import flags
 
 from densefuse_tf.commands import common_flags
@@ -29,8 +31,8 @@ _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
 _SOURCES = flags.DEFINE_multi_string(
     "sources",
-    [],
-    "Instead of --ir and --vis, given k times: k kinds of source images to fuse.",
+    None,
+    "Instead of --ir and --vis, given k times: k kinds of source images to fuse",
     flag_values=_FLAGS,
 )
 _OUTPUT = flags.DEFINE_string(
@@ -127,15 +129,15 @@ _RUNNER = flags.DEFINE_string(
 )
 _BEAM_OPTIONS = flags.DEFINE_multi_string(
     "beam_options",
-    [],
-    "With --runner: Beam's pipeline options, as on a command line; may be repeated.",
+    None,
+    "With --runner: Beam's pipeline options, as on a command line",
     flag_values=_FLAGS,
 )
 
 
 def main() -> int | None:
     names, patterns = _patterns()
-    if _OUTPUT.value is None:
+    if not _OUTPUT.value:
         raise UserError("--output is missing: expected a file, or a folder for several")
     for place in (*patterns, _OUTPUT.value):
         if "://" in place:
@@ -155,7 +157,7 @@ def main() -> int | None:
         panel=_PANEL.value,
         report=_REPORT.value,
         beam_runner=_RUNNER.value,
-        beam_options=_BEAM_OPTIONS.value,
+        beam_options=_BEAM_OPTIONS.value or [],
         settings=_settings(default_range="minmax"),
     )
 
@@ -221,3 +223,7 @@ def _ir_range():
 def run(argv: list[str] | None = None) -> int:
     """The command `densefuse-fuse`; returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -60,7 +60,8 @@ def fuse(
         progress=_progress,
     )
     print(
-        f"{' + '.join(sources)} -> {output}: {footage.count} frames, "
+        f"{' + '.join(sources)} -> {output}: {footage.count} "
+        f"{'frame' if footage.count == 1 else 'frames'}, "
         f"{'colour' if footage.has_color else 'grey'}",
         flush=True,
     )

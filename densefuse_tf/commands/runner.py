@@ -5,6 +5,7 @@ import ctypes
 import io
 import logging as python_logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -54,14 +55,17 @@ def run(
     try:
         if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
             print(description.strip())
-            print(flag_values.get_help(), flush=True)
+            # Of a command run by python -m, absl shows where its file is.
+            text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
+            print(text, flush=True)
             return 0
         rest = flag_values(argv)[1:]
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
         return main() or 0
     except (flags.Error, UserError) as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        line = _wrong_value(error, flag_values) or str(error)
+        print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
         # Whoever read the output has closed it; nothing is left to say, at exit either.
@@ -72,6 +76,22 @@ def run(
         return INTERRUPTED
     finally:
         python_logging.getLogger().removeHandler(log)
+
+
+def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
+    """The line for a flag of another type; absl's repeats what Python says of it."""
+    said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
+    if said is None or not isinstance(error, flags.IllegalFlagValueError):
+        return None
+    name, value = said.groups()
+    parser = flag_values[name].parser
+    if isinstance(parser, flags.BooleanParser):
+        expected = "true or false"
+    elif isinstance(parser, flags.EnumParser):
+        expected = f"one of {', '.join(parser.enum_values)}"
+    else:
+        expected = parser.syntactic_help
+    return f"--{name}={value}: expected {expected}" if expected else None
 
 
 class _Log(python_logging.Handler):

@@ -10,6 +10,7 @@ history.csv, config.json, validation.json and TensorBoard logs.
 """
 
 import os
+import sys
 
 from absl import flags
 
@@ -105,9 +106,12 @@ _XLA = flags.DEFINE_bool("xla", False, "Compile the step with XLA.", flag_values
 
 
 def main() -> None:
-    for flag in (_TRAIN_DIR, _RUN_DIR):
-        if flag.value is None:
-            raise UserError(f"--{flag.name} is missing")
+    for flag, expected in (
+        (_TRAIN_DIR, "a folder tree or a glob of photographs"),
+        (_RUN_DIR, "the folder for what the run writes"),
+    ):
+        if not flag.value:
+            raise UserError(f"--{flag.name} is missing: expected {expected}")
     runner.import_tensorflow()
     from densefuse_tf import training
 
@@ -141,3 +145,7 @@ def main() -> None:
 def run(argv: list[str] | None = None) -> int:
     """The command `densefuse-train`; returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -202,7 +202,7 @@ def test_help_imports_nothing_heavy():
         ),
         ((*FOLDERS, "--csv=x.ckpt.data-00000-of-00001"), "an image or a checkpoint"),
         ((*FOLDERS, "--csv=ir/IR1.png/m.csv"), "cannot be written"),
-        ((*FOLDERS, "--data_dir=ir"), "--data_dir does not go without --table2"),
+        ((*FOLDERS, "--data_dir=ir"), "--data_dir goes with --table2"),
         ((*FOLDERS, "--table2"), "--ir does not go with --table2"),
         ((*FOLDERS, "more"), "unexpected argument 'more'"),
         ((*FOLDERS, "--no_such_flag"), "no_such_flag"),

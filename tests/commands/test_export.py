@@ -64,10 +64,19 @@ def umask() -> int:
         ),
         (["--output=1", "--strategy=max"], "unknown strategy 'max': expected one of"),
         (["--output=1", "--num_sources=1"], "num_sources is 1: fusion takes 2 or more"),
-        (["--output=1", "--num_sources=two"], "flag --num_sources=two"),
-        (["--output=1", "--output_range=log"], "should be one of <minmax|average>"),
-        (["--output=1", "--format=pickle"], "<saved_model|litert|onnx>"),
-        (["--output=1", "--max_pixels=0"], "flag --max_pixels=0"),
+        (["--output=1", "--num_sources=two"], "--num_sources=two: expected an integer"),
+        (
+            ["--output=1", "--output_range=log"],
+            "--output_range=log: expected one of minmax, average",
+        ),
+        (
+            ["--output=1", "--format=pickle"],
+            "--format=pickle: expected one of saved_model,",
+        ),
+        (
+            ["--output=1", "--max_pixels=0"],
+            "--max_pixels=0: expected a positive integer",
+        ),
         (
             ["--output=1", "--window_radius=-1", "--strategy=l1_norm"],
             "window_radius is -1: expected 0 or more",
@@ -75,6 +84,7 @@ def umask() -> int:
         (["--output=old"], "old: exists, and is not overwritten"),
         (["--output=old/file/1"], "old/file/1: cannot be written: "),
         (["--output=1", "--format=litert"], "1: expected a name that ends in .tflite"),
+        (["--output=a.onnx"], "a.onnx: is named as a file, and a SavedModel"),
         (["--output=1", "more"], "unexpected argument 'more'"),
     ],
 )

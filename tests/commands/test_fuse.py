@@ -275,15 +275,19 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ),
         (("--ir=ir", "--vis=vis/VIS1.png", "--output=out"), "different numbers"),
         (("--ir=nowhere", "--vis=vis", "--output=out"), "nowhere: no such file"),
-        ((*FOLDERS, "--output=fused.png"), "is a file: expected a folder for 3 pairs"),
+        ((*FOLDERS, "--output=fused.png"), "named as an image: expected a folder"),
+        ((*PAIR, "--output="), "--output is missing: expected a file, or a folder"),
         ((*PAIR, "--output=fused.gif"), "cannot write an image named .gif"),
         ((*PAIR, "--output=vis"), "vis/VIS1.png: would overwrite a source image"),
         ((*PAIR, "--output=./ir/../vis/VIS1.png"), "would overwrite a source image"),
         ((*PAIR, "--output=f.png", "--panel=f.png"), "would be written twice"),
         ((*PAIR, "--output=f.png", "--panel=ir/IR1.png"), "would overwrite a source"),
         ((*PAIR, "--output=f.png", "--panel=f.pdf"), "--panel=f.pdf: expected .png"),
-        ((*PAIR, "--output=ir/IR2.png/out/"), "cannot be written: Not a directory"),
-        ((*FOLDERS, "--output=file"), "file: cannot be written: File exists"),
+        ((*PAIR, "--output=ir/IR2.png/out/"), "a part of this path is a file"),
+        (
+            (*FOLDERS, "--output=file"),
+            "file: cannot be written: a part of this path is",
+        ),
         ((*PAIR, "--output=f.png", "--report=f.png"), "f.png: expected a name that"),
         ((*PAIR, "--output=f.png", "--report=d.csv"), "d.csv: cannot be written: it"),
         ((*PAIR, "--output=gs://b/f.png"), "gs://b/f.png: is a URL: expected a path"),
@@ -541,7 +545,7 @@ def test_16_bits_of_a_video_in_one_range(clips, run):
         ),
         ((*CLIPS, "--output=vis.mp4"), "vis.mp4: would overwrite a source"),
         ((*CLIPS, "--output=frames"), "frames: exists, and is not overwritten"),
-        ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: File exists"),
+        ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: a part of"),
         (
             (*CLIPS, "--max_pixels=100"),
             "frames of 32x48 pixels (height x width): expec",
@@ -562,6 +566,12 @@ def test_a_mistake_with_a_video_is_one_line(odd_clips, run, arguments, message):
         path: path.read_bytes() for path in odd_clips.rglob("*.*") if path.is_file()
     }
     assert after == before
+
+
+def test_a_video_of_one_frame(clips, run):
+    frames = ("--ir=frames/ir/7.png", "--vis=frames/vis/7.png", "--output=fused.mp4")
+    status, output, _ = run(*frames)
+    assert status == 0 and output.endswith(" -> fused.mp4: 1 frame, grey\n")
 
 
 def test_frames_per_second_in_the_progress_bar(clips, run, monkeypatch):
@@ -656,3 +666,11 @@ def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
         assert pixels.is_color(image)
         assert image.min() == 0
         assert image.max() == 255
+
+
+@pytest.mark.parametrize("name", ["curves", "evaluate", "export", "fuse", "train"])
+def test_python_m_runs_each_command(name):
+    command = [sys.executable, "-m", f"densefuse_tf.commands.{name}", "--help"]
+    run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "\nflags:\n  --" in run.stdout
+    assert str(ROOT) not in run.stdout and run.stderr == ""

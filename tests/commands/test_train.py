@@ -57,8 +57,10 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
     [
         ({"recipe": "soup"}, "unknown recipe 'soup': expected one of paper, release"),
         ({"train_dir": "/nowhere"}, "/nowhere: no photograph"),
+        ({"xla": "maybe"}, "--xla=maybe: expected true or false"),
+        ({"train_dir": ""}, "--train_dir is missing: expected a folder"),
         ({"batch_size": 9}, "expected at least one batch of 9"),
-        ({"batch_size": "two"}, "flag --batch_size=two"),
+        ({"batch_size": "two"}, "--batch_size=two: expected an integer"),
         ({"num_val_images": 8}, "expected more than the 8 held out"),
         ({"colour": 1}, "Unknown command line flag 'colour'"),
     ],
