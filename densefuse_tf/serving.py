@@ -96,10 +96,10 @@ def export(
     suffix = conversion.SUFFIXES.get(format, "")
     if suffix and output.suffix != suffix:
         raise UserError(f"{output}: expected a name that ends in {suffix}")
-    if not suffix and output.suffix in _SUFFIXES.values():
+    if not suffix and output.suffix in conversion.SUFFIXES.values():
         raise UserError(
             f"{output}: is named as a file, and a SavedModel is a folder: expected "
-            f"another name, or the format {' or '.join(_SUFFIXES)}"
+            f"another name, or the format {' or '.join(conversion.SUFFIXES)}"
         )
     files.check_free(output)
     if suffix:

@@ -114,12 +114,15 @@ def _at_least(name: str, value: int, least: int) -> None:
         raise UserError(f"{name} is {value}: expected {least} or more")
 
 
-def choose_strategy(*, multi_worker: bool = False) -> tf.distribute.Strategy:
-    """Where to train: all GPUs there are, else the CPU; logged.
+def choose_strategy(
+    batch_size: int, *, multi_worker: bool = False
+) -> tf.distribute.Strategy:
+    """Where to train: the GPUs there are, else the CPU; logged.
 
     Must run before TensorFlow computes anything. GPU memory is taken as it is needed.
 
     Args:
+      batch_size: Of this machine's GPUs as many are used as can share a batch alike.
       multi_worker: Join the workers that the environment's TF_CONFIG names.
 
     Returns:
@@ -129,20 +132,29 @@ def choose_strategy(*, multi_worker: bool = False) -> tf.distribute.Strategy:
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    used = len(gpus)
     if multi_worker:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = strategy.cluster_resolver
         logging.info(
             "%s %d of TF_CONFIG's cluster", resolver.task_type, resolver.task_id
         )
-    elif len(gpus) > 1:
-        strategy = tf.distribute.MirroredStrategy()
+    elif used > 1 and batch_size > 1:
+        used = max(n for n in range(1, used + 1) if batch_size % n == 0)
+        names = [f"GPU:{number}" for number in range(used)]
+        strategy = tf.distribute.MirroredStrategy(names)
     elif gpus:
+        used = 1
         strategy = tf.distribute.OneDeviceStrategy("/GPU:0")
     else:
         strategy = tf.distribute.get_strategy()
     if gpus:
-        logging.info("training on %d GPU(s)", len(gpus))
+        logging.info(
+            "training on %d of %d GPU(s), which share batches of %d",
+            used,
+            len(gpus),
+            batch_size,
+        )
     else:
         logging.info("no GPU: training on the CPU")
     return strategy
@@ -153,7 +165,7 @@ def _check_shares(batch_size: int, num_replicas: int) -> None:
     if batch_size % num_replicas:
         raise UserError(
             f"batch_size is {batch_size}: expected a multiple of {num_replicas}, as "
-            "many devices share a batch"
+            "many devices of the cluster share a batch"
         )
 
 
@@ -276,7 +288,7 @@ class Run:
         self.settings = settings
         self.run_dir = pathlib.Path(run_dir)
         self._recipe = recipes.get(settings.recipe)
-        self._strategy = choose_strategy(multi_worker=multi_worker)
+        self._strategy = choose_strategy(settings.batch_size, multi_worker=multi_worker)
         _check_shares(settings.batch_size, self._strategy.num_replicas_in_sync)
         # Of several workers one writes: the chief if the cluster has one, or the first.
         self.is_chief = self._strategy.extended.should_checkpoint

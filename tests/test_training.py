@@ -215,9 +215,25 @@ def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path)
     assert training.Run(settings(photos), run_dir).iteration == 0
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "batch_size", "used"), [(4, 2, 2), (3, 2, 2), (4, 8, 4), (8, 6, 6)]
+)
+def test_as_many_gpus_as_can_share_a_batch(monkeypatch, num_gpus, batch_size, used):
+    gpus = [f"/physical_device:GPU:{number}" for number in range(num_gpus)]
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, on: grown.append(gpu)
+    )
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
+    expected = [f"GPU:{number}" for number in range(used)]
+    assert training.choose_strategy(batch_size) == expected
+    assert grown == gpus
+
+
 def test_a_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatch):
     three = types.SimpleNamespace(num_replicas_in_sync=3)
-    monkeypatch.setattr(training, "choose_strategy", lambda **_: three)
+    monkeypatch.setattr(training, "choose_strategy", lambda *_, **__: three)
     with pytest.raises(UserError, match="batch_size is 2: expected a multiple of 3"):
         training.Run(settings(photos), tmp_path / "run")
     assert not (tmp_path / "run").exists()
