@@ -26,7 +26,7 @@ FORMATS = ("saved_model", *conversion.SUFFIXES)
 ARRAYS = "serving_default"
 ENCODED = "fuse_encoded"
 # The largest image that `fuse_encoded` decodes, width times height. A request of a few
-# kilobytes can unpack into any size, and fusing takes some 1,200 bytes a pixel.
+# kilobytes can unpack into any size, and fusing takes some 1,700 bytes a pixel.
 MAX_PIXELS = 2048 * 2048
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"

@@ -57,6 +57,15 @@ def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra) -> 
     )
 
 
+def gray_png(values: np.ndarray, bits: int, *extra) -> bytes:
+    """A grey PNG of 1, 2, 4 or 8 bits; its rows have to fill whole bytes."""
+    height, width = values.shape
+    digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
+    lines = np.packbits(digits.reshape(height, -1), axis=1)
+    rows = b"".join(b"\0" + line.tobytes() for line in lines)
+    return png(width, height, bits, 0, rows, *extra)
+
+
 def bmp_header(width: int, height: int, bits: int, compression: int = 0) -> bytes:
     info = struct.pack(
         "<IiiHHIIiiII", 40, width, height, 1, bits, compression, 0, 0, 0, 256, 256

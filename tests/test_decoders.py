@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from image_bytes import bmp_header
 from image_bytes import encoded
+from image_bytes import gray_png
 from image_bytes import png
 from image_bytes import ramp
 from image_bytes import smooth
@@ -202,11 +203,7 @@ def test_alpha_of_tiff_is_applied_once(put, sample, expected):
 @pytest.mark.parametrize(("bits", "step"), [(1, 255), (2, 85), (4, 17), (8, 1)])
 def test_grey_with_a_transparent_value_is_black_there(put, bits, step):
     values = np.arange(16).reshape(2, 8) % 2**bits
-    digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
-    rows = b"".join(
-        b"\0" + row.tobytes() for row in np.packbits(digits.reshape(2, -1), 1)
-    )
-    data = png(8, 2, bits, 0, rows, (b"tRNS", struct.pack(">H", 1)))
+    data = gray_png(values, bits, (b"tRNS", struct.pack(">H", 1)))
     expected = np.where(values == 1, 0, values * step)
     np.testing.assert_array_equal(images.read(put(data)), expected)
 

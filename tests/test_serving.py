@@ -2,6 +2,7 @@
 
 import io
 
+import image_bytes
 import imagecodecs
 import numpy as np
 import pytest
@@ -54,6 +55,9 @@ FILES = {
     "color with alpha": encoded(noise(5, *SIZE, 4)),
     "color with alpha 0": encoded(np.dstack([COLOR, 0 * GRAY])),
     "gray with a transparent value": encoded(GRAY, transparency=int(GRAY[0, 0])),
+    "4 bits with a transparent value": image_bytes.gray_png(
+        noise(1) % 16, 4, (b"tRNS", b"\0\x07")
+    ),
     "progressive JPEG": encoded(COLOR, "JPEG", progressive=True, quality=40),
     "JPEG": encoded(COLOR, "JPEG", subsampling=2),
     "gray JPEG": encoded(GRAY, "JPEG"),

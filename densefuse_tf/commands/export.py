@@ -56,7 +56,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     2048 * 2048,
     "The largest image that the SavedModel's fuse_encoded decodes, in pixels; fusing "
-    "takes some 1,200 bytes of memory a pixel.",
+    "takes some 1,700 bytes of memory a pixel.",
     lower_bound=1,
     flag_values=_FLAGS,
 )
