@@ -22,7 +22,7 @@ demo: $(STAMP)
 	echo "side by side: out/demo/addition.png and out/demo/l1_norm.png"
 
 test: $(STAMP)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 $(STAMP):
 	test -n "$(PYTHON)" || { echo "Python 3.10 to 3.13 with venv is needed" >&2; exit 2; }
