@@ -133,7 +133,7 @@ class VideoFile:
         ]
         with _decoding(self.path, height * width, "error", output) as decoder:
             for index in range(self.count):
-                data = decoder.frames.read(frame_bytes)
+                data = decoder.process.stdout.read(frame_bytes)
                 if len(data) < frame_bytes:
                     raise self._lost(index)
                 frame = np.frombuffer(data, dtype).reshape(shape)
@@ -177,7 +177,7 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     # Without autoscale frames of another size are told by their bytes.
     output = ["-noautoscale", "-f", "framecrc", "-"]
     with _decoding(path, math.prod(size), "error", output) as decoder:
-        moments = _moments(decoder.frames, header)
+        moments = _moments(decoder.process.stdout, header)
         for time, frame_bytes in progress(moments, None, f"checking {path}"):
             if count == 0:
                 start, first_bytes = time, frame_bytes
@@ -207,44 +207,53 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
 
 
 @dataclasses.dataclass(frozen=True)
-class _Decoder:
-    """An ffmpeg that decodes: what it gives, and what it says."""
+class _Running:
+    """An ffmpeg: its process, and the file with what it says."""
 
     process: subprocess.Popen
     said: BinaryIO
 
-    @property
-    def frames(self) -> BinaryIO:
-        return self.process.stdout
-
     def text(self) -> str:
         """The start of what it has said, once it has ended."""
-        return _text(self.process, self.said)
+        self.process.wait()
+        self.said.seek(0)
+        return self.said.read(2**20).decode(errors="replace").replace("\r", "\n")
 
     def complaint(self) -> str:
         """The first mistake it tells of, in one line; empty if there is none."""
-        return _complaint(self.process, self.said)
+        text = self.text()
+        for found in _MESSAGE.finditer(text):
+            if found[2] in ("error", "fatal", "panic"):
+                return " ".join(text[found.end() :].partition("\n")[0].split())
+        status = self.process.returncode
+        return f"ffmpeg ended with status {status}" if status else ""
+
+    def end(self) -> None:
+        """Ends it at once, if it has not ended, and lets go of its files."""
+        with self.said, self.process:
+            self.process.kill()
 
 
-def _text(process: subprocess.Popen, said: BinaryIO) -> str:
-    process.wait()
-    said.seek(0)
-    return said.read(2**20).decode(errors="replace").replace("\r", "\n")
+def _start(arguments: Sequence[str], **pipes: int) -> _Running:
+    """Starts ffmpeg.
 
-
-def _complaint(process: subprocess.Popen, said: BinaryIO) -> str:
-    text = _text(process, said)
-    for found in _MESSAGE.finditer(text):
-        if found[2] in ("error", "fatal", "panic"):
-            return " ".join(text[found.end() :].partition("\n")[0].split())
-    status = process.returncode
-    return f"ffmpeg ended with status {status}" if status else ""
+    Args:
+      arguments: Behind those that are the same for all.
+      **pipes: stdin, stdout and bufsize, as of subprocess.Popen.
+    """
+    command = [_ffmpeg(), "-hide_banner", "-nostats", *arguments]
+    # What it says goes to a file: nobody has to read it while frames are read. In a
+    # session of its own it is not interrupted from the keyboard, but by the command.
+    said = tempfile.TemporaryFile()
+    return _Running(
+        subprocess.Popen(command, stderr=said, start_new_session=True, **pipes), said
+    )
 
 
 @contextlib.contextmanager
 def _decoding(
     path: pathlib.Path, frame_pixels: int, level: str, output: Sequence[str]
-) -> Iterator[_Decoder]:
+) -> Iterator[_Running]:
     """An ffmpeg that decodes a file, and has ended on leaving.
 
     Args:
@@ -256,29 +265,20 @@ def _decoding(
     block = min(
         max(_BASE_BLOCK_BYTES, _BLOCK_BYTES_PER_PIXEL * frame_pixels), 2**31 - 1
     )
-    command = [
-        *(_ffmpeg(), "-nostdin", "-hide_banner", "-nostats", "-v", f"level+{level}"),
-        *("-xerror", "-max_alloc", str(block), *_INPUT_PARAMS, "-i", f"file:{path}"),
-        *(*_STREAM_PARAMS, *output),
-    ]
-    # What it says goes to a file: nobody has to read it while frames are read. In a
-    # session of its own it is not interrupted from the keyboard, but by the command.
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            start_new_session=True,
-        ) as process,
-    ):
-        try:
-            memory = min(_BASE_BYTES + _BYTES_PER_PIXEL * frame_pixels, _MOST_BYTES)
-            _limit_memory(process.pid, memory)
-            yield _Decoder(process, said)
-        finally:
-            process.kill()
+    running = _start(
+        [
+            *("-nostdin", "-v", f"level+{level}", "-xerror", "-max_alloc", str(block)),
+            *(*_INPUT_PARAMS, "-i", f"file:{path}", *_STREAM_PARAMS, *output),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        memory = min(_BASE_BYTES + _BYTES_PER_PIXEL * frame_pixels, _MOST_BYTES)
+        _limit_memory(running.process.pid, memory)
+        yield running
+    finally:
+        running.end()
 
 
 def _limit_memory(pid: int, limit: int) -> None:
@@ -415,22 +415,16 @@ class Encoder:
         if pixel_aspect:
             filters += f",setsar={pixel_aspect}"
         chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-        command = [
-            *(_ffmpeg(), "-hide_banner", "-nostats", "-v", "level+error", "-y"),
+        arguments = [
+            *("-v", "level+error", "-y"),
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"),
             *("-r", str(rate), "-i", "-", "-vf", filters, "-pix_fmt", chroma),
             *("-c:v", "libx264", *_ENCODER_PARAMS, f"file:{temporary}"),
         ]
-        self._said = tempfile.TemporaryFile()
         # No buffer: what is left in one would be written once more, in vain, when
-        # ffmpeg is gone. A session of its own, as for a decoder.
-        self._process = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            start_new_session=True,
+        # ffmpeg is gone.
+        self._running = _start(
+            arguments, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
 
     def add(self, frame: np.ndarray) -> None:
@@ -443,7 +437,7 @@ class Encoder:
         left = memoryview(np.ascontiguousarray(pixels.rgb(frame))).cast("B")
         try:
             while left:
-                left = left[self._process.stdin.write(left) :]
+                left = left[self._running.process.stdin.write(left) :]
         except OSError as error:
             raise self._cannot_write() from error
         self._count += 1
@@ -454,22 +448,19 @@ class Encoder:
         Raises:
           UserError: ffmpeg could not write them.
         """
-        self._process.stdin.close()
-        if self._process.wait():
+        self._running.process.stdin.close()
+        if self._running.process.wait():
             raise self._cannot_write()
-        self._said.close()
+        self._running.end()
 
     def kill(self) -> None:
         """Ends ffmpeg at once, whatever it has still to encode."""
-        self._process.kill()
-        self._process.stdin.close()
-        self._process.wait()
-        self._said.close()
+        self._running.end()
 
     def _cannot_write(self) -> UserError:
-        self._process.stdin.close()
+        self._running.process.stdin.close()
         reason = f"ffmpeg was stopped after about {self._count} frames"
-        if complaint := _complaint(self._process, self._said):
+        if complaint := self._running.complaint():
             reason += f" ({complaint})"
         if shutil.disk_usage(self._temporary.parent).free < 2**20:
             reason = "No space left on device"

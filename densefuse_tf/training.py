@@ -133,18 +133,18 @@ def choose_strategy(
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     used = len(gpus)
+    if not multi_worker:
+        used = max((n for n in range(1, used + 1) if batch_size % n == 0), default=0)
     if multi_worker:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         resolver = strategy.cluster_resolver
         logging.info(
             "%s %d of TF_CONFIG's cluster", resolver.task_type, resolver.task_id
         )
-    elif used > 1 and batch_size > 1:
-        used = max(n for n in range(1, used + 1) if batch_size % n == 0)
+    elif used > 1:
         names = [f"GPU:{number}" for number in range(used)]
         strategy = tf.distribute.MirroredStrategy(names)
     elif gpus:
-        used = 1
         strategy = tf.distribute.OneDeviceStrategy("/GPU:0")
     else:
         strategy = tf.distribute.get_strategy()

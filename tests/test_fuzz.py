@@ -4,6 +4,7 @@ A child process tries them, so that one that ends the interpreter, hangs or fill
 memory is told and kept. `--long` tries several thousand, always the same ones.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import mutations
 import numpy as np
@@ -120,13 +122,20 @@ class Child:
         self._process.communicate()
 
 
+@contextlib.contextmanager
+def trying(what: str, folder: pathlib.Path, *arguments: str) -> Iterator[Child]:
+    """A child for the tests of a module, and at the end what became of its inputs."""
+    child = Child(folder, *arguments)
+    yield child
+    child.close()
+    print(f"{what}: {child.ends}, {child.peak / 1e6:.0f} MB")
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
     """Tries images and pairing; the libraries below say nothing of their own."""
-    child = Child(tmp_path_factory.mktemp("reader"))
-    yield child
-    child.close()
-    print(f"images: {child.ends}, {child.peak / 1e6:.0f} MB")
+    with trying("images", tmp_path_factory.mktemp("reader")) as child:
+        yield child
     assert child.printed() == ""
 
 
@@ -137,10 +146,8 @@ def models(tmp_path_factory, checkpoint):
 
     folder = tmp_path_factory.mktemp("models")
     serving.export(checkpoint, folder / "1", max_pixels=1_000_000)
-    child = Child(folder, str(folder / "1"))
-    yield child
-    child.close()
-    print(f"models: {child.ends}, {child.peak / 1e6:.0f} MB")
+    with trying("models", folder, str(folder / "1")) as child:
+        yield child
 
 
 @pytest.fixture
@@ -217,10 +224,8 @@ def test_what_is_no_image_file(reader, tmp_path):
 @pytest.fixture(scope="module")
 def viewer(tmp_path_factory):
     """Tries videos."""
-    child = Child(tmp_path_factory.mktemp("viewer"))
-    yield child
-    child.close()
-    print(f"videos: {child.ends}, {child.peak / 1e6:.0f} MB")
+    with trying("videos", tmp_path_factory.mktemp("viewer")) as child:
+        yield child
     assert child.printed() == ""
 
 
