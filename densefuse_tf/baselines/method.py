@@ -1,0 +1,177 @@
+"""The protocol of a fusion method, and the register of those there are.
+
+A method is a frozen dataclass whose fields are its options and whose `fuse` takes a
+pair of 8-bit grey images. One line registers it:
+
+    @method("mean")
+    @dataclasses.dataclass(frozen=True)
+    class Mean:
+        \"\"\"Averages the two images with a weight.
+
+        Attributes:
+          weight: Share of the infrared image, 0..1.
+        \"\"\"
+
+        weight: float = 0.5
+
+        def fuse(self, ir, vis):
+            return np.rint(self.weight * ir + (1 - self.weight) * vis).astype(np.uint8)
+
+The first line of the docstring is what `fuse.py --help` shows.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from densefuse_tf.errors import UserError
+
+
+class Method(Protocol):
+    """A fusion method for a pair of registered images."""
+
+    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
+        """Fuses a pair.
+
+        Args:
+          ir: Infrared image, [H, W] uint8.
+          vis: Visible image, same shape and dtype.
+
+        Returns:
+          The fused image, [H, W] uint8.
+
+        Raises:
+          UserError: The images cannot be fused by this method.
+        """
+
+
+_Class = TypeVar("_Class", bound=type)
+_METHODS: dict[str, type] = {}
+
+
+def method(name: str) -> Callable[[_Class], _Class]:
+    """Registers a frozen dataclass as the fusion method `name`.
+
+    A class takes the place of one of the same module and name, so that a notebook's
+    cell can be changed and run again.
+
+    Raises:
+      ValueError: The name is taken.
+    """
+
+    def register(cls: _Class) -> _Class:
+        taken = _METHODS.get(name)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (
+            cls.__module__,
+            cls.__qualname__,
+        ):
+            raise ValueError(f"the fusion method {name!r} is registered already")
+        _METHODS[name] = cls
+        return cls
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of all registered methods, in alphabetical order."""
+    return tuple(sorted(_METHODS))
+
+
+def summary(name: str) -> str:
+    """Returns the first line of a method's docstring."""
+    return (get(name).__doc__ or "").strip().partition("\n")[0]
+
+
+def get(name: str) -> type:
+    """Returns the class registered as `name`.
+
+    Raises:
+      UserError: There is none.
+    """
+    if name not in _METHODS:
+        raise UserError(
+            f"unknown method {name!r}: expected one of {', '.join(names())}"
+        )
+    return _METHODS[name]
+
+
+def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """Builds the method `name`.
+
+    Args:
+      name: A registered method.
+      options: Values for some of its fields. Text, as a command line has it, is
+        converted to the type of the field.
+
+    Raises:
+      UserError: There is no such method or option, or a value has another type.
+    """
+    cls = get(name)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in (options or {}).items():
+        if key not in fields:
+            known = ", ".join(fields) or "none"
+            raise UserError(
+                f"unknown option {key!r} of method {name}: expected one of {known}"
+            )
+        values[key] = _converted(f"option {key} of method {name}", value, hints[key])
+    return cls(**values)
+
+
+def _converted(what: str, value: Any, hint: Any) -> Any:
+    """Converts the text of an option to the type of its field."""
+    if not isinstance(value, str):
+        return value
+    if isinstance(hint, types.UnionType):
+        # An optional field: text is never None.
+        (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
+    if hint is bool:
+        if value.lower() in ("true", "1", "false", "0"):
+            return value.lower() in ("true", "1")
+        raise UserError(f"{what} is {value!r}: expected true or false")
+    try:
+        return hint(value)
+    except ValueError:
+        raise UserError(f"{what} is {value!r}: expected {hint.__name__}") from None
+
+
+def check_pair(
+    ir: np.ndarray, vis: np.ndarray, *, method: str, min_side: int = 1
+) -> None:
+    """Checks that a method can take a pair.
+
+    Args:
+      ir: Infrared image.
+      vis: Visible image.
+      method: Name of the method, for the message.
+      min_side: The least height and width that the method can take, in pixels.
+
+    Raises:
+      UserError: One of the arrays is not [H, W] uint8, the shapes differ, or a side is
+        shorter than `min_side`.
+    """
+    for image, name in ((ir, "ir"), (vis, "vis")):
+        if not isinstance(image, np.ndarray) or image.ndim != 2:
+            shape = list(getattr(image, "shape", []))
+            raise UserError(
+                f"{name} is an array of shape {shape}: {method} expects [height, width]"
+            )
+        if image.dtype != np.uint8:
+            raise UserError(f"{name} has {image.dtype} values: {method} expects uint8")
+    if ir.shape != vis.shape:
+        sizes = [f"{image.shape[0]}x{image.shape[1]}" for image in (ir, vis)]
+        raise UserError(
+            f"ir is {sizes[0]} and vis is {sizes[1]}: the source images of a pair must "
+            "have the same size"
+        )
+    if min(ir.shape) < min_side:
+        raise UserError(
+            f"the images are {ir.shape[0]}x{ir.shape[1]}: {method} expects at least "
+            f"{min_side}x{min_side}"
+        )
