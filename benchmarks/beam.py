@@ -23,8 +23,8 @@ import time
 import numpy as np
 from absl import flags
 
-from densefuse_tf import images
 from densefuse_tf.commands import runner
+from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
 _DATA_DIR = flags.DEFINE_string(

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def one_pair(strategy, pair, product: Callable[[], object]) -> None:
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     start = time.perf_counter()
     fuser = fusion.Fuser(_CHECKPOINT.value, strategy=strategy)
@@ -79,9 +79,9 @@ def one_pair(strategy, pair, product: Callable[[], object]) -> None:
 
 
 def whole_folder(pairs, folder: pathlib.Path) -> None:
-    from densefuse_tf import batch
-    from densefuse_tf import fusion
-    from densefuse_tf import images
+    from densefuse_tf.fusion import fusion
+    from densefuse_tf.io import images
+    from densefuse_tf.pipelines import batch
 
     for number, pair in enumerate(pairs):
         for name, image in zip(("ir", "vis"), pair, strict=True):

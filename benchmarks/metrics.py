@@ -20,11 +20,11 @@ import measuring
 import numpy as np
 from absl import flags
 
-from densefuse_tf import images
 from densefuse_tf import metrics
-from densefuse_tf import pixels
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 _FLAGS = flags.FlagValues()
 _FILES = [

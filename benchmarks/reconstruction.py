@@ -37,9 +37,9 @@ def main() -> None:
     runner.import_tensorflow()
     import tensorflow as tf
 
-    from densefuse_tf import checkpoints
-    from densefuse_tf import dataset
-    from densefuse_tf import losses
+    from densefuse_tf.model import checkpoints
+    from densefuse_tf.training import dataset
+    from densefuse_tf.training import losses
 
     paths = dataset.find_photographs(_IMAGES.value)[_SKIP.value :][: _COUNT.value]
     photographs = dataset.Photographs(paths)

@@ -73,7 +73,7 @@ def in_child(strategy: str, side: int, tile_size: int | None) -> None:
 
 
 def fuse_one() -> None:
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     strategy, side = _STRATEGIES.value[0], _PEAK_OF.value
     fuser = fusion.Fuser(
@@ -96,7 +96,7 @@ def fuse_one() -> None:
 
 
 def speed(strategy: str) -> None:
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     whole = fusion.Fuser(_CHECKPOINT.value, strategy=strategy, tile_size=0)
     size = _TILE_SIZE.value or fusion.automatic_tile_size(2, whole.margin)

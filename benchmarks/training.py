@@ -38,10 +38,10 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from densefuse_tf import dataset
-    from densefuse_tf import network
-    from densefuse_tf import recipes
-    from densefuse_tf import training
+    from densefuse_tf.model import network
+    from densefuse_tf.training import dataset
+    from densefuse_tf.training import recipes
+    from densefuse_tf.training import training
 
     photographs = dataset.Photographs(dataset.find_photographs(_TRAIN_DIR.value))
     batches = photographs.training_batches(_BATCH_SIZE)

@@ -69,13 +69,13 @@ def main() -> None:
 
 
 def new_fuser():
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     return fusion.Fuser(_CHECKPOINT.value, output_range="average")
 
 
 def memory(folder: pathlib.Path) -> None:
-    from densefuse_tf import video
+    from densefuse_tf.pipelines import video
 
     runner.import_tensorflow()
     fuser = new_fuser()
@@ -97,7 +97,7 @@ def memory(folder: pathlib.Path) -> None:
 
 
 def speed(folder: pathlib.Path) -> None:
-    from densefuse_tf import video
+    from densefuse_tf.pipelines import video
 
     runner.import_tensorflow()
     fuser = new_fuser()

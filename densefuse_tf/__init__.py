@@ -10,10 +10,10 @@ __version__ = "1.0.0"
 
 _HOMES = {
     "UserError": "densefuse_tf.errors",
-    "fuse": "densefuse_tf.fusion",
-    "load_fusion_model": "densefuse_tf.fusion",
-    "load_autoencoder": "densefuse_tf.checkpoints",
-    "strategy": "densefuse_tf.strategies",
+    "fuse": "densefuse_tf.fusion.fusion",
+    "load_fusion_model": "densefuse_tf.fusion.fusion",
+    "load_autoencoder": "densefuse_tf.model.checkpoints",
+    "strategy": "densefuse_tf.model.strategies",
 }
 
 __all__ = ["__version__", *_HOMES]

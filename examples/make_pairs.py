@@ -24,8 +24,8 @@ from scipy import ndimage
 # Run as a script from a checkout, the package may not be installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from densefuse_tf import images
 from densefuse_tf.commands import runner
+from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
 _OUTPUT = flags.DEFINE_string(

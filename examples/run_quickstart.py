@@ -25,8 +25,8 @@ from jupyter_client import kernelspec
 # Run as a script from a checkout, the package may not be installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from densefuse_tf import files
 from densefuse_tf.commands import runner
+from densefuse_tf.io import files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 QUICKSTART = ROOT / "examples" / "quickstart.ipynb"

@@ -46,8 +46,8 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     """A .keras file of an untrained autoencoder, always the same."""
     import keras
 
-    from densefuse_tf import checkpoints
-    from densefuse_tf import network
+    from densefuse_tf.model import checkpoints
+    from densefuse_tf.model import network
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("checkpoint") / "untrained.keras"

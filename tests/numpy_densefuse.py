@@ -69,7 +69,7 @@ def fuse(weights, sources, strategy, radius=1):
 
 def weights_of(model):
     """The weights of an autoencoder as the functions above take them."""
-    from densefuse_tf import network
+    from densefuse_tf.model import network
 
     layers = {name: network.convolution(model, name) for name in network.CONVOLUTIONS}
     return {

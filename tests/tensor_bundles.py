@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import tensor_bundle_pb2
 
-from densefuse_tf import tensor_bundle
+from densefuse_tf.model import network
+from densefuse_tf.model import tensor_bundle
 
 # What an index maps: the name of a tensor to its entry, b"" to the header.
 Table = dict[bytes, bytes]
@@ -95,3 +96,22 @@ def _varint(number: int) -> bytes:
         groups.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*groups, number])
+
+
+def release_tensors(model):
+    """The weights of an autoencoder under the release's names."""
+    names = dict(
+        zip(
+            network.CONVOLUTIONS,
+            ["encoder/conv1_1"]
+            + [f"encoder/dense_block_conv{i}" for i in (1, 2, 3)]
+            + [f"decoder/conv2_{i}" for i in (1, 2, 3, 4)],
+            strict=True,
+        )
+    )
+    tensors = {}
+    for name, released in names.items():
+        layer = network.convolution(model, name)
+        tensors[f"{released}/kernel"] = layer.kernel.numpy()
+        tensors[f"{released}/bias"] = layer.bias.numpy()
+    return tensors

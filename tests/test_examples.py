@@ -16,10 +16,10 @@ import pytest
 from scipy import ndimage
 
 import densefuse_tf
-from densefuse_tf import images
 from densefuse_tf import metrics
-from densefuse_tf import pixels
 from densefuse_tf.commands import runner
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 pytest.importorskip("skimage", reason="the photographs are scikit-image's")
 

@@ -39,8 +39,8 @@ def main() -> None:
             "--history or --output_dir is missing: expected --history=NAME=FILE, once "
             "per curve, and --output_dir=FOLDER"
         )
-    from densefuse_tf import curves
-    from densefuse_tf import history
+    from densefuse_tf.training import curves
+    from densefuse_tf.training import history
 
     histories = {}
     for item in _HISTORY.value:

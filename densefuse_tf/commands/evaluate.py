@@ -125,8 +125,8 @@ def main() -> None:
 
 def _files() -> None:
     """Evaluates --fused."""
-    from densefuse_tf import evaluation
-    from densefuse_tf import images
+    from densefuse_tf.evaluation import evaluation
+    from densefuse_tf.io import images
 
     for flag in (_IR, _VIS, _FUSED):
         if flag.value is None:
@@ -150,9 +150,9 @@ def _files() -> None:
 
 def _table2() -> None:
     """Reproduces Table II."""
-    from densefuse_tf import batch
-    from densefuse_tf import evaluation
-    from densefuse_tf import table2
+    from densefuse_tf.evaluation import evaluation
+    from densefuse_tf.evaluation import table2
+    from densefuse_tf.pipelines import batch
 
     if _DATA_DIR.value is None:
         raise UserError(
@@ -219,7 +219,7 @@ def _lambdas(known: Sequence[str]) -> list[str]:
 
 def _checkpoints(lambdas: Sequence[str]) -> dict[str, pathlib.Path]:
     """The checkpoint for each lambda."""
-    from densefuse_tf import table2
+    from densefuse_tf.evaluation import table2
 
     found = table2.find_checkpoints(_CHECKPOINT_DIR.value)
     missing = [name for name in lambdas if name not in found]
@@ -237,8 +237,8 @@ def _checkpoints(lambdas: Sequence[str]) -> dict[str, pathlib.Path]:
 
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses --csv and --markdown where they would do harm, before the work."""
-    from densefuse_tf import batch
-    from densefuse_tf import images
+    from densefuse_tf.io import images
+    from densefuse_tf.pipelines import batch
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in (_CSV, _MARKDOWN):
@@ -290,7 +290,7 @@ def _say_colored(paths: Sequence[pathlib.Path]) -> None:
 
 
 def _write_markdown(text: str) -> None:
-    from densefuse_tf import files
+    from densefuse_tf.io import files
 
     with files.replacing(_MARKDOWN.value) as temporary:
         # File names that are not UTF-8 keep their bytes, as in the CSV file.

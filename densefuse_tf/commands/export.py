@@ -66,7 +66,7 @@ def main() -> None:
     if not _OUTPUT.value:
         raise UserError("--output is missing: expected a new name, DIR/1 for instance")
     runner.import_tensorflow()
-    from densefuse_tf import serving
+    from densefuse_tf.serving import serving
 
     with runner.hushed():
         serving.export(

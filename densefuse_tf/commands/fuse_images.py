@@ -51,8 +51,8 @@ def fuse(
       UserError: A mistake, before the first pair is fused where it can be found then;
         the only pair cannot be fused.
     """
-    from densefuse_tf import batch
-    from densefuse_tf import images
+    from densefuse_tf.io import images
+    from densefuse_tf.pipelines import batch
 
     launcher = _launcher(beam_runner, beam_options, panel)
     jobs = batch.plan(images.pair(sources), output)
@@ -69,7 +69,7 @@ def fuse(
         print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
 
     runner.import_tensorflow()
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     settings = {"num_sources": len(sources), **settings}
     # With a runner as well, whose workers have their own: a mistake in the settings is
@@ -107,13 +107,13 @@ def _launcher(beam_runner: str | None, beam_options: Sequence[str], panel: str |
         raise UserError(f"--beam_options: {error}") from error
     # Beam logs while it is imported, and looks for parts that are not needed here.
     with runner.hushed():
-        from densefuse_tf import beam
+        from densefuse_tf.pipelines import beam
     return beam.Launcher(beam_runner, options)
 
 
 def _report(report: str | None, jobs, *, is_always: bool) -> pathlib.Path | None:
     """Where the report goes."""
-    from densefuse_tf import files
+    from densefuse_tf.io import files
 
     if report is not None:
         path = pathlib.Path(report)
@@ -129,7 +129,7 @@ def _report(report: str | None, jobs, *, is_always: bool) -> pathlib.Path | None
 
 def _launch(launcher, jobs, report, **settings) -> int:
     """Fuses on Apache Beam; the exit status."""
-    from densefuse_tf import beam
+    from densefuse_tf.pipelines import beam
 
     start = time.monotonic()
     settings = beam.Settings(**settings, prepare=runner.import_tensorflow)
@@ -147,7 +147,7 @@ def _follow(results, jobs, names, strategy, panel, report) -> int:
     """Shows the progress, collects panel and errors; the exit status."""
     import tqdm
 
-    from densefuse_tf import images
+    from densefuse_tf.io import images
 
     failed, rows = [], []
     # One pair needs no bar; without a terminal there is none.
@@ -165,7 +165,7 @@ def _follow(results, jobs, names, strategy, panel, report) -> int:
         elif panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(names, strategy, done))
     if rows:
-        from densefuse_tf import plots
+        from densefuse_tf.evaluation import plots
 
         images.write(panel, plots.panel(rows))
         print(f"panel: {panel}")
@@ -191,7 +191,7 @@ def _finish(failed, jobs, report) -> int:
 
 
 def _write_report(report, failed, lines, num_sources) -> None:
-    from densefuse_tf import files
+    from densefuse_tf.io import files
 
     header = ["output", *(f"source_{i + 1}" for i in range(num_sources)), "error"]
     rows = (
@@ -203,7 +203,7 @@ def _write_report(report, failed, lines, num_sources) -> None:
 
 def _panel_row(names, strategy, done):
     """(caption, image) of the sources and the result of one pair."""
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     row = [
         (f"{name}: {path.name}", fusion.to_uint8(source, "average"))

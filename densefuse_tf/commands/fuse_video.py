@@ -11,7 +11,7 @@ from densefuse_tf.errors import UserError
 
 def is_asked_for(sources: Sequence[str], output: str) -> bool:
     """Whether a source or the output is named as a video file."""
-    from densefuse_tf import ffmpeg
+    from densefuse_tf.io import ffmpeg
 
     suffix = pathlib.Path(output).suffix.lower()
     return suffix in ffmpeg.OUTPUT_FORMATS or any(map(ffmpeg.is_video, sources))
@@ -39,8 +39,8 @@ def fuse(
     Raises:
       UserError: A mistake, before the first frame is fused where it can be found then.
     """
-    from densefuse_tf import batch
-    from densefuse_tf import video
+    from densefuse_tf.pipelines import batch
+    from densefuse_tf.pipelines import video
 
     rate = _rate(fps)
     opened = video.open_sources(sources, max_pixels=max_pixels, progress=_progress)
@@ -49,7 +49,7 @@ def fuse(
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion import fusion
 
     fuser = fusion.Fuser(num_sources=len(sources), **settings)
     batch.check_writable(pathlib.Path(output).parent)
@@ -85,7 +85,7 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
 
 
 def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
-    from densefuse_tf import ffmpeg
+    from densefuse_tf.io import ffmpeg
 
     for source in sources:
         if isinstance(source, ffmpeg.VideoFile):

@@ -113,7 +113,7 @@ def main() -> None:
         if not flag.value:
             raise UserError(f"--{flag.name} is missing: expected {expected}")
     runner.import_tensorflow()
-    from densefuse_tf import training
+    from densefuse_tf.training import training
 
     training.Run(
         training.Settings(

@@ -11,11 +11,11 @@ import sys
 import numpy as np
 import pytest
 
-from densefuse_tf import fusion
-from densefuse_tf import images
 from densefuse_tf import metrics
-from densefuse_tf import pixels
 from densefuse_tf.commands import evaluate
+from densefuse_tf.fusion import fusion
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (44, 46)
@@ -364,7 +364,7 @@ def test_an_image_that_vanishes_meanwhile(files, run, monkeypatch):
 
 def test_the_projects_own_models_by_default(protocol, run, quick):
     """Without --checkpoint_dir; whichever of them are there."""
-    from densefuse_tf import table2
+    from densefuse_tf.evaluation import table2
 
     found = table2.find_checkpoints(None)
     if not found:

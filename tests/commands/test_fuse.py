@@ -12,11 +12,11 @@ import pytest
 import videos
 from PIL import Image
 
-from densefuse_tf import fusion
-from densefuse_tf import images
-from densefuse_tf import pixels
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
+from densefuse_tf.fusion import fusion
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (9, 12)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densefuse_tf import history
-from densefuse_tf import training
 from densefuse_tf.commands import train
+from densefuse_tf.training import history
+from densefuse_tf.training import training
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,1 @@
+"""Evaluates sets of fused images, and reproduces Table II."""

@@ -1,0 +1,170 @@
+"""Pictures of pictures: sources and results side by side."""
+
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
+
+# Pixels. A panel is made to be looked at on a screen or printed across a page.
+_MAX_WIDTH = 2400
+_MAX_CELL = 640
+_MIN_CELL = 240
+_MAX_AREA = 60_000_000
+# However many images there are, this wide they can still be told apart.
+_SMALLEST_CELL = 96
+# A taller image is fitted by its height.
+_MAX_ASPECT = 1.5
+
+_MAX_LINES = 3
+_BACKGROUND = (255, 255, 255)
+_TEXT = (38, 38, 38)
+# Where an image is white, its frame shows where it ends.
+_FRAME = (204, 204, 204)
+
+# Pillow's own font has ASCII only; what a caption of this field may hold besides.
+_SPELLED = str.maketrans({"λ": "lambda", "ℓ": "l", "×": "x", "–": "-", "—": "-"})
+
+
+def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
+    """One picture of images in rows and columns, each with its caption below.
+
+    Like the paper's Figures 8 and 9: for instance the source images in the first row
+    and the results of one strategy, for each lambda, in each of the next. All images
+    are fitted to cells of one width: small ones are enlarged, large ones reduced. Rows
+    may have different lengths; shorter ones are centred.
+
+    Args:
+      rows: For each row its (caption, image) pairs, left to right. Images are grey or
+        RGB of any size and dtype that `pixels.check` takes; uint16 and floats are
+        shown with their own minimum black and their maximum white. Captions are
+        wrapped, and letters beyond ASCII written as near to it as possible (λ as
+        lambda); an empty one takes no room.
+
+    Returns:
+      uint8 [height, width, 3] on white, at most 2400 wide up to 22 columns.
+
+    Raises:
+      UserError: There is no image, or one is none.
+    """
+    from PIL import Image
+    from PIL import ImageDraw
+    from PIL import ImageFont
+
+    rows = [row for row in rows if len(row)]
+    if not rows:
+        raise UserError("a panel needs an image: expected one or more")
+    for row in rows:
+        for caption, image in row:
+            pixels.check(image, caption or "an image of the panel")
+
+    columns = max(len(row) for row in rows)
+    cell = _cell_width(rows, columns)
+    gap = max(6, round(cell * 0.05))
+    margin = round(gap * 1.5)
+    text_size = min(22, max(12, round(cell / 17)))
+    font = ImageFont.load_default(size=text_size)
+    line_height = round(text_size * 1.3)
+
+    placed = []
+    top = margin
+    for row in rows:
+        sizes = [_fitted(image, cell) for _, image in row]
+        captions = [_wrap(caption, font, cell) for caption, _ in row]
+        tallest = max(height for _, height in sizes)
+        left = margin + (columns - len(row)) * (cell + gap) // 2
+        for (_, image), (width, height), lines in zip(
+            row, sizes, captions, strict=True
+        ):
+            x, y = left + (cell - width) // 2, top + (tallest - height) // 2
+            placed.append((image, (x, y, width, height), left, top + tallest, lines))
+            left += cell + gap
+        lines = max(len(lines) for lines in captions)
+        top += tallest + gap
+        if lines:
+            top += gap // 2 + lines * line_height
+
+    width = 2 * margin + columns * cell + (columns - 1) * gap
+    picture = Image.new("RGB", (width, top - gap + margin), _BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    for image, (x, y, width, height), left, bottom, lines in placed:
+        picture.paste(_resized(image, width, height), (x, y))
+        draw.rectangle((x - 1, y - 1, x + width, y + height), outline=_FRAME)
+        for number, line in enumerate(lines):
+            draw.text(
+                (left + cell / 2, bottom + gap // 2 + (number + 0.5) * line_height),
+                line,
+                font=font,
+                fill=_TEXT,
+                anchor="mm",
+            )
+    return np.asarray(picture)
+
+
+def _cell_width(rows: Sequence[Sequence[tuple[str, np.ndarray]]], columns: int) -> int:
+    shapes = [image.shape for row in rows for _, image in row]
+    widest = max(width for _, width, *_ in shapes)
+    aspect = min(_MAX_ASPECT, max(height / width for height, width, *_ in shapes))
+    by_area = (_MAX_AREA / (columns * len(rows) * (aspect + 0.3))) ** 0.5
+    # 1.1 for gaps and margins, which grow with the cell.
+    by_width = _MAX_WIDTH / (1.1 * columns)
+    cell = min(max(widest, _MIN_CELL), _MAX_CELL, by_area, by_width)
+    return max(_SMALLEST_CELL, int(cell))
+
+
+def _fitted(image: np.ndarray, cell: int) -> tuple[int, int]:
+    """Width and height at which an image fills its cell, its proportions kept."""
+    height, width = image.shape[:2]
+    scale = min(cell / width, cell * _MAX_ASPECT / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _resized(image: np.ndarray, width: int, height: int):
+    from PIL import Image
+
+    if image.dtype != np.uint8:
+        scaled, _ = pixels.to_pixel_range(image, "auto")
+        image = np.rint(scaled).astype(np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    if picture.size == (width, height):
+        return picture
+    # Pixels of a tiny image are what there is to see of it.
+    magnified = width >= 4 * image.shape[1]
+    method = Image.Resampling.NEAREST if magnified else Image.Resampling.LANCZOS
+    return picture.resize((width, height), method)
+
+
+def _wrap(caption: str, font, width: int) -> list[str]:
+    """Lines of a caption, none wider than `width`; file names break anywhere."""
+    spelled = unicodedata.normalize("NFKD", caption.translate(_SPELLED))
+    plain = "".join(
+        letter if " " <= letter <= "~" else "?"
+        for letter in " ".join(spelled.split())
+        if not unicodedata.combining(letter)
+    )
+    lines = []
+    line = ""
+    for word in plain.split():
+        longer = f"{line} {word}" if line else word
+        if font.getlength(longer) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        while font.getlength(word) > width:
+            fits = len(word) - 1
+            while fits > 1 and font.getlength(word[:fits]) > width:
+                fits -= 1
+            lines.append(word[:fits])
+            word = word[fits:]
+        line = word
+    if line:
+        lines.append(line)
+    if len(lines) > _MAX_LINES:
+        last = lines[_MAX_LINES - 1]
+        while last and font.getlength(last + "...") > width:
+            last = last[:-1]
+        lines = [*lines[: _MAX_LINES - 1], last + "..."]
+    return lines

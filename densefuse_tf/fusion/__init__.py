@@ -1,0 +1,1 @@
+"""A trained autoencoder and a strategy become a fused image."""

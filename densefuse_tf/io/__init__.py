@@ -1,0 +1,1 @@
+"""Reads and writes images, videos and tables."""

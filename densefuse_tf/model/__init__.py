@@ -1,0 +1,1 @@
+"""The network, its fusion strategies and its checkpoints."""

@@ -1,0 +1,1 @@
+"""Fuses folders, sequences and archives."""

@@ -1,0 +1,514 @@
+"""Fusing sequences: video files and numbered frames, with one brightness throughout.
+
+What is decided image by image elsewhere is decided here once for the whole sequence:
+the values that become 0 and 255 at the input, whether the result has colour, and the
+range of the output. So nothing flickers.
+
+A thread for each source reads ahead and one writes behind while the calling thread
+fuses; how many frames are held at a time does not depend on how many there are.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import fractions
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+from absl import logging
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import ffmpeg
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+
+DEFAULT_RATE = fractions.Fraction(25)
+
+# Frames of each source read ahead, and results waiting to be written, at most.
+_AHEAD = 2
+_BEHIND = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFiles:
+    """The frames of a sequence as image files, in order."""
+
+    paths: tuple[pathlib.Path, ...]
+    max_pixels: int = images.MAX_PIXELS
+
+    @property
+    def path(self) -> pathlib.Path:
+        return self.paths[0].parent
+
+    @property
+    def count(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """What an error calls the frame."""
+        return str(self.paths[index])
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields all frames as `images.read` returns them."""
+        for path in self.paths:
+            yield images.read(path, max_pixels=self.max_pixels)
+
+
+Source = ffmpeg.VideoFile | ImageFiles
+
+
+def open_sources(
+    sources: Sequence[str | os.PathLike],
+    *,
+    max_pixels: int = images.MAX_PIXELS,
+    progress: ffmpeg.Progress = ffmpeg.unseen,
+) -> tuple[Source, ...]:
+    """Opens the sources of one scene, and decodes each video once.
+
+    Only that says how many frames there are, and whether all of them are whole.
+
+    Args:
+      sources: k >= 2 video files, or folders or glob patterns of images as
+        `images.find` takes them; either may stand beside the other.
+      max_pixels: The largest frame that is read.
+      progress: Shows how far it is.
+
+    Returns:
+      The k sources, of one count, frame size and rate as far as these are known yet.
+
+    Raises:
+      UserError: The counts, sizes or rates differ; a file is no video, has no frames,
+        is cut off or damaged, or has frames that are not equally far apart in time.
+    """
+    paths = [pathlib.Path(source) for source in sources]
+    are_videos = [
+        os.path.isfile(path) and path.suffix.lower() not in images.FORMATS
+        for path in paths
+    ]
+    if not any(are_videos) or len(sources) < 2:
+        pairs = images.pair(sources)
+        return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
+    opened = [
+        ffmpeg.open_video(path, max_pixels, progress)
+        if path_is_video
+        else ImageFiles(tuple(images.find(source)), max_pixels)
+        for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
+    ]
+    _check_alike(
+        "frames", "one frame of each for every moment", sources, opened, "count"
+    )
+    videos = [source for source in opened if isinstance(source, ffmpeg.VideoFile)]
+    names = [source.path for source in videos]
+    _check_alike(
+        "height and width", "the same; register and crop them", names, videos, "size"
+    )
+    _check_alike("frames per second", "the same", names, videos, "rate")
+    return tuple(opened)
+
+
+def _check_alike(
+    what: str, expected: str, names: Sequence, sources: Sequence[Source], attribute: str
+) -> None:
+    found = [getattr(source, attribute) for source in sources]
+    if len(set(found)) > 1:
+        each = ", ".join(
+            f"{os.fspath(name)} has {ffmpeg.text(value)}"
+            for name, value in zip(names, found, strict=True)
+        )
+        raise UserError(f"the sources differ in {what}: {each}; expected {expected}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Footage:
+    """Sources, and what holds for all of their frames.
+
+    Attributes:
+      sources: k sources with `count` frames each.
+      size: (height, width) of every frame.
+      value_ranges: For each source the values that become 0 and 255; None where 8 bits
+        stay as they are.
+      has_color: Whether the results do.
+      in_gray: For each source whether its luma is all that is fused of it.
+    """
+
+    sources: tuple[Source, ...]
+    size: tuple[int, int]
+    value_ranges: tuple[tuple[float, float] | None, ...]
+    has_color: bool
+    in_gray: tuple[bool, ...]
+
+    @property
+    def count(self) -> int:
+        return self.sources[0].count
+
+    @property
+    def rate(self) -> fractions.Fraction | None:
+        """Frames per second; None where all sources are images."""
+        return _first(self.sources, "rate")
+
+    @property
+    def pixel_aspect(self) -> fractions.Fraction | None:
+        """Width to height of a pixel, as the last source that says so has it."""
+        return _first(self.sources[::-1], "pixel_aspect")
+
+    def names(self, index: int) -> tuple[str, ...]:
+        """What an error calls the k frames."""
+        return tuple(source.name(index) for source in self.sources)
+
+    def frames(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yields the k frames of each moment in 0..255, as `Fuser.fuse` takes them.
+
+        uint8 or float32, [height, width] or [height, width, 3].
+
+        Raises:
+          UserError: A frame cannot be read.
+        """
+        return _together(
+            _prepared(source.frames(), value_range, in_gray)
+            for source, value_range, in_gray in zip(
+                self.sources, self.value_ranges, self.in_gray, strict=True
+            )
+        )
+
+
+def _first(sources: Iterable[Source], attribute: str):
+    found = (getattr(source, attribute, None) for source in sources)
+    return next((value for value in found if value is not None), None)
+
+
+def _prepared(
+    frames: Iterator[np.ndarray],
+    value_range: tuple[float, float] | None,
+    in_gray: bool,
+) -> Iterator[np.ndarray]:
+    with contextlib.closing(frames):
+        for frame in frames:
+            if value_range is not None:
+                frame = pixels.to_pixel_range(frame, value_range)[0]
+            yield pixels.gray(frame) if in_gray else frame
+
+
+def _together(
+    iterators: Iterable[Iterator[np.ndarray]],
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields a tuple of one item of each; a thread for each goes ahead."""
+    with contextlib.ExitStack() as stack:
+        ahead = [
+            stack.enter_context(contextlib.closing(_ahead(iterator)))
+            for iterator in iterators
+        ]
+        yield from zip(*ahead, strict=True)
+
+
+def _ahead(items: Iterator) -> Iterator:
+    """Yields the items of a generator, which runs in a thread."""
+    end = object()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        waiting = collections.deque(
+            thread.submit(next, items, end) for _ in range(_AHEAD)
+        )
+        try:
+            while (item := waiting.popleft().result()) is not end:
+                waiting.append(thread.submit(next, items, end))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()
+            thread.submit(items.close).result()
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What the frames of one source have been like so far."""
+
+    first: str = ""
+    size: tuple[int, int] | None = None
+    dtype: np.dtype | None = None
+    low: float = np.inf
+    high: float = -np.inf
+    has_color: bool = False
+
+    def add(self, frame: np.ndarray, name: str, any_dtype: bool) -> None:
+        if self.dtype is None:
+            self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
+        if frame.shape[:2] != self.size:
+            raise UserError(
+                f"{self.first} is {ffmpeg.text(self.size)} and {name} is "
+                f"{ffmpeg.text(frame.shape[:2])}: the frames of a sequence must have "
+                "the same size"
+            )
+        if frame.dtype != self.dtype and not any_dtype:
+            raise UserError(
+                f"{self.first} has values of type {self.dtype} and {name} of "
+                f"{frame.dtype}: expected one type, or to be told the value range"
+            )
+        self.low = min(self.low, float(frame.min()))
+        self.high = max(self.high, float(frame.max()))
+        self.has_color = self.has_color or pixels.is_color(frame)
+
+
+def survey(
+    sources: Sequence[Source],
+    *,
+    value_ranges: Sequence | None = None,
+    color: str = "auto",
+    progress: ffmpeg.Progress = ffmpeg.unseen,
+) -> Footage:
+    """Looks the frames through for what has to hold for all of them.
+
+    - Image files are all read, which shows their sizes and damage before the first is
+      fused.
+    - Values: where a range has to be found it is the sequence's minimum and maximum.
+    - Colour: a source has colour if the channels of any of its frames differ anywhere.
+      With "auto" the results have colour if any source has; with "luma" they have that
+      of the last source that has any, also in frames where that one is grey.
+
+    Frames of videos are looked at only until nothing more depends on them.
+
+    Args:
+      sources: From `open_sources`.
+      value_ranges: For each source (min, max); "auto" for the extremes of its frames;
+        None for "auto" where frames have more than 8 bits, while those of 8 stay as
+        they are. By default None for each.
+      color: As of `fusion.Fuser`.
+      progress: Shows how far it is.
+
+    Returns:
+      The sources with what was found.
+
+    Raises:
+      UserError: Frames differ in size, or in type where no range is given; a frame
+        cannot be read.
+    """
+    value_ranges = value_ranges or [None] * len(sources)
+    seen = [_Seen() for _ in sources]
+    is_given = [isinstance(value_range, tuple) for value_range in value_ranges]
+    to_the_end = any(
+        isinstance(source, ImageFiles)
+        or value_range == "auto"
+        or (source.is_deep and not given)
+        for source, value_range, given in zip(
+            sources, value_ranges, is_given, strict=True
+        )
+    )
+    if to_the_end or not _is_settled(color, seen):
+        frames = _together(source.frames() for source in sources)
+        with contextlib.closing(frames):
+            for index, moment in enumerate(
+                progress(frames, sources[0].count, "looking through")
+            ):
+                for one, frame, source, given in zip(
+                    seen, moment, sources, is_given, strict=True
+                ):
+                    one.add(frame, source.name(index), given)
+                if index == 0:
+                    _check_sizes(seen)
+                if not to_the_end and _is_settled(color, seen):
+                    break
+    has_color = color == "rgb" or (color != "gray" and any(s.has_color for s in seen))
+    # With "luma" only the source that gives the chroma needs to have any.
+    last = max((i for i, one in enumerate(seen) if one.has_color), default=None)
+    in_gray = tuple(
+        not has_color or (color == "luma" and index != last)
+        for index in range(len(sources))
+    )
+    return Footage(
+        tuple(sources),
+        seen[0].size or sources[0].size,
+        tuple(
+            _value_range(source, one, value_range)
+            for source, one, value_range in zip(
+                sources, seen, value_ranges, strict=True
+            )
+        ),
+        has_color,
+        in_gray,
+    )
+
+
+def _is_settled(color: str, seen: Sequence[_Seen]) -> bool:
+    """Whether no frame can change any more what is fused in colour."""
+    if color == "auto":
+        return any(one.has_color for one in seen)
+    return color != "luma" or seen[-1].has_color
+
+
+def _check_sizes(seen: Sequence[_Seen]) -> None:
+    for one in seen:
+        if one.size != seen[0].size:
+            raise UserError(
+                f"{seen[0].first} is {ffmpeg.text(seen[0].size)} and {one.first} is "
+                f"{ffmpeg.text(one.size)}: the frames of all sources must have the "
+                "same size; register and crop them first"
+            )
+
+
+def _value_range(
+    source: Source, seen: _Seen, value_range
+) -> tuple[float, float] | None:
+    if value_range is None and seen.dtype in (None, np.uint8):
+        return None
+    if not isinstance(value_range, tuple):
+        value_range = (seen.low, seen.high)
+        if seen.low == seen.high:
+            # A sequence of one value becomes 0, as such an image does.
+            value_range = (seen.low, seen.low + max(1.0, abs(seen.low)))
+    logging.info(
+        "%s: %g..%g brought to 0..255 in all frames", source.path, *value_range
+    )
+    return value_range
+
+
+def fuse(
+    fuser, footage: Footage, *, progress: ffmpeg.Progress = ffmpeg.unseen
+) -> Iterator[np.ndarray]:
+    """Fuses a sequence with one output range.
+
+    Args:
+      fuser: A `fusion.Fuser` for as many sources and with the color that `survey` was
+        given. If its output_range is "minmax", all frames are first fused for the
+        extremes of the decoder's output over the sequence, which takes the time twice.
+      footage: From `survey`.
+      progress: Shows how far it is.
+
+    Yields:
+      The fused frames, uint8, all [height, width] or all [height, width, 3].
+
+    Raises:
+      UserError: A frame cannot be read.
+    """
+    output_range = fuser.output_range
+    if output_range == "minmax":
+        output_range = _extremes(fuser, footage, progress)
+    with contextlib.closing(footage.frames()) as frames:
+        for index, sources in enumerate(progress(frames, footage.count, "fusing")):
+            image = fuser.fuse(
+                sources, names=footage.names(index), output_range=output_range
+            ).image
+            # A frame without colour in a sequence that has some.
+            yield pixels.rgb(image) if footage.has_color else image
+
+
+def _extremes(
+    fuser, footage: Footage, progress: ffmpeg.Progress
+) -> tuple[float, float]:
+    """(min, max) of the decoder's output over all frames."""
+    low, high = np.inf, -np.inf
+    with contextlib.closing(footage.frames()) as frames:
+        for index, sources in enumerate(
+            progress(frames, footage.count, "finding the range")
+        ):
+            raw = fuser.raw(sources, names=footage.names(index))
+            low, high = min(low, raw.min()), max(high, raw.max())
+    return float(low), float(high)
+
+
+def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
+    """Refuses what `writing` cannot write, before the work.
+
+    Raises:
+      UserError: Neither a video's name nor that of a new folder; a video that would
+        take the place of a source.
+    """
+    text, path = os.fspath(path), pathlib.Path(path)
+    if not _is_folder(text):
+        if path.suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
+            raise UserError(
+                f"{path}: cannot write a video named {path.suffix}: expected "
+                f"{', '.join(ffmpeg.OUTPUT_FORMATS)}, or a folder for its frames"
+            )
+        real = os.path.realpath(path)
+        if any(os.path.realpath(source.path) == real for source in sources):
+            raise UserError(f"{path}: would overwrite a source: choose another name")
+        return
+    files.check_free(path)
+    names = _frame_names(sources[-1])
+    if len(set(names)) < len(names):
+        twice = next(n for n, times in collections.Counter(names).items() if times > 1)
+        raise UserError(
+            f"{path / twice}: would be written twice: give the frames in "
+            f"{sources[-1].path} different names"
+        )
+
+
+def _is_folder(path: str) -> bool:
+    return path.endswith(("/", os.sep)) or not pathlib.Path(path).suffix
+
+
+def _frame_names(source: Source) -> list[str]:
+    """What the fused frames are called: after those of the last source."""
+    if isinstance(source, ImageFiles):
+        return [f"{path.stem}.png" for path in source.paths]
+    return [f"{source.path.stem}_{index + 1:06}.png" for index in range(source.count)]
+
+
+@contextlib.contextmanager
+def writing(
+    path: str | os.PathLike,
+    footage: Footage,
+    rate: fractions.Fraction = DEFAULT_RATE,
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Writes fused frames to a video, or to a folder, whole or not at all.
+
+    A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
+    named after those of the last source, or numbered after its video.
+
+    Args:
+      path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
+        at the end, is a folder, which must be new.
+      footage: What is fused.
+      rate: Frames per second if no source says how many.
+
+    Yields:
+      A function that takes the next frame, uint8 [height, width] or [height, width,
+      3]. It may still be on its way when the function returns.
+
+    Raises:
+      UserError: The output cannot be written.
+    """
+    if _is_folder(os.fspath(path)):
+        with files.creating_folder(path) as folder:
+            names = iter(_frame_names(footage.sources[-1]))
+
+            def save(frame: np.ndarray) -> None:
+                images.write(folder / next(names), frame)
+
+            with _behind(save) as write:
+                yield write
+        return
+    path = pathlib.Path(path)
+    with files.replacing(path) as temporary:
+        encoder = ffmpeg.Encoder(
+            path,
+            temporary,
+            footage.size,
+            footage.rate or rate,
+            footage.pixel_aspect,
+        )
+        try:
+            with _behind(encoder.add) as write:
+                yield write
+            encoder.finish()
+        except BaseException:
+            encoder.kill()
+            raise
+
+
+@contextlib.contextmanager
+def _behind(work: Callable[[np.ndarray], None]) -> Iterator[Callable]:
+    """Yields `work` as a function that has it done in a thread, in order."""
+    waiting: collections.deque = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+
+        def submit(frame: np.ndarray) -> None:
+            waiting.append(thread.submit(work, frame))
+            if len(waiting) > _BEHIND:
+                waiting.popleft().result()
+
+        yield submit
+        while waiting:
+            waiting.popleft().result()

@@ -1,0 +1,397 @@
+"""The one tf.data pipeline: photographs -> batches of grey crops in 0..255.
+
+The order of the files depends on the seed and the epoch alone, and every batch says
+which part of that order it holds, so that a training can go on exactly where it was.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from PIL import Image
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_SIZE = 256
+RESIZE_METHODS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+# What a reader returns beside the crop.
+_UNKNOWN, _READABLE, _CORRUPT = 0, 1, 2
+
+
+def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
+    """The JPEG, PNG and BMP files of a folder tree or a glob, in sorted order.
+
+    Raises:
+      UserError: There is none, or `source` is neither a folder nor a glob.
+    """
+    path = pathlib.Path(source)
+    if path.is_dir():
+        found = path.rglob("*")
+    else:
+        pattern = pathlib.Path(os.path.abspath(path))
+        found = pathlib.Path(pattern.anchor).glob(
+            str(pattern.relative_to(pattern.anchor))
+        )
+    photographs = sorted(
+        file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()
+    )
+    if not photographs:
+        raise UserError(
+            f"{source}: no photograph: expected a folder or a glob with "
+            f"{', '.join(SUFFIXES)} files"
+        )
+    return photographs
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """How a photograph becomes a square grey crop.
+
+    Attributes:
+      size: Height and width of the crop in pixels.
+      resize: A key of RESIZE_METHODS; nearest is the release's.
+      random_crop: Cut a random square out, instead of squashing the whole photograph
+        to a square as the release does. Smaller photographs are enlarged first.
+    """
+
+    size: int = IMAGE_SIZE
+    resize: str = "nearest"
+    random_crop: bool = False
+
+    def read(self, path: pathlib.Path, random: np.random.Generator) -> np.ndarray:
+        """The crop of one file, [size, size] uint8, grey by ITU-R 601-2.
+
+        Raises:
+          UserError: The file is not a readable image.
+        """
+        grey = pixels.gray(_as_bytes(images.read(path)))
+        if self.random_crop:
+            grey = self._cut(grey, random)
+        return self._resized(grey, (self.size, self.size))
+
+    def _cut(self, grey: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        shorter = min(grey.shape)
+        if shorter < self.size:
+            scale = self.size / shorter
+            grey = self._resized(
+                grey, tuple(max(self.size, round(side * scale)) for side in grey.shape)
+            )
+        top, left = (random.integers(side - self.size + 1) for side in grey.shape)
+        return grey[top : top + self.size, left : left + self.size]
+
+    def _resized(self, grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        if grey.shape == shape:
+            return grey
+        resized = Image.fromarray(grey).resize(shape[::-1], RESIZE_METHODS[self.resize])
+        return np.asarray(resized)
+
+
+def _as_bytes(image: np.ndarray) -> np.ndarray:
+    """Photographs of more than 8 bits, brought to uint8 by their own range."""
+    if image.dtype == np.uint8:
+        return image
+    scaled, _ = pixels.to_pixel_range(image, "auto")
+    return np.rint(scaled).astype(np.uint8)
+
+
+class CropCache:
+    """Grey 8-bit crops kept in memory or in a file, filled as they are first read.
+
+    A cache file belongs to one list of photographs and one way to crop them; a file
+    made for another is refused, not overwritten.
+    """
+
+    def __init__(
+        self,
+        photographs: Sequence[pathlib.Path],
+        crops: Crops,
+        file: str | os.PathLike | None = None,
+    ):
+        """Makes room for all crops and says how much, or opens `file` again.
+
+        Args:
+          photographs: All files that will be read.
+          crops: How they are cropped.
+          file: Where to keep the crops; None for memory.
+
+        Raises:
+          UserError: Random crops cannot be cached; the file cannot be written or was
+            made for other photographs.
+        """
+        if crops.random_crop:
+            raise UserError("random crops differ each epoch and cannot be cached")
+        record = np.dtype([("state", "u1"), ("crop", "u1", (crops.size, crops.size))])
+        size = len(photographs) * record.itemsize
+        where = "memory" if file is None else str(file)
+        logging.info(
+            "crop cache: %d crops take %.1f MB in %s",
+            len(photographs),
+            size / 1e6,
+            where,
+        )
+        if file is None:
+            self._records = np.zeros(len(photographs), record)
+            return
+        file = pathlib.Path(file)
+        belongs = {
+            "crops": dataclasses.asdict(crops),
+            "photographs": hashlib.sha256(
+                b"\n".join(map(os.fsencode, photographs))
+            ).hexdigest(),
+        }
+        label = file.with_name(file.name + ".json")
+        if file.exists():
+            if _label(label) != belongs:
+                raise UserError(
+                    f"{file}: is not a crop cache of these photographs and settings; "
+                    "remove it or name another file"
+                )
+        else:
+            # The label first: a file without one would be refused as somebody else's.
+            with files.replacing(label) as temporary:
+                temporary.write_text(json.dumps(belongs))
+            with files.replacing(file) as temporary, open(temporary, "wb") as empty:
+                os.posix_fallocate(empty.fileno(), 0, size)
+        try:
+            self._records = np.memmap(file, record, "r+", shape=len(photographs))
+        except OSError as error:
+            raise files.cannot_write(file, error) from error
+
+    def get(self, index: int) -> tuple[int, np.ndarray]:
+        """The state and, where it is _READABLE, the crop of photograph `index`."""
+        record = self._records[index]
+        return int(record["state"]), record["crop"]
+
+    def put(self, index: int, state: int, crop: np.ndarray) -> None:
+        """Keeps a crop; the state last, so that a reader never sees half a crop."""
+        self._records["crop"][index] = crop
+        self._records["state"][index] = state
+
+
+def _label(path: pathlib.Path) -> dict | None:
+    """What a cache belongs to; None if nobody can tell."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+class Photographs:
+    """A list of photographs as batches of crops.
+
+    Attributes:
+      paths: The files.
+      num_corrupt: How many of them could not be read so far.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[pathlib.Path],
+        crops: Crops | None = None,
+        *,
+        seed: int = 0,
+        cache: CropCache | None = None,
+    ):
+        """Remembers the files; nothing is read yet.
+
+        Args:
+          paths: The files, in an order that is the same in every run.
+          crops: How they are cropped.
+          seed: Of the order and of random crops.
+          cache: Where crops are kept between epochs.
+        """
+        self.paths = list(paths)
+        self._crops = crops or Crops()
+        self._seed = seed
+        self._cache = cache
+        self._corrupt: set[int] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def num_corrupt(self) -> int:
+        return len(self._corrupt)
+
+    def require(self, count: int) -> None:
+        """Checks that at least `count` of the photographs can be read.
+
+        Raises:
+          UserError: There are fewer.
+        """
+        readable = 0
+        for index in range(len(self.paths)):
+            readable += bool(self._load(index, 0)[1])
+            if readable >= count:
+                return
+        raise UserError(
+            f"{self.paths[0].parent}: {readable} of {len(self.paths)} photographs can "
+            f"be read: expected at least {count}"
+        )
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The order of the files in an epoch: a permutation made of seed and epoch."""
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self.paths))
+
+    def files_between(self, first: int, last: int) -> list[pathlib.Path]:
+        """The readable files at the positions first ... last of the training order."""
+        found = []
+        for position in range(first, last + 1):
+            epoch, place = divmod(position, len(self.paths))
+            index = int(self.order(epoch)[place])
+            if index not in self._corrupt:
+                found.append(self.paths[index])
+        return found
+
+    def training_batches(
+        self,
+        batch_size: int,
+        *,
+        epochs: int | None = None,
+        start: int = 0,
+        interleaved: bool = False,
+    ) -> tf.data.Dataset:
+        """Shuffled batches without the remainder of each epoch.
+
+        Args:
+          batch_size: Crops in a batch.
+          epochs: How many; None goes on for ever.
+          start: The position to begin at; 0, or one after the last position of the
+            batch that was trained on last.
+          interleaved: Mix the photographs of a batch as the release's code did; see
+            `recipes.Recipe.interleaved_batches`.
+
+        Returns:
+          Batches ([batch, size, size, 1] float32 in 0..255, [batch, 2] int64). The
+          second holds, alike in each row, the first and last position of the batch:
+          epoch * number of files + place in the order of the epoch.
+        """
+        count = len(self.paths)
+        first_epoch, first_place = divmod(start, count)
+
+        def one_epoch(epoch):
+            order = tf.numpy_function(self.order, [epoch], tf.int64, stateful=False)
+            order = tf.ensure_shape(order, [count])
+            places = tf.range(count, dtype=tf.int64) + epoch * count
+            skipped = tf.cast(epoch == first_epoch, tf.int64) * first_place
+            elements = tf.data.Dataset.from_tensor_slices((order, places))
+            return self._read(elements.skip(skipped)).batch(
+                batch_size, drop_remainder=True
+            )
+
+        def finish(crops, places):
+            pixels = _interleave(crops) if interleaved else crops
+            bounds = tf.stack([places[0], places[-1]])
+            return tf.cast(pixels, tf.float32), tf.tile(bounds[None], [batch_size, 1])
+
+        stop = first_epoch + 2**31 if epochs is None else epochs
+        numbers = tf.data.Dataset.range(first_epoch, max(stop, first_epoch))
+        return _finished(numbers.flat_map(one_epoch).map(finish))
+
+    def validation_batches(
+        self, batch_size: int, *, limit: int | None = None
+    ) -> tf.data.Dataset:
+        """The crops in the order of the files, the last batch smaller where it must be.
+
+        Args:
+          batch_size: Crops in a batch.
+          limit: Take only the first so many files.
+
+        Returns:
+          Batches as of `training_batches`; the positions are places in `paths`.
+        """
+        count = len(self.paths) if limit is None else min(limit, len(self.paths))
+        indices = tf.data.Dataset.range(count)
+        crops = self._read(tf.data.Dataset.zip((indices, indices))).batch(batch_size)
+        return _finished(
+            crops.map(
+                lambda pixels, places: (
+                    tf.cast(pixels, tf.float32),
+                    tf.stack([places, places], axis=1),
+                )
+            )
+        )
+
+    def _read(self, elements: tf.data.Dataset) -> tf.data.Dataset:
+        """(index, position) -> (crop, position), without the corrupt files."""
+        size = self._crops.size
+
+        def load(index, position):
+            crop, readable = tf.numpy_function(
+                self._load, [index, position], [tf.uint8, tf.bool], stateful=False
+            )
+            crop = tf.ensure_shape(crop, [size, size])[..., None]
+            return crop, position, tf.ensure_shape(readable, [])
+
+        return (
+            elements.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .filter(lambda crop, position, readable: readable)
+            .map(lambda crop, position, readable: (crop, position))
+        )
+
+    def _load(self, index: int, position: int) -> tuple[np.ndarray, np.bool_]:
+        """One crop, and whether its file could be read; a corrupt one is logged."""
+        if self._cache is not None:
+            state, crop = self._cache.get(index)
+            if state == _CORRUPT:
+                self._skip(index, "was not readable when it was cached")
+            if state != _UNKNOWN:
+                return crop, np.bool_(state == _READABLE)
+        try:
+            random = np.random.default_rng([self._seed, position])
+            crop = self._crops.read(self.paths[index], random)
+            state = _READABLE
+        except UserError as error:
+            self._skip(index, str(error))
+            crop = np.zeros((self._crops.size, self._crops.size), np.uint8)
+            state = _CORRUPT
+        if self._cache is not None:
+            self._cache.put(index, state, crop)
+        return crop, np.bool_(state == _READABLE)
+
+    def _skip(self, index: int, reason: str) -> None:
+        with self._lock:
+            if index in self._corrupt:
+                return
+            self._corrupt.add(index)
+        logging.warning(
+            "skipped photograph %d so far: %s: %s",
+            len(self._corrupt),
+            self.paths[index],
+            reason,
+        )
+
+
+def _interleave(crops: tf.Tensor) -> tf.Tensor:
+    """[batch, H, W, 1] as the release's first training code laid a batch out.
+
+    Each photograph was transposed, the batch stacked as [W, H, batch] and then
+    reshaped to [batch, W, H, 1].
+    """
+    stacked = tf.transpose(crops[..., 0], [2, 1, 0])
+    batch, height, width = crops.shape[:3]
+    return tf.reshape(stacked, [batch, width, height, 1])
+
+
+def _finished(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    # Every worker reads the same order and takes its part of each batch, so that the
+    # global batches are those of one worker alone.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,109 @@
+"""The losses of Eq. 1-3, each one value per image, so that any batch reduces alike.
+
+The paper defines L_p and L_ssim for an output O and an input I. Over a batch they are
+averaged: the result then depends neither on the batch size nor on how a batch is
+split over devices. The mean squared error of the release is the same either way.
+"""
+
+import keras
+import tensorflow as tf
+
+from densefuse_tf.training.recipes import Recipe
+
+DYNAMIC_RANGE = 255.0
+# Gaussian window of both SSIM forms.
+_WINDOW_SIZE = 11
+_SIGMA = 1.5
+_K2 = 0.03
+
+
+def euclidean(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Pixel loss of the paper, Eq. 2: L_p = ||O - I||_2.
+
+    Args:
+      images: I, [batch, H, W, 1] float32 in 0..255.
+      outputs: O, same shape.
+
+    Returns:
+      [batch]; its gradient is 0, not NaN, where O equals I.
+    """
+    squares = tf.reduce_sum(tf.square(outputs - images), axis=[1, 2, 3])
+    positive = squares > 0
+    return tf.where(positive, tf.sqrt(tf.where(positive, squares, 1.0)), 0.0)
+
+
+def mean_squared(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Pixel loss of the release: mean squared error of an image; see `euclidean`."""
+    return tf.reduce_mean(tf.square(outputs - images), axis=[1, 2, 3])
+
+
+def full_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """SSIM of the paper [17] on a dynamic range of 255; [batch], at most 1.
+
+    Args:
+      images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
+      outputs: Same shape.
+    """
+    return tf.image.ssim(images, outputs, max_val=DYNAMIC_RANGE)
+
+
+def contrast_structure_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """SSIM as the release computes it: (2 s12 + C2) / (s1 + s2 + C2), C2 = 0.03^2.
+
+    No luminance term, a dynamic range of 1 on pixels in 0..255, 11x11 Gaussian window
+    with sigma 1.5, no window over the border. A variance taken as E[x^2] - E[x]^2 in
+    float32 is off by about 1e-2 at this range, more than C2, and the denominator could
+    pass through 0. Here the moments are float64 and no variance is below 0, so that
+    the denominator is never below C2.
+
+    Args:
+      images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
+      outputs: Same shape.
+
+    Returns:
+      [batch] float32.
+    """
+    first = tf.cast(images, tf.float64)
+    second = tf.cast(outputs, tf.float64)
+    mean1, mean2 = _window_mean(first), _window_mean(second)
+    variance1 = tf.maximum(_window_mean(first * first) - mean1 * mean1, 0.0)
+    variance2 = tf.maximum(_window_mean(second * second) - mean2 * mean2, 0.0)
+    covariance = _window_mean(first * second) - mean1 * mean2
+    c2 = _K2**2
+    index = (2 * covariance + c2) / (variance1 + variance2 + c2)
+    return tf.cast(tf.reduce_mean(index, axis=[1, 2, 3]), tf.float32)
+
+
+def _window_mean(images: tf.Tensor) -> tf.Tensor:
+    """Gaussian-weighted mean over each 11x11 window, along columns, then rows."""
+    offsets = tf.range(_WINDOW_SIZE, dtype=images.dtype) - _WINDOW_SIZE // 2
+    weights = tf.exp(-tf.square(offsets) / (2 * _SIGMA**2))
+    weights /= tf.reduce_sum(weights)
+    along_columns = tf.nn.conv2d(images, weights[:, None, None, None], 1, "VALID")
+    return tf.nn.conv2d(along_columns, weights[None, :, None, None], 1, "VALID")
+
+
+_PIXEL_LOSSES = {"euclidean": euclidean, "mean_squared": mean_squared}
+_SSIMS = {"full": full_ssim, "contrast_structure": contrast_structure_ssim}
+
+
+class PixelLoss(keras.losses.Loss):
+    """L_p of a recipe; `keras.losses.Loss` over [batch, H, W, 1]."""
+
+    def __init__(self, recipe: Recipe, name: str = "pixel_loss"):
+        super().__init__(name=name)
+        self._function = _PIXEL_LOSSES[recipe.pixel_loss]
+
+    def call(self, y_true, y_pred):
+        return self._function(y_true, y_pred)
+
+
+class SSIMLoss(keras.losses.Loss):
+    """L_ssim = 1 - SSIM (Eq. 3) of a recipe."""
+
+    def __init__(self, recipe: Recipe, name: str = "ssim_loss"):
+        super().__init__(name=name)
+        self._function = _SSIMS[recipe.ssim]
+
+    def call(self, y_true, y_pred):
+        return 1.0 - self._function(y_true, y_pred)

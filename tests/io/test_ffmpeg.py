@@ -1,0 +1,366 @@
+"""Video files to frames and back."""
+
+import contextlib
+import fractions
+import os
+import pathlib
+import resource
+import time
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import videos
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import ffmpeg
+
+MAX_PIXELS = 10**6
+
+
+def open_video(path):
+    return ffmpeg.open_video(pathlib.Path(path), MAX_PIXELS, ffmpeg.unseen)
+
+
+@pytest.mark.parametrize("suffix", (".mp4", ".mkv", ".avi", ".mov", ".ts"))
+@pytest.mark.parametrize("fps", (25, fractions.Fraction(30000, 1001)))
+def test_count_size_and_rate_are_exact(tmp_path, suffix, fps):
+    frames = videos.scene(21)
+    path = videos.write(tmp_path / f"ir{suffix}", frames, fps=fps)
+    video = open_video(path)
+    assert (video.count, video.size, video.rate) == (21, (32, 48), fps)
+    assert not video.is_deep
+    found = list(video.frames())
+    assert len(found) == 21
+    expected, _ = videos.read(path)
+    np.testing.assert_array_equal(found, expected)
+    # Grey stays grey, and what it was but for the codec.
+    assert (expected == expected[..., :1]).all()
+    assert np.abs(expected[..., 0].astype(int) - frames).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "high"),
+    (("gray16le", "<u2", 65536), ("gray12le", "<u2", 4096), ("gray", "|u1", 256)),
+)
+def test_lossless_grey_is_read_as_it_is(tmp_path, kind, dtype, high):
+    frames = np.random.default_rng(0).integers(0, high, (3, 9, 12)).astype(dtype)
+    deep = np.uint16 == np.dtype(dtype)
+    path = videos.write(tmp_path / "ir.mkv", frames, codec="ffv1", kind=kind)
+    video = open_video(path)
+    assert video.is_deep == deep
+    found = np.stack(list(video.frames()))
+    np.testing.assert_array_equal(found if deep else found[..., 0], frames)
+    assert found.dtype == dtype
+
+
+def test_a_name_with_signs_that_mean_something(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    videos.write("plain.mp4", videos.scene(3))
+    for name in ("-i.mp4", "a:b.mp4", "%03d.mp4", "two words.mp4", "ü.mp4"):
+        pathlib.Path("plain.mp4").rename(name)
+        assert open_video(name).count == len(list(open_video(name).frames())) == 3
+        pathlib.Path(name).rename("plain.mp4")
+
+
+def test_turned_upright(tmp_path):
+    path = videos.write(tmp_path / "flat.mp4", videos.scene(3))
+    turned = tmp_path / "turned.mp4"
+    videos.ffmpeg("-display_rotation", "90", "-i", path, "-c", "copy", turned)
+    video = open_video(turned)
+    assert video.size == (48, 32)
+    flat = list(open_video(path).frames())
+    np.testing.assert_array_equal(list(video.frames()), np.rot90(flat, axes=(1, 2)))
+
+
+def test_sound_is_passed_over(tmp_path):
+    path = videos.write(tmp_path / "mute.mp4", videos.scene(5))
+    loud = tmp_path / "loud.mp4"
+    sound = ("-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-c:a", "aac")
+    videos.ffmpeg("-i", path, *sound, loud)
+    video = open_video(loud)
+    assert video.count == len(list(video.frames())) == 5
+
+
+def test_pixels_that_are_no_squares(tmp_path):
+    path = videos.write(
+        tmp_path / "pal.mp4", videos.scene(3), options=("-vf", "setsar=16/15")
+    )
+    assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
+
+
+def test_a_variable_frame_rate_is_refused(tmp_path):
+    path = videos.write(
+        tmp_path / "phone.mp4",
+        videos.scene(12),
+        options=("-vf", "select=not(eq(n\\,4))", "-fps_mode", "passthrough"),
+    )
+    with pytest.raises(
+        UserError, match="no constant frame rate: of 25 frames per"
+    ) as e:
+        open_video(path)
+    assert "frame 5 is shown when frame 6 is due" in str(e.value)
+
+
+@pytest.mark.parametrize("suffix", (".avi", ".ts"))
+def test_frames_of_another_size_in_the_middle(tmp_path, suffix):
+    parts = []
+    for size in ((32, 48), (48, 64)):
+        part = videos.write(
+            tmp_path / f"{size[0]}.264", videos.scene(5, size), options=("-f", "h264")
+        )
+        parts.append(part.read_bytes())
+    (tmp_path / "both.264").write_bytes(b"".join(parts))
+    path = tmp_path / f"both{suffix}"
+    in_order = ("-bsf:v", "setts=ts=N") if suffix == ".ts" else ()
+    videos.ffmpeg(
+        *("-r", "25", "-i", tmp_path / "both.264", "-c", "copy", *in_order, path)
+    )
+    with pytest.raises(UserError, match="frame 6 has another size than those before"):
+        open_video(path)
+
+
+def test_a_file_that_has_another_size_later(tmp_path):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
+    video = open_video(path)
+    videos.write(path, videos.scene(3, (48, 64)))
+    assert {frame.shape for frame in video.frames()} == {(32, 48, 3)}
+
+
+def no_process_is_left():
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_reading_may_stop_at_any_time(tmp_path):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(200))
+    no_process_is_left()
+    frames = open_video(path).frames()
+    next(frames)
+    frames.close()
+    no_process_is_left()
+
+    def interrupted(items, total, what):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ffmpeg.open_video(path, MAX_PIXELS, interrupted)
+    no_process_is_left()
+
+
+@pytest.mark.parametrize("name", ("pipe.mp4", "folder.mp4", "x" * 300, "nul\0.mp4"))
+def test_what_is_no_file(tmp_path, name):
+    path = tmp_path / name
+    if name == "pipe.mp4":
+        os.mkfifo(path)
+    elif name == "folder.mp4":
+        path.mkdir()
+    assert not (name == "folder.mp4" and ffmpeg.is_video(path))
+    with pytest.raises(UserError, match="as a video: expected a regular file"):
+        open_video(path)
+
+
+def test_a_script_that_names_a_video(tmp_path):
+    videos.write(tmp_path / "other.mp4", videos.scene(3))
+    path = tmp_path / "ir.mp4"
+    path.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(UserError, match="as a video: expected MP4, .* and no playlist"):
+        open_video(path)
+
+
+def test_memory_is_limited(tmp_path, monkeypatch):
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs prlimit, which Linux has")
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
+    monkeypatch.setattr(ffmpeg, "_BASE_BYTES", 30_000_000)
+    with pytest.raises(UserError, match="ir.mp4: c"):
+        open_video(path)
+
+
+def whole(folder, suffix):
+    options = ("-movflags", "+faststart") if suffix == ".mp4" else ()
+    return videos.write(
+        folder / f"ir{suffix}",
+        videos.scene(40, size=(64, 96)),
+        options=options,
+        codec="mpeg4" if suffix == ".avi" else "libx264",
+    )
+
+
+@pytest.mark.parametrize("part", (0.3, 0.6, 0.9))
+@pytest.mark.parametrize("suffix", (".mp4", ".mov", ".mkv", ".avi"))
+def test_a_video_that_is_cut_off(tmp_path, suffix, part):
+    path = whole(tmp_path, suffix)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(UserError) as error:
+        open_video(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: cut off or damaged, ") or (
+        message.startswith(f"{path}: cannot be read as a video: ")
+    )
+    assert "\n" not in message
+
+
+def test_a_video_that_is_damaged_inside(tmp_path, long):
+    path = whole(tmp_path, ".mkv")
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    refused = 0
+    trials = 100 if long else 6
+    for _ in range(trials):
+        start = rng.integers(1000, len(data) - 200)
+        damaged = data.copy()
+        damaged[start : start + 100] = rng.integers(0, 256, 100)
+        path.write_bytes(damaged.tobytes())
+        # Where the codec cannot tell, all frames are there, at least.
+        try:
+            video = open_video(path)
+        except UserError as error:
+            assert str(error).startswith(f"{path}: ")
+            refused += 1
+        else:
+            assert len(list(video.frames())) == video.count
+    assert refused > trials // 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    (
+        (b"", "moov atom not found"),
+        (b"this is no video\n" * 99, "moov atom not found"),
+        (bytes(5000), "moov atom not found"),
+    ),
+)
+def test_no_video(tmp_path, content, message):
+    path = tmp_path / "ir.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as a video: .*" + message):
+        open_video(path)
+
+
+def test_sound_alone(tmp_path):
+    path = tmp_path / "ir.mp4"
+    videos.ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
+    with pytest.raises(UserError, match="cannot be read as a video: .*no streams"):
+        open_video(path)
+
+
+def test_frames_that_are_too_large(tmp_path):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(2))
+    with pytest.raises(
+        UserError, match="frames of 32x48 pixels .* 1000 pixels at most"
+    ):
+        ffmpeg.open_video(path, 1000, ffmpeg.unseen)
+
+
+def stand_in(folder, monkeypatch, condition, action):
+    """Has imageio-ffmpeg start a script that does `action` where `condition` holds."""
+    real = imageio_ffmpeg.get_ffmpeg_exe()
+    script = folder / "stand_in_ffmpeg"
+    script.write_text(
+        f'#!/bin/sh\nreal="{real}"\ncase "$*" in\n'
+        f'*{condition}*) {action};;\n*) exec "$real" "$@";;\nesac\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+
+
+@pytest.mark.parametrize("size", (0, 5000, 10 * 32 * 48 * 3))
+def test_ffmpeg_dies_while_reading(tmp_path, monkeypatch, size):
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(20))
+    video = open_video(path)
+    stand_in(tmp_path, monkeypatch, "rawvideo", f'"$real" "$@" | head -c {size}')
+    with pytest.raises(UserError) as error:
+        list(video.frames())
+    read = size // (32 * 48 * 3)
+    assert f"{path}: only {read} of 20 frames could be read" in str(error.value)
+
+
+def encode(path, frames, rate=25, pixel_aspect=None):
+    encoder = ffmpeg.Encoder(
+        path, path, frames[0].shape[:2], fractions.Fraction(rate), pixel_aspect
+    )
+    try:
+        for frame in frames:
+            encoder.add(frame)
+        encoder.finish()
+    except UserError:
+        encoder.kill()
+        raise
+
+
+@pytest.mark.parametrize("suffix", ffmpeg.OUTPUT_FORMATS)
+@pytest.mark.parametrize("size", ((32, 48), (31, 48), (32, 45), (3, 5), (2, 2)))
+def test_sizes_are_kept(tmp_path, suffix, size):
+    path = tmp_path / f"fused{suffix}"
+    encode(path, videos.scene(4, size), "30000/1001")
+    frames, about = videos.read(path)
+    assert frames.shape == (4, *size, 3)
+    assert about["fps"] == 29.97
+    expected = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
+    assert about["pix_fmt"].startswith(f"{expected}(tv, bt709")
+
+
+@pytest.mark.parametrize("size", ((64, 96), (63, 95)))
+def test_what_is_encoded_is_what_is_decoded(tmp_path, size):
+    path = tmp_path / "fused.mp4"
+    # Colours have half the resolution, which costs more than the coding.
+    for channels, loss in (((), 1.5), ((3,), 3)):
+        frames = videos.scene(5, size, channels=channels)
+        encode(path, frames)
+        found, _ = videos.read(path)
+        expected = np.stack(frames).astype(int)
+        if not channels:
+            assert (found == found[..., :1]).all()
+            expected = expected[..., None]
+        assert np.abs(found - expected).mean() < loss
+        # With another matrix than the tags say, a channel would be off by more.
+        assert np.abs((found - expected).mean(axis=(0, 1, 2))).max() < 0.5
+
+
+def test_pixel_aspect_is_kept(tmp_path):
+    path = tmp_path / "fused.mp4"
+    encode(path, videos.scene(2), pixel_aspect=fractions.Fraction(16, 15))
+    assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
+
+
+@pytest.mark.parametrize(
+    "action",
+    (
+        "exit 1",
+        "head -c 50000 > /dev/null; exit 1",
+        'head -c 50000 | "$real" "$@"',
+    ),
+)
+def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
+    stand_in(tmp_path, monkeypatch, "libx264", action)
+    path = tmp_path / "fused.mp4"
+    with pytest.raises(
+        UserError, match="fused.mp4: cannot be written: ffmpeg was stop"
+    ):
+        encode(path, videos.scene(100))
+
+
+def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
+    stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
+    path = tmp_path / "fused.mp4"
+    encoder = ffmpeg.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
+    encoder.add(np.zeros((32, 48), np.uint8))
+    start = time.monotonic()
+    encoder.kill()
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, 0)
+    assert time.monotonic() < start + 30
+    encoder.kill()
+
+
+def test_no_ffmpeg(tmp_path, monkeypatch):
+    def missing():
+        raise RuntimeError("No ffmpeg exe could be found")
+
+    path = videos.write(tmp_path / "ir.mp4", videos.scene(2))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
+    with pytest.raises(UserError, match="videos need ffmpeg: No ffmpeg exe"):
+        open_video(path)

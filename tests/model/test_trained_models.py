@@ -1,0 +1,41 @@
+"""The models in checkpoints/: complete, and as good as their card says."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from densefuse_tf.model import checkpoints
+from densefuse_tf.training import dataset
+from densefuse_tf.training import history
+from densefuse_tf.training import losses
+
+# Of MS-COCO val2014 the first 1,000 were validated on: what comes after is unseen.
+NUM_VALIDATED = 1000
+
+
+@pytest.fixture(params=checkpoints.SHORT_NAMES)
+def name(request) -> str:
+    return request.param
+
+
+def test_comes_with_its_history(name):
+    path = checkpoints.locate(name)
+    rows = history.read(path.with_name(f"{path.stem}.history.csv"))
+    iterations = [row.iteration for row in rows]
+    assert iterations == list(range(100, iterations[-1] + 1, 100))
+    assert iterations[-1] >= 5000
+
+
+def test_reconstructs_unseen_photographs(name, shared, long):
+    paths = dataset.find_photographs(shared / "train" / "coco_val2014")[NUM_VALIDATED:]
+    assert len(paths) == 226
+    photographs = dataset.Photographs(paths)
+    model = tf.function(checkpoints.load_autoencoder(name))
+    ssims, errors = [], []
+    for images, _ in photographs.validation_batches(2, limit=None if long else 24):
+        outputs = model(images)
+        ssims.extend(losses.full_ssim(images, outputs).numpy())
+        errors.extend(losses.mean_squared(images, outputs).numpy())
+    assert photographs.num_corrupt == 0
+    assert np.mean(ssims) >= 0.995
+    assert np.mean(errors) < 2.0

@@ -1,0 +1,337 @@
+"""The exported graphs against `fusion.Fuser`, in this process."""
+
+import io
+
+import image_bytes
+import imagecodecs
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorflow_serving.apis import prediction_log_pb2
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import fusion
+from densefuse_tf.io import images
+from densefuse_tf.serving import serving
+
+SIZE = (9, 12)
+MAX_PIXELS = 10_000
+
+
+def noise(seed, *shape, dtype=np.uint8):
+    high = np.iinfo(dtype).max + 1
+    return np.random.default_rng(seed).integers(0, high, shape or SIZE, dtype)
+
+
+def encoded(image, kind="PNG", mode=None, **options) -> bytes:
+    picture = Image.fromarray(image)
+    stream = io.BytesIO()
+    (picture.convert(mode) if mode else picture).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def encoded_16(image) -> bytes:
+    return imagecodecs.png_encode(image)
+
+
+def with_orientation(value, kind="JPEG", endian="<") -> bytes:
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[274] = value
+    return encoded(noise(1), kind, exif=exif)
+
+
+GRAY, COLOR = noise(1), noise(2, *SIZE, 3)
+FILES = {
+    "gray": encoded(GRAY),
+    "color": encoded(COLOR),
+    "gray as RGB": encoded(GRAY, mode="RGB"),
+    "1 bit": encoded(GRAY, mode="1"),
+    "palette of 4": encoded(noise(3) % 4 * 60, mode="P", colors=4, palette=1),
+    "palette of 256": encoded(COLOR, mode="P"),
+    "palette with a transparent entry": encoded(COLOR, mode="P", transparency=3),
+    "gray with alpha": encoded(noise(4, *SIZE, 2)),
+    "color with alpha": encoded(noise(5, *SIZE, 4)),
+    "color with alpha 0": encoded(np.dstack([COLOR, 0 * GRAY])),
+    "gray with a transparent value": encoded(GRAY, transparency=int(GRAY[0, 0])),
+    "4 bits with a transparent value": image_bytes.gray_png(
+        noise(1) % 16, 4, (b"tRNS", b"\0\x07")
+    ),
+    "progressive JPEG": encoded(COLOR, "JPEG", progressive=True, quality=40),
+    "JPEG": encoded(COLOR, "JPEG", subsampling=2),
+    "gray JPEG": encoded(GRAY, "JPEG"),
+    "upright JPEG": with_orientation(1),
+    "upright PNG": with_orientation(1, "PNG", ">"),
+}
+FILES_16 = {
+    "gray": noise(6, dtype=np.uint16),
+    "color": noise(7, *SIZE, 3, dtype=np.uint16),
+    "gray of few values": noise(8, dtype=np.uint16) % 50 + 7000,
+    "gray of one value": np.full(SIZE, 7000, np.uint16),
+    "color with alpha": noise(9, *SIZE, 4, dtype=np.uint16),
+}
+
+
+def rescaling(output_range, divisor=1.0):
+    return lambda raw: serving.to_uint8(raw, output_range, divisor)
+
+
+@pytest.fixture(scope="module")
+def served(checkpoint):
+    """The signatures of the addition strategy for a pair, not saved."""
+    model = fusion.load_inference_model(checkpoint)
+    return serving.signatures(model, rescaling("minmax"), MAX_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def fuser(checkpoint):
+    return fusion.Fuser(checkpoint)
+
+
+def fuse_files(served, *batches) -> list[np.ndarray]:
+    """The fused images that fuse_encoded makes of lists of files."""
+    result = served[serving.ENCODED](*map(tf.constant, batches))["fused_bytes"]
+    return [np.asarray(Image.open(io.BytesIO(data))) for data in result.numpy()]
+
+
+# The twin of fusion.to_uint8.
+
+
+@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+def test_to_uint8_equals_numpys_bit_for_bit(output_range):
+    graph = tf.function(serving.to_uint8, reduce_retracing=True)
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        divisor = float(generator.integers(1, 5))
+        center, spread = generator.normal(100, 200), 10 ** generator.uniform(-3, 5)
+        raw = generator.normal(center, spread, (3, 7, 11, 1)).astype(np.float32)
+        # One constant image, and one of the halves that rounding is about.
+        raw[1] = raw[1, 0, 0]
+        raw[2] = np.round(raw[2] * 2) / 2
+        result = graph(tf.constant(raw), output_range, tf.constant(divisor)).numpy()
+        expected = [fusion.to_uint8(image, output_range, divisor) for image in raw]
+        np.testing.assert_array_equal(result, np.stack(expected))
+
+
+def test_to_uint8_takes_the_extremes_of_all_channels_together():
+    raw = np.random.default_rng(1).normal(100, 50, (1, 5, 6, 3)).astype(np.float32)
+    result = serving.to_uint8(tf.constant(raw), "minmax", 1.0).numpy()
+    np.testing.assert_array_equal(result, fusion.to_uint8(raw, "minmax"))
+
+
+# Arrays.
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2), (3, 9, 12), (2, 33, 20)])
+def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
+    sources = [noise(seed, *shape) for seed in (1, 2)]
+    result = served[serving.ARRAYS](
+        *[tf.constant(source[..., None], tf.float32) for source in sources]
+    )
+    assert result["fused"].dtype == tf.uint8
+    assert result["raw"].dtype == tf.float32
+    for index, pair in enumerate(zip(*sources, strict=True)):
+        expected = fuser.fuse(pair)
+        np.testing.assert_array_equal(result["raw"][index, :, :, 0], expected.raw)
+        np.testing.assert_array_equal(result["fused"][index, :, :, 0], expected.image)
+
+
+def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
+    settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
+    fuser = fusion.Fuser(checkpoint, output_range="average", **settings)
+    model = fusion.load_inference_model(checkpoint, **settings)
+    served = serving.signatures(model, rescaling("average"))
+    sources = [noise(seed) for seed in range(3)]
+    batches = {
+        f"source_{index + 1}": tf.constant(source[None, ..., None], tf.float32)
+        for index, source in enumerate(sources)
+    }
+    result = served[serving.ARRAYS].get_concrete_function()(**batches)["fused"]
+    expected = fuser.fuse(sources).image
+    np.testing.assert_array_equal(result[0, :, :, 0], expected)
+    (image,) = fuse_files(served, *[[encoded(source)] for source in sources])
+    np.testing.assert_array_equal(image, expected)
+
+
+ZEROS = np.zeros((2, 4, 5, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("ir", "vis", "message"),
+    [
+        (ZEROS, ZEROS[:, :3], "ir is 4x5 and vis is 3x5: the source images of a pair"),
+        (ZEROS, ZEROS[:1], "ir holds 2 images and vis 1: expected as many"),
+        (ZEROS[:0], ZEROS[:0], "ir holds 0 images"),
+        (ZEROS[:, :1], ZEROS[:, :1], "ir is 1x5: expected at least 2x2"),
+        (ZEROS, ZEROS + np.nan, r"vis has values that are not in 0\.\.255"),
+        (ZEROS - 1, ZEROS, r"ir has values that are not in 0\.\.255"),
+        (ZEROS, ZEROS + 65535, r"vis has values that are not in 0\.\.255"),
+    ],
+)
+def test_arrays_that_cannot_be_fused(served, ir, vis, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        served[serving.ARRAYS](tf.constant(ir), tf.constant(vis))
+
+
+def test_an_output_that_is_not_finite_is_an_error(checkpoint):
+    model = fusion.load_inference_model(checkpoint)
+    # The bias of C5.
+    model.weights[-1].assign([np.inf])
+    served = serving.signatures(model, rescaling("minmax"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="output is not finite"):
+        served[serving.ARRAYS](tf.constant(ZEROS + 1), tf.constant(ZEROS + 1))
+
+
+# Files.
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_are_fused_as_fuse_py_does(served, fuser, tmp_path, kind):
+    (tmp_path / "file").write_bytes(FILES[kind])
+    source = images.read(tmp_path / "file")
+    result = fuse_files(served, [FILES[kind]] * 2, [FILES["gray"], FILES["color"]])
+    for image, other in zip(result, (GRAY, COLOR), strict=True):
+        np.testing.assert_array_equal(image, fuser.fuse([source, other]).image)
+
+
+@pytest.mark.parametrize("kind", FILES_16)
+def test_files_of_16_bits_are_stretched_as_fuse_py_does(served, fuser, tmp_path, kind):
+    data = encoded_16(FILES_16[kind])
+    (tmp_path / "file").write_bytes(data)
+    source = images.read(tmp_path / "file")
+    assert source.dtype == np.uint16
+    (image,) = fuse_files(served, [data], [FILES["gray"]])
+    np.testing.assert_array_equal(image, fuser.fuse([source, GRAY]).image)
+
+
+def test_pairs_of_a_batch_may_differ_in_size(served, fuser):
+    pairs = [(noise(1), noise(2)), (noise(3, 4, 50), noise(4, 4, 50, 3))]
+    result = fuse_files(
+        served,
+        *[[encoded(image) for image in batch] for batch in zip(*pairs, strict=True)],
+    )
+    for image, pair in zip(result, pairs, strict=True):
+        np.testing.assert_array_equal(image, fuser.fuse(pair).image)
+
+
+def test_photographs_equal_fuse_py(shared, released):
+    model = fusion.load_inference_model(released["1e2"], strategy="l1_norm")
+    served = serving.signatures(model, rescaling("minmax"))
+    paths = [
+        sorted((shared / "roadscene" / folder).iterdir())[0]
+        for folder in ("infrared", "visible")
+    ]
+    (result,) = fuse_files(served, *[[path.read_bytes()] for path in paths])
+    fuser = fusion.Fuser(released["1e2"], strategy="l1_norm")
+    expected = fuser.fuse([images.read(path) for path in paths]).image
+    np.testing.assert_array_equal(result, expected)
+
+
+PNG = FILES["gray"]
+HUGE = PNG[:16] + b"\xff" * 8 + PNG[24:]
+SCANS = FILES["progressive JPEG"][:-2] + b"\xff\xda" * 101 + b"\xff\xd9"
+
+
+@pytest.mark.parametrize(
+    ("ir", "vis", "message"),
+    [
+        ([PNG], [b""], r"vis_bytes\[0\] is neither a PNG nor a JPEG file"),
+        ([PNG, PNG], [PNG, b"GIF89a"], r"vis_bytes\[1\] is neither a PNG nor a JPEG"),
+        ([PNG[:20]], [PNG], r"ir_bytes\[0\] is 0x12: expected at least 2x2"),
+        ([PNG[:60]], [PNG], "Invalid PNG"),
+        ([b"\xff\xd8\xff"], [PNG], "Invalid JPEG"),
+        ([FILES["JPEG"][:-200]], [PNG], "Invalid JPEG"),
+        ([encoded(noise(1, 9, 1))], [PNG], r"ir_bytes\[0\] is 9x1: expected at least"),
+        ([HUGE], [HUGE], r"\[0\] is 4294967295x4294967295: expected at most 10000 pix"),
+        (
+            [encoded(noise(1, 100, 101), "JPEG")],
+            [encoded(noise(1, 100, 101))],
+            r"ir_bytes\[0\] is 100x101: expected at most 10000 pixels",
+        ),
+        (
+            [PNG],
+            [encoded(noise(1, 12, 9))],
+            r"ir_bytes\[0\] is 9x12 and vis_bytes\[0\] is 12x9: the source images of",
+        ),
+        (
+            [PNG, PNG],
+            [PNG],
+            "ir_bytes holds 2 images and vis_bytes 1: expected as many",
+        ),
+        (
+            [PNG + bytes(2**20 + 1000)],
+            [PNG],
+            r"ir_bytes\[0\] has 10\d\d\d\d\d bytes for 9x12 pixels: expected at most 8",
+        ),
+        ([SCANS], [PNG], r"ir_bytes\[0\] is a JPEG of more scans than the 100"),
+        ([with_orientation(6)], [PNG], r"ir_bytes\[0\] has an orientation tag"),
+        ([with_orientation(2, endian=">")], [PNG], r"ir_bytes\[0\] has an orientation"),
+        ([PNG], [with_orientation(8, "PNG")], r"vis_bytes\[0\] has an orientation"),
+    ],
+)
+def test_files_that_cannot_be_fused(served, ir, vis, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        fuse_files(served, ir, vis)
+
+
+# What is written.
+
+
+def test_warm_up_requests_run(checkpoint, tmp_path):
+    serving.export(checkpoint, tmp_path / "densefuse/1", output_range="average")
+    loaded = tf.saved_model.load(str(tmp_path / "densefuse/1"))
+    assert set(loaded.signatures) == {serving.ARRAYS, serving.ENCODED}
+    path = tmp_path / "densefuse/1/assets.extra/tf_serving_warmup_requests"
+    seen = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(
+            record
+        ).predict_log.request
+        assert request.model_spec.name == "densefuse"
+        inputs = {
+            name: tf.make_ndarray(proto) for name, proto in request.inputs.items()
+        }
+        signature = loaded.signatures[request.model_spec.signature_name]
+        result = signature(**{name: tf.constant(v) for name, v in inputs.items()})
+        assert all(tf.shape(output)[0] == 1 for output in result.values())
+        seen.append(request.model_spec.signature_name)
+    assert seen == [serving.ARRAYS, serving.ENCODED]
+
+
+def test_nothing_is_left_where_writing_fails(checkpoint, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        (tmp_path / "seen").write_text(str(len(list(tmp_path.iterdir()))))
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(UserError, match=r"1: cannot be written: No space left"):
+        serving.export(checkpoint, tmp_path / "1")
+    assert (tmp_path / "seen").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["seen"]
+
+
+def test_an_export_that_exists_is_not_overwritten(checkpoint, tmp_path):
+    (tmp_path / "1").mkdir()
+    with pytest.raises(UserError, match=r"1: exists, and is not overwritten"):
+        serving.export(checkpoint, tmp_path / "1")
+    assert [path.name for path in tmp_path.rglob("*")] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": "pickle"}, "format is 'pickle': expected one of saved_model, lit"),
+        ({"output_range": "log"}, "output_range is 'log': expected one of minmax"),
+        ({"max_pixels": 0}, "max_pixels is 0: expected 1 or more"),
+        ({"strategy": "max"}, "unknown strategy 'max': expected one of addition"),
+        ({"num_sources": 1}, "num_sources is 1: fusion takes 2 or more"),
+        ({"window_radius": -1, "strategy": "l1_norm"}, "window_radius is -1"),
+        ({"format": "litert"}, r"1: expected a name that ends in \.tflite"),
+        ({"format": "onnx"}, r"1: expected a name that ends in \.onnx"),
+    ],
+)
+def test_arguments_that_cannot_be_used(checkpoint, tmp_path, settings, message):
+    with pytest.raises(UserError, match=message):
+        serving.export(checkpoint, tmp_path / "1", **settings)
+    assert not list(tmp_path.iterdir())

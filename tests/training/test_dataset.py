@@ -1,0 +1,250 @@
+"""The tf.data pipeline: what is read, in which order, and what is skipped."""
+
+import logging
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.training import dataset
+
+SIZE = 16
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven photographs whose grey level is their number times ten, in a tree."""
+    for number in range(7):
+        path = tmp_path / "photos" / f"set{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((20, 30), number * 10, np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def photographs(folder, **options):
+    crops = dataset.Crops(size=SIZE)
+    return dataset.Photographs(dataset.find_photographs(folder), crops, **options)
+
+
+def levels(batches):
+    """The grey levels of each batch, and the positions it says it has."""
+    found = []
+    for images, positions in batches.as_numpy_iterator():
+        assert images.dtype == np.float32 and images.shape[1:] == (SIZE, SIZE, 1)
+        assert (positions == positions[0]).all()
+        found.append((images[:, 0, 0, 0].tolist(), tuple(positions[0].tolist())))
+    return found
+
+
+def test_finds_a_tree_and_a_glob(folder):
+    (folder / "notes.txt").write_text("not a photograph")
+    assert len(dataset.find_photographs(folder)) == 7
+    assert len(dataset.find_photographs(f"{folder}/set0/*.png")) == 4
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no photograph"):
+        dataset.find_photographs(tmp_path)
+
+
+def test_each_epoch_has_its_own_order_and_drops_the_remainder(folder):
+    batches = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
+    assert len(batches) == 6
+    first = [level for values, _ in batches[:3] for level in values]
+    second = [level for values, _ in batches[3:] for level in values]
+    assert len(set(first)) == 6 and len(set(second)) == 6
+    assert first != second
+    assert batches == levels(photographs(folder, seed=1).training_batches(2, epochs=2))
+    assert batches != levels(photographs(folder, seed=2).training_batches(2, epochs=2))
+
+
+@pytest.mark.parametrize("done", range(7))
+def test_goes_on_where_a_batch_ended(folder, done):
+    def train(**options):
+        return photographs(folder, seed=1).training_batches(2, **options)
+
+    batches = levels(train().take(8))
+    start = 0 if done == 0 else batches[done - 1][1][1] + 1
+    assert levels(train(start=start).take(8 - done)) == batches[done:]
+
+
+def test_a_corrupt_file_is_skipped_and_named(folder, caplog):
+    bad = folder / "set1" / "3.png"
+    bad.write_bytes(bad.read_bytes()[:40])
+    source = photographs(folder, seed=1)
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        batches = levels(source.training_batches(2, epochs=2))
+    assert len(batches) == 6
+    assert not any(30.0 in values for values, _ in batches)
+    assert source.num_corrupt == 1
+    named = [r for r in caplog.records if str(bad) in r.getMessage()]
+    assert len(named) == 1
+    first, last = batches[0][1]
+    assert bad not in source.files_between(first, last)
+    assert len(source.files_between(first, last)) == 2
+
+
+def test_resume_with_a_corrupt_file_gives_the_same_batches(folder):
+    (folder / "set1" / "3.png").write_bytes(b"")
+    whole = levels(photographs(folder, seed=1).training_batches(2, epochs=3))
+    for done in range(1, len(whole)):
+        start = whole[done - 1][1][1] + 1
+        rest = photographs(folder, seed=1).training_batches(2, epochs=3, start=start)
+        assert levels(rest) == whole[done:]
+
+
+def test_require_counts_what_can_be_read(folder):
+    for path in folder.rglob("*.png"):
+        if path.name != "0.png":
+            path.write_bytes(b"text")
+    source = photographs(folder)
+    source.require(1)
+    with pytest.raises(UserError, match="1 of 7 photographs can be read"):
+        source.require(2)
+
+
+def test_validation_keeps_the_order_and_the_remainder(folder):
+    batches = levels(photographs(folder).validation_batches(1, limit=5))
+    assert [values for values, _ in batches] == [[0.0], [20.0], [40.0], [60.0], [10.0]]
+    sizes = [len(images) for images, _ in photographs(folder).validation_batches(3)]
+    assert sizes == [3, 3, 1]
+
+
+def test_crop_is_grey_and_nearest_as_pillow_has_them(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(rgb).save(path)
+    crop = dataset.Crops(size=32).read(path, np.random.default_rng(0))
+    luma = (
+        rgb[..., 0].astype(int) * 19595
+        + rgb[..., 1].astype(int) * 38470
+        + rgb[..., 2].astype(int) * 7471
+        + 0x8000
+    ) >> 16
+    rows = ((np.arange(32) + 0.5) * 48 / 32).astype(int)
+    columns = ((np.arange(32) + 0.5) * 64 / 32).astype(int)
+    np.testing.assert_array_equal(crop, luma[np.ix_(rows, columns)])
+
+
+def test_random_crop_is_a_part_of_the_photograph(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(grey).save(path)
+    crops = dataset.Crops(size=16, random_crop=True)
+    seen = set()
+    for seed in range(20):
+        crop = crops.read(path, np.random.default_rng(seed))
+        places = [
+            (top, left)
+            for top in range(25)
+            for left in range(35)
+            if (grey[top : top + 16, left : left + 16] == crop).all()
+        ]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) > 10
+    small = dataset.Crops(size=64, random_crop=True)
+    assert small.read(path, np.random.default_rng(0)).shape == (64, 64)
+
+
+def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (SIZE, SIZE), dtype=np.uint8) for _ in range(2)]
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    source = photographs(tmp_path)
+    ((plain, _),) = source.training_batches(2, epochs=1).as_numpy_iterator()
+    ((mixed, _),) = source.training_batches(
+        2, epochs=1, interleaved=True
+    ).as_numpy_iterator()
+    # The release's own words in NumPy: transpose each, stack last, reshape.
+    stacked = np.stack([image[..., 0].T for image in plain], axis=-1)
+    np.testing.assert_array_equal(mixed, stacked.reshape(2, SIZE, SIZE, 1))
+    first_row = mixed[0, 0, :, 0]
+    np.testing.assert_array_equal(first_row[0::2], plain[0, : SIZE // 2, 0, 0])
+    np.testing.assert_array_equal(first_row[1::2], plain[1, : SIZE // 2, 0, 0])
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, caplog):
+    paths = dataset.find_photographs(folder)
+    (folder / "set1" / "3.png").write_bytes(b"")
+    crops = dataset.Crops(size=SIZE)
+    file = tmp_path / "crops.cache" if kind == "file" else None
+    expected = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
+    with caplog.at_level(logging.INFO, logger="absl"):
+        cache = dataset.CropCache(paths, crops, file)
+    assert "7 crops take 0.0 MB" in caplog.text
+    source = dataset.Photographs(paths, crops, seed=1, cache=cache)
+    assert levels(source.training_batches(2, epochs=1)) == expected[:3]
+    for path in paths:
+        path.unlink()
+    if kind == "file":
+        cache = dataset.CropCache(paths, crops, file)
+        source = dataset.Photographs(paths, crops, seed=1, cache=cache)
+    # One file was in no batch of the first epoch and is gone now, hence "in".
+    for values, _ in levels(source.training_batches(2, epochs=2))[:3]:
+        assert values in [values for values, _ in expected[:3]]
+
+
+def test_cache_of_other_photographs_is_refused(folder, tmp_path):
+    paths = dataset.find_photographs(folder)
+    file = tmp_path / "crops.cache"
+    dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    before = file.read_bytes()
+    with pytest.raises(UserError, match="not a crop cache of these"):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE + 1), file)
+    assert file.read_bytes() == before
+    with pytest.raises(UserError, match="cannot be cached"):
+        dataset.CropCache(paths, dataset.Crops(random_crop=True))
+
+
+def test_a_cache_of_photographs_with_names_of_any_bytes(tmp_path):
+    paths = [tmp_path / os.fsdecode(name) for name in (b"\xff.png", b"\xfe.png")]
+    file = tmp_path / "crops.cache"
+    for _ in range(2):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    with pytest.raises(UserError, match="not a crop cache of these"):
+        dataset.CropCache(paths[::-1], dataset.Crops(size=SIZE), file)
+
+
+def test_a_cache_that_cannot_be_opened_is_one_line(folder, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    paths = dataset.find_photographs(folder)
+    with pytest.raises(UserError, match="cache: cannot be written: Permission denied"):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), tmp_path / "crops.cache")
+
+
+def test_a_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeypatch):
+    paths = dataset.find_photographs(folder)
+    file = tmp_path / "crops.cache"
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "posix_fallocate", kill)
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    assert not file.exists()
+    for _ in range(2):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    pathlib.Path(f"{file}.json").write_text("{")
+    with pytest.raises(UserError, match="not a crop cache of these"):
+        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+
+
+def test_reads_photographs_of_original_size(shared):
+    paths = dataset.find_photographs(shared / "train" / "coco_original_size")[:6]
+    source = dataset.Photographs(paths)
+    images, _ = next(source.validation_batches(6).as_numpy_iterator())
+    assert images.shape == (6, 256, 256, 1)
+    for path, image in zip(paths, images, strict=True):
+        with Image.open(path) as photograph:
+            expected = photograph.convert("L").resize((256, 256), Image.NEAREST)
+        np.testing.assert_array_equal(image[..., 0], np.asarray(expected))

@@ -1,0 +1,37 @@
+"""history.csv, written and read."""
+
+import pytest
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.training import history
+
+ROWS = [
+    history.Row(100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i)
+    for i in range(1, 6)
+]
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    path = tmp_path / "history.csv"
+    history.write(ROWS, path)
+    assert history.read(path) == ROWS
+    assert path.read_text().splitlines()[0] == (
+        "iteration,pixel_loss,ssim_loss,total_loss,val_pixel_loss,val_ssim"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", None])
+def test_what_is_no_history_is_refused(tmp_path, text):
+    path = tmp_path / "history.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=r"history\.csv"):
+        history.read(path)
+
+
+def test_a_broken_number_is_refused(tmp_path):
+    path = tmp_path / "history.csv"
+    history.write(ROWS, path)
+    path.write_text(path.read_text().replace("200,", "two hundred,"))
+    with pytest.raises(UserError, match=r"history\.csv"):
+        history.read(path)

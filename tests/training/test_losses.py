@@ -1,0 +1,103 @@
+"""Eq. 1-3 and the release's form of them, against the formulas written out."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from densefuse_tf.training import losses
+from densefuse_tf.training import recipes
+
+
+def images(seed, shape=(2, 24, 20, 1)):
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
+
+
+def test_euclidean_is_the_norm_of_each_image():
+    first, second = images(0), images(1)
+    expected = [np.linalg.norm(a - b) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(losses.euclidean(first, second), expected, rtol=1e-6)
+
+
+def test_euclidean_has_a_finite_gradient_at_zero():
+    image = tf.constant(images(0))
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        loss = losses.euclidean(image, tf.identity(image) * 1.0 + 0.0)
+    assert np.all(loss.numpy() == 0)
+    assert np.all(np.isfinite(tape.gradient(loss, image)))
+
+
+def test_mean_squared_is_the_mean_over_pixels():
+    first, second = images(0), images(1)
+    expected = ((first - second) ** 2).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.mean_squared(first, second), expected, rtol=1e-6)
+
+
+def naive_contrast_structure(first, second):
+    """The release's SSIM term of one image, window by window in float64."""
+    offsets = np.arange(11) - 5
+    window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))
+    window /= window.sum()
+    values = []
+    for top in range(first.shape[0] - 10):
+        for left in range(first.shape[1] - 10):
+            a = first[top : top + 11, left : left + 11].astype(float)
+            b = second[top : top + 11, left : left + 11].astype(float)
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a = (window * (a - mean_a) ** 2).sum()
+            var_b = (window * (b - mean_b) ** 2).sum()
+            cov = (window * (a - mean_a) * (b - mean_b)).sum()
+            values.append((2 * cov + 9e-4) / (var_a + var_b + 9e-4))
+    return np.mean(values)
+
+
+def test_contrast_structure_is_the_release_formula():
+    first = images(0)
+    second = np.clip(first + images(1) / 10, 0, 255)
+    expected = [
+        naive_contrast_structure(a[..., 0], b[..., 0])
+        for a, b in zip(first, second, strict=True)
+    ]
+    np.testing.assert_allclose(
+        losses.contrast_structure_ssim(first, second), expected, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("level", [0.0, 100.0, 200.1, 255.0])
+def test_contrast_structure_stays_in_range_on_flat_patches(level):
+    rng = np.random.default_rng(3)
+    flat = np.full((1, 64, 64, 1), level, np.float32)
+    nearly = flat + rng.normal(0, 1e-3, flat.shape).astype(np.float32)
+    with tf.GradientTape() as tape:
+        output = tf.constant(nearly)
+        tape.watch(output)
+        value = losses.contrast_structure_ssim(flat, output)
+    assert -1 <= float(value[0]) <= 1
+    assert np.all(np.isfinite(tape.gradient(value, output)))
+    np.testing.assert_allclose(losses.contrast_structure_ssim(flat, flat), 1.0)
+
+
+def test_a_constant_shift_is_free_without_the_luminance_term():
+    first = images(0)
+    shifted = first + 40
+    np.testing.assert_allclose(
+        losses.contrast_structure_ssim(first, shifted), 1.0, atol=1e-6
+    )
+    assert np.all(losses.full_ssim(first, shifted) < 0.99)
+
+
+@pytest.mark.parametrize("recipe", [recipes.PAPER, recipes.RELEASE])
+def test_losses_of_equal_images_are_zero(recipe):
+    image = images(0)
+    assert float(losses.PixelLoss(recipe)(image, image)) == 0
+    assert float(losses.SSIMLoss(recipe)(image, image)) == pytest.approx(0, abs=1e-6)
+
+
+def test_batch_loss_is_the_mean_of_the_images():
+    first, second = images(0, (4, 16, 16, 1)), images(1, (4, 16, 16, 1))
+    whole = losses.PixelLoss(recipes.PAPER)(first, second)
+    halves = [
+        losses.PixelLoss(recipes.PAPER)(first[part], second[part])
+        for part in (slice(0, 2), slice(2, 4))
+    ]
+    assert float(whole) == pytest.approx(float(sum(halves)) / 2, rel=1e-6)

@@ -1,0 +1,372 @@
+"""The training run: what it writes, how it goes on, what stops it."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.model import checkpoints
+from densefuse_tf.model import network
+from densefuse_tf.training import history
+from densefuse_tf.training import recipes
+from densefuse_tf.training import training
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Fourteen small photographs: soft noise, different each."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(14):
+        coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((40, 30), Image.BILINEAR)
+        image.save(folder / f"{number:02}.png")
+    return folder
+
+
+def settings(photos, **changes):
+    """A tiny run that has everything a long one has."""
+    return dataclasses.replace(
+        training.Settings(
+            train_dir=str(photos),
+            num_val_images=4,
+            iterations=12,
+            val_every=3,
+            save_every=4,
+            image_size=SIZE,
+        ),
+        **changes,
+    )
+
+
+def weights(run_dir):
+    return checkpoints.load_autoencoder(run_dir / training.MODEL).get_weights()
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    training.Run(settings(photos), run_dir).train()
+    return run_dir
+
+
+def test_writes_model_history_config_and_logs(finished):
+    rows = history.read(finished / training.HISTORY)
+    assert [row.iteration for row in rows] == [3, 6, 9, 12]
+    assert rows[-1].total_loss < rows[0].total_loss
+    for row in rows:
+        assert row.total_loss == pytest.approx(
+            row.pixel_loss + 100 * row.ssim_loss, rel=1e-5
+        )
+    config = json.loads((finished / training.CONFIG).read_text())
+    assert config["settings"]["iterations"] == 12
+    assert config["num_train_images"] == 10 and config["num_val_images"] == 4
+    assert config["versions"]["tensorflow"] == tf.__version__
+    report = json.loads((finished / training.VALIDATION).read_text())
+    assert report["iteration"] == 12 and report["num_images"] == 4
+    assert report["ssim"] == pytest.approx(rows[-1].val_ssim)
+    assert list((finished / training.TENSORBOARD).glob("events*"))
+    assert not list(finished.glob(".*"))
+
+
+def test_the_model_gives_the_validation_loss_of_the_history(finished, photos):
+    run = training.Run(settings(photos), finished)
+    images = np.concatenate(
+        [x for x, _ in run.val_images.validation_batches(2).as_numpy_iterator()]
+    )
+    model = checkpoints.load_autoencoder(finished / training.MODEL)
+    outputs = model(images).numpy()
+    expected = np.sqrt(((outputs - images) ** 2).sum(axis=(1, 2, 3))).mean()
+    row = history.read(finished / training.HISTORY)[-1]
+    assert row.val_pixel_loss == pytest.approx(expected, rel=1e-4)
+    ssim = tf.image.ssim(images, model(images), 255.0).numpy().mean()
+    assert row.val_ssim == pytest.approx(ssim, abs=1e-5)
+
+
+def test_the_best_model_is_that_of_the_lowest_validation_loss(photos, tmp_path):
+    run_dir = tmp_path / "run"
+    # A rate at which the loss soon goes up and down.
+    training.Run(
+        settings(photos, learning_rate=0.02, val_every=1, iterations=9), run_dir
+    ).train()
+    rows = history.read(run_dir / training.HISTORY)
+    losses = [row.val_pixel_loss + 100 * (1 - row.val_ssim) for row in rows]
+    best = int(np.argmin(losses))
+    assert 0 < best < len(losses) - 1
+    again = tmp_path / "again"
+    training.Run(
+        settings(photos, learning_rate=0.02, val_every=1, iterations=best + 1), again
+    ).train()
+    kept = checkpoints.load_autoencoder(run_dir / training.BEST).get_weights()
+    for ours, theirs in zip(kept, weights(again), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_finished_run_is_left_alone(finished, photos):
+    before = {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
+    training.Run(settings(photos), finished).train()
+    assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
+
+
+@pytest.mark.parametrize("first", [4, 5, 11])
+def test_goes_on_to_the_same_end(finished, photos, tmp_path, first):
+    run_dir = tmp_path / "run"
+    training.Run(settings(photos, iterations=first), run_dir).train()
+    training.Run(settings(photos), run_dir).train()
+    assert history.read(run_dir / training.HISTORY) == history.read(
+        finished / training.HISTORY
+    )
+    for ours, theirs in zip(weights(run_dir), weights(finished), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("cut_off", ["save_autoencoder", "write"])
+def test_cut_off_in_the_last_save_it_ends_the_same(
+    finished, photos, tmp_path, monkeypatch, cut_off
+):
+    """Between two of its files; tests/robustness/test_kills.py kills at any moment."""
+    run_dir = tmp_path / "run"
+    chosen = settings(photos, save_every=100)
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    run = training.Run(chosen, run_dir)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        save = run.save
+        module = checkpoints if cut_off == "save_autoencoder" else history
+        patch.setattr(
+            run, "save", lambda: (patch.setattr(module, cut_off, kill), save())
+        )
+        run.train()
+    assert run.iteration == 12
+    training.Run(chosen, run_dir).train()
+    for ours, theirs in zip(weights(run_dir), weights(finished), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_epochs_count_the_photographs(photos, tmp_path):
+    run = training.Run(
+        settings(photos, iterations=None, epochs=2, val_every=100), tmp_path / "run"
+    )
+    run.train()
+    assert run.num_iterations == run.iteration == 10
+
+
+def test_another_configuration_is_refused(finished, photos):
+    before = (finished / training.CONFIG).read_bytes()
+    with pytest.raises(UserError, match=r"holds a run with ssim_weight=100\.0"):
+        training.Run(settings(photos, ssim_weight=1.0), finished)
+    assert (finished / training.CONFIG).read_bytes() == before
+
+
+def test_other_photographs_are_refused(finished, photos):
+    with pytest.raises(UserError, match=r"10 \+ 4 photographs, now there are"):
+        extra = photos / "99.png"
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(extra)
+        try:
+            training.Run(settings(photos), finished)
+        finally:
+            extra.unlink()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "soup"}, "unknown recipe 'soup'"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 11}, "expected at least one batch of 11"),
+        ({"num_val_images": 14}, "expected more than the 14 held out"),
+        ({"learning_rate": math.nan}, "learning_rate is nan"),
+        ({"image_size": 10}, "image_size is 10"),
+        ({"resize": "magic"}, "resize is 'magic'"),
+        ({"mixed_precision": "int4"}, "mixed_precision is 'int4'"),
+        ({"train_dir": "/nowhere"}, "no photograph"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_impossible_settings_are_refused(photos, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        training.Run(settings(photos, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path):
+    (tmp_path / "bad").mkdir()
+    for number in range(9):
+        (tmp_path / f"bad/{number}.png").write_text("no image")
+    run_dir = tmp_path / "run"
+    with pytest.raises(UserError, match="0 of 5 photographs can be read"):
+        training.Run(settings(tmp_path / "bad"), run_dir)
+    assert training.Run(settings(photos), run_dir).iteration == 0
+
+
+@pytest.mark.parametrize(
+    ("num_gpus", "batch_size", "used"), [(4, 2, 2), (3, 2, 2), (4, 8, 4), (8, 6, 6)]
+)
+def test_as_many_gpus_as_can_share_a_batch(monkeypatch, num_gpus, batch_size, used):
+    gpus = [f"/physical_device:GPU:{number}" for number in range(num_gpus)]
+    grown = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(
+        tf.config.experimental, "set_memory_growth", lambda gpu, on: grown.append(gpu)
+    )
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
+    expected = [f"GPU:{number}" for number in range(used)]
+    assert training.choose_strategy(batch_size) == expected
+    assert grown == gpus
+
+
+def test_a_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatch):
+    three = types.SimpleNamespace(num_replicas_in_sync=3)
+    monkeypatch.setattr(training, "choose_strategy", lambda *_, **__: three)
+    with pytest.raises(UserError, match="batch_size is 2: expected a multiple of 3"):
+        training.Run(settings(photos), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_broken_state_is_refused(finished, photos, tmp_path):
+    run_dir = tmp_path / "run"
+    training.Run(settings(photos, iterations=1), run_dir).train()
+    state = run_dir / training.STATE
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be read as the state"):
+        training.Run(settings(photos), run_dir)
+
+
+def test_nan_stops_with_iteration_and_files_and_keeps_the_save(photos, tmp_path):
+    run_dir = tmp_path / "run"
+    training.Run(settings(photos, iterations=4), run_dir).train()
+    kept = weights(run_dir)
+    run = training.Run(settings(photos), run_dir)
+    kernel = network.convolution(run.trainer.autoencoder, "C5").kernel
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    with pytest.raises(UserError, match=r"iteration 5: the loss is nan on .*\.png, "):
+        run.train()
+    for ours, theirs in zip(weights(run_dir), kept, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_release_recipe_trains(photos, tmp_path):
+    run = training.Run(
+        settings(photos, recipe=recipes.RELEASE.name, iterations=6), tmp_path / "run"
+    )
+    run.train()
+    assert [row.iteration for row in run.rows] == [3, 6]
+    assert all(math.isfinite(row.total_loss) for row in run.rows)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, dtype):
+    run = training.Run(
+        settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run"
+    )
+    run.train()
+    outputs = run.trainer(np.zeros((1, SIZE, SIZE, 1), np.float32))
+    assert outputs.dtype == tf.float32
+    assert all(v.dtype == "float32" for v in run.trainer.trainable_variables)
+    saved = checkpoints.load_autoencoder(tmp_path / "run" / training.MODEL)
+    for name in network.CONVOLUTIONS:
+        assert network.convolution(saved, name).compute_dtype == "float32"
+
+
+def test_xla_gives_the_same_losses(photos, tmp_path, finished):
+    run = training.Run(settings(photos, xla=True, iterations=6), tmp_path / "run")
+    run.train()
+    expected = history.read(finished / training.HISTORY)[:2]
+    for row, other in zip(run.rows, expected, strict=True):
+        assert row.total_loss == pytest.approx(other.total_loss, rel=1e-3)
+
+
+def test_adam_and_the_release_initialisation(photos, tmp_path):
+    run = training.Run(settings(photos), tmp_path / "run")
+    assert isinstance(run.trainer.optimizer, keras.optimizers.Adam)
+    kernel = network.convolution(run.trainer.autoencoder, "C2").kernel.numpy()
+    # A normal distribution of deviation 0.1 cut at two deviations.
+    assert abs(kernel).max() < 0.2
+    assert kernel.std() == pytest.approx(0.088, abs=0.002)
+    for name in network.CONVOLUTIONS:
+        bias = network.convolution(run.trainer.autoencoder, name).bias.numpy()
+        assert not bias.any()
+
+
+WORKER = """
+import sys
+from densefuse_tf.training import training
+run = training.Run(
+    training.Settings(**{settings}), sys.argv[1], multi_worker=True
+)
+run.train()
+print(run.is_chief)
+"""
+
+
+def test_two_workers_equal_one(photos, tmp_path):
+    """Two processes on loopback on the global batches that one worker takes.
+
+    One of them has no part of the last batch of the five validation images.
+    """
+    chosen = settings(photos, iterations=4, val_every=2, save_every=2, num_val_images=5)
+    script = WORKER.format(settings=dataclasses.asdict(chosen))
+    tasks = ("chief", "worker")
+    ports = dict(zip(tasks, _free_ports(2), strict=True))
+    workers = []
+    for task in tasks:
+        cluster = {
+            "cluster": {name: [f"127.0.0.1:{port}"] for name, port in ports.items()},
+            "task": {"type": task, "index": 0},
+        }
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-c", script, str(tmp_path / "two")],
+                cwd=ROOT,
+                env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        outputs = [worker.communicate(timeout=240) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    assert [printed.split()[-1] for printed, _ in outputs] == ["True", "False"]
+    training.Run(chosen, tmp_path / "one").train()
+    two = history.read(tmp_path / "two" / training.HISTORY)
+    one = history.read(tmp_path / "one" / training.HISTORY)
+    for ours, theirs in zip(two, one, strict=True):
+        np.testing.assert_allclose(
+            dataclasses.astuple(ours), dataclasses.astuple(theirs), rtol=1e-4
+        )
+    for ours, theirs in zip(
+        weights(tmp_path / "two"), weights(tmp_path / "one"), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def _free_ports(count):
+    import socket
+
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
