@@ -2,8 +2,8 @@
 
 Nothing in a checkpoint is executed or deserialised. A .keras file is read as data: its
 configuration has to describe the architecture of `densefuse_tf.model.network` and
-nothing else, and its tensors are copied into a network built here, after each one's presence,
-shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
+nothing else, and its tensors are copied into a network built here, after each one's
+presence, shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
 """
 
 import json
