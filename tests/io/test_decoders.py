@@ -484,7 +484,8 @@ def test_the_readers_say_nothing_of_their_own(tmp_path):
         (tmp_path / f"{number}.png").write_bytes(data)
     script = """
 import sys
-from densefuse_tf.io import images, plots
+from densefuse_tf.evaluation import plots
+from densefuse_tf.io import images
 early = {"tensorflow", "PIL", "tifffile", "imagecodecs", "scipy"} & set(sys.modules)
 assert not early, early
 refused = 0
