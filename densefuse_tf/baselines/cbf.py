@@ -1,6 +1,9 @@
 """CBF: fusion by the details that a cross bilateral filter leaves."""
 
 import dataclasses
+import functools
+import operator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -119,7 +122,7 @@ class CBF:
         detail = np.pad(detail, self.covariance_radius, mode="reflect")
         down = _variance(_shifted(detail, size, axis=0))
         across = _variance(_shifted(detail, size, axis=1))
-        weight = sum(_shifted(down, size, axis=1)) + sum(_shifted(across, size, axis=0))
+        weight = _sum(_shifted(down, size, axis=1) + _shifted(across, size, axis=0))
         weight[weight == 0] = _EPS
         return weight
 
@@ -138,5 +141,10 @@ def _variance(samples: list[np.ndarray]) -> np.ndarray:
 
     Where details nearly vanish, the difference of two sums of squares has no digits.
     """
-    mean = sum(samples) / len(samples)
-    return sum((sample - mean) ** 2 for sample in samples) / (len(samples) - 1)
+    mean = _sum(samples) / len(samples)
+    squares = _sum((sample - mean) ** 2 for sample in samples)
+    return squares / (len(samples) - 1)
+
+
+def _sum(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return functools.reduce(operator.add, arrays)

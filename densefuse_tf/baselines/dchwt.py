@@ -20,7 +20,7 @@ _NO_SIGNIFICANCE = 1e-9
 @method("dchwt")
 @dataclasses.dataclass(frozen=True)
 class DCHWT:
-    """Fuses in the discrete cosine harmonic wavelet transform (Shreyamsha Kumar, 2013).
+    """Fuses in the cosine harmonic wavelet transform (Shreyamsha Kumar, 2013).
 
     The transform cuts the cosine spectrum of an image (DCT-II, orthonormal, [H, W])
     into blocks and transforms each one back by itself. With h = floor(H / 2^levels)
