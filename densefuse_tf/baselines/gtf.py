@@ -1,6 +1,7 @@
 """GTF: gradient transfer fusion by total variation minimization."""
 
 import dataclasses
+import math
 from typing import Literal
 
 import numpy as np
@@ -204,39 +205,49 @@ def _solve(
       the right side's if that is smaller; where it is least, if it never is. None if
       that is the start.
     """
-    norm = np.linalg.norm(right)
+    norm = _norm(right)
     residual = right - matrix @ start
-    length = np.linalg.norm(residual)
+    length = _norm(residual)
     tolerance = np.clip(length / norm / _REDUCTION, _EPS, 1 - _EPS) * norm
     if length <= tolerance:
         return None
     solution = start.copy()
     best, least = None, length
     direction = residual.copy()
-    square = residual @ residual
     restarts = 0
     for _ in range(_MAX_CG_ITERATIONS):
-        image = matrix @ direction
-        curvature = direction @ image
+        product = matrix @ direction
+        curvature = _dot(direction, product)
         if not curvature > 0:
             # The residual is 0 but for rounding errors.
             break
-        step = square / curvature
+        step = length**2 / curvature
         solution += step * direction
-        residual -= step * image
-        length = np.linalg.norm(residual)
+        residual -= step * product
+        previous, length = length, _norm(residual)
         if length <= tolerance:
             # The recurrence drifts away from the residual.
             residual = right - matrix @ solution
-            length = np.linalg.norm(residual)
+            length = _norm(residual)
             if length <= tolerance:
                 return solution
             restarts += 1
-            if restarts >= min(_MAX_CG_RESTARTS, right.size // 50):
-                break
         if length < least:
             best, least = solution.copy(), length
-        previous, square = square, residual @ residual
-        direction *= square / previous
+        if restarts > min(_MAX_CG_RESTARTS, right.size // 50):
+            break
+        direction *= (length / previous) ** 2
         direction += residual
     return best
+
+
+def _norm(vector: np.ndarray) -> float:
+    return math.sqrt(_dot(vector, vector))
+
+
+def _dot(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns the inner product of two vectors.
+
+    A BLAS adds in an order that depends on its threads, and so would the fused image.
+    """
+    return float(np.sum(one * other))
