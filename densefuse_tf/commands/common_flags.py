@@ -1,6 +1,10 @@
 """The flags that several commands have, each declared into the command's own values."""
 
+from collections.abc import Sequence
+
 from absl import flags
+
+from densefuse_tf.errors import UserError
 
 # A flag counts as the command's own, under whose name --help lists it.
 flags.disclaim_key_flags()
@@ -50,3 +54,30 @@ def define_window_radius(values: flags.FlagValues) -> flags.FlagHolder:
         "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
         flag_values=values,
     )
+
+
+def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Sorts the values of --method_options by the fusion method that they belong to.
+
+    Args:
+      texts: METHOD.OPTION=VALUE each, as in cnn.checkpoint=weights.npz.
+
+    Returns:
+      The options and values of each method that has any.
+
+    Raises:
+      UserError: A text has another form, or an option is given twice.
+    """
+    result: dict[str, dict[str, str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        method, dot, option = key.strip().partition(".")
+        if not (method and dot and option and equals):
+            raise UserError(
+                f"--method_options has {text!r}: expected METHOD.OPTION=VALUE"
+            )
+        options = result.setdefault(method, {})
+        if option in options:
+            raise UserError(f"--method_options has {method}.{option} twice")
+        options[option] = value
+    return result
