@@ -16,7 +16,7 @@ _SCALE_WEIGHTS /= _SCALE_WEIGHTS.sum()
 
 @two_sources(smallest=SMALLEST)
 def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """MS_SSIM, the structural similarity to the best patch the sources allow.
+    """Computes MS_SSIM, the similarity to the best patch that the sources allow.
 
     For every 11x11 window, x_k the source patches less their means, the desired patch
     r is built from their strengths e_k = ||x_k|| + 0.001 and their consistency
@@ -29,17 +29,7 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     s_r^2, s_f^2 and s_rf the variances and the covariance of r and the fused patch,
     weighted by an 11x11 Gaussian of sigma 1.5. Three scales, each half the size of the
     one before (means of 2x2 pixels); the result is the product of mean(q)^weight,
-    weights 0.0448, 0.2856 and 0.3001 divided by their sum. From K. Ma, K. Zeng,
-    Z. Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP
-    24(11), 2015.
-
-    This is not the MS-SSIM of Wang, Simoncelli and Bovik. Matches the MATLAB code of
-    Ma et al. as the paper's authors call it, on images of 0..255. Their code walks over
-    the patches; here everything comes from sums over windows, flat ones of exact whole
-    numbers. Two departures where that code gives no usable number: a scale whose mean
-    is negative counts as 0 (MATLAB returns a complex number), and the desired patch is
-    0 where the sources cancel each other to rounding. Images smaller than 44x44, for
-    which it returns -Inf, are refused.
+    weights 0.0448, 0.2856 and 0.3001 divided by their sum.
 
     Args:
       ir: Infrared image, [H, W] uint8, 44x44 or larger, for the coarsest scale to
@@ -52,8 +42,21 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       sources and fused image are all flat, q is 1.
 
     Raises:
-      UserError: An image has another dtype, shape or size, or there are more than two
-        sources.
+      UserError: An image has another dtype, shape or size, there are more than two
+        sources, or the convention is unknown.
+
+    References:
+      K. Ma, K. Zeng, Z. Wang, "Perceptual quality assessment for multi-exposure image
+      fusion", IEEE TIP 24(11), 2015, doi:10.1109/TIP.2015.2442920.
+
+    Notes:
+      This is not the MS-SSIM of Wang, Simoncelli and Bovik. Matches the MATLAB code of
+      Ma et al. as the paper's authors call it, on images of 0..255. Their code walks
+      over the patches; here everything comes from sums over windows, flat ones of exact
+      whole numbers. Two departures where that code gives no usable number: a scale
+      whose mean is negative counts as 0 (MATLAB returns a complex number), and the
+      desired patch is 0 where the sources cancel each other to rounding. Images smaller
+      than 44x44, for which it returns -Inf, are refused.
     """
     # Sums of 2x2 pixels in place of means keep every scale in whole numbers.
     images = [image.astype(np.int64) for image in (ir, vis, fused)]

@@ -19,12 +19,11 @@ def _compiled(function: Callable) -> Callable:
     One image pair stays on one core: a set of pairs keeps all cores busy with less
     overhead than loops split over cores would.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
         # No folder can be written to, so the code is compiled again in each process.
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @_compiled
