@@ -29,8 +29,8 @@ def edges(image: np.ndarray) -> np.ndarray:
       Neighbouring strengths are often equal but for rounding, and then the order in
       which a derivative adds its six terms decides which of two pixels is the edge.
       The three positive terms come first here, then the three negative ones. With that
-      order the published FMI_pixel of 16 images came out to 6e-15; with any of eleven
-      others, whole pixels differ.
+      order the published FMI_pixel of 16 images comes out to 6e-15; with every other
+      order that was tried, single pixels differ and FMI_pixel by up to 9e-5.
     """
     above, middle, below = (
         np.pad(image, 1, mode="edge")[start : start + image.shape[0]]

@@ -28,9 +28,9 @@ def sd(fused: np.ndarray, *, convention: str = "intended") -> float:
     Notes:
       The toolkit subtracts the mean from an image that is still uint8. MATLAB rounds
       the differences to whole numbers and turns the negative ones to 0, and their
-      squares stop at 255. The published value is the root of the mean of what is left.
-      It stays near 9 for images whose standard deviation is anywhere from 25 to 50,
-      and is none.
+      squares stop at 255. The published value is the root of the mean of what is left,
+      which is no standard deviation: on 99 images whose standard deviations are 11 to
+      65 it is 5 to 12, and orders them differently.
     """
     if convention != "toolkit":
         return float(np.std(fused, dtype=np.float64))
