@@ -56,6 +56,6 @@ def edges(image: np.ndarray) -> np.ndarray:
 def _derivative(
     before: tuple[np.ndarray, ...], after: tuple[np.ndarray, ...]
 ) -> np.ndarray:
-    """The absolute value of Sobel's derivative, divided by 8."""
+    """Computes the absolute value of Sobel's derivative, divided by 8."""
     total = before[0] + 2 * before[1] + before[2]
     return np.abs(total - after[0] - 2 * after[1] - after[2]) / 8

@@ -88,7 +88,7 @@ def fmi(
 
 
 def _wavelet(image: np.ndarray) -> np.ndarray:
-    """The bands [cA cH; cV cD] of the wavelet transform, rescaled to [0, 1]."""
+    """Computes the wavelet bands [cA cH; cV cD], rescaled to [0, 1]."""
     approximation, details = pywt.dwt2(image, _meyer(), mode="symmetric")
     bands = [approximation, *details]
     if np.ptp(image) == 0:
@@ -100,7 +100,7 @@ def _wavelet(image: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _meyer() -> pywt.Wavelet:
-    """The discrete Meyer wavelet with MATLAB's 102 taps.
+    """Makes the discrete Meyer wavelet with MATLAB's 102 taps.
 
     PyWavelets leaves out the taps at either end, which are 0, but the border extension
     goes by the length of the filters.
@@ -110,7 +110,7 @@ def _meyer() -> pywt.Wavelet:
 
 
 def _cosine(image: np.ndarray) -> np.ndarray:
-    """The orthonormal two-dimensional cosine transform, type II."""
+    """Computes the orthonormal two-dimensional cosine transform, type II."""
     transform = scipy.fft.dctn(image, type=2, norm="ortho")
     if np.ptp(image) == 0:
         transform.flat[1:] = 0

@@ -67,6 +67,8 @@ def fused_alone(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callab
 def _checking(
     names: Sequence[str], takes: str, smallest: int, conventions: Sequence[str]
 ) -> Callable:
+    """Makes the decorator of metrics that take the images `names`."""
+
     def decorate(metric: Callable) -> Callable:
         signature = inspect.signature(metric)
         shown = signature
@@ -110,7 +112,7 @@ def _checking(
 
 
 def grey(name: str, image: Any, *, smallest: int = 1) -> np.ndarray:
-    """The image as a NumPy array, if it is 8-bit, grey and large enough.
+    """Returns the image as a NumPy array, if it is 8-bit, grey and large enough.
 
     Args:
       name: What to call the image in an error.

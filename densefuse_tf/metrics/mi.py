@@ -53,7 +53,7 @@ def mi(
 
 
 def _shared(source: np.ndarray, fused: np.ndarray, *, merged: bool) -> float:
-    """I(source; fused) in bits, with levels 254 and 255 `merged` in the joint part."""
+    """Computes I(source; fused), levels 254 and 255 `merged` in the joint part."""
     joint = np.bincount(
         source.ravel().astype(np.intp) * 256 + fused.ravel(), minlength=256 * 256
     ).reshape(256, 256)

@@ -70,7 +70,7 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 
 def _sums_of_2x2(image: np.ndarray) -> np.ndarray:
-    """Sums over pixels i, i+1 of both axes at every other i; the border is repeated."""
+    """Adds pixels i and i+1 of both axes at every other i; the border is repeated."""
     height, width = image.shape
     image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
     image = image[0::2] + image[1::2]
@@ -80,7 +80,7 @@ def _sums_of_2x2(image: np.ndarray) -> np.ndarray:
 def _mean_quality(
     first: np.ndarray, second: np.ndarray, fused: np.ndarray, *, unit: int
 ) -> float:
-    """Mean of q over one scale, for whole-number images of 0..255 times `unit`."""
+    """Averages q over one scale, for whole-number images of 0..255 times `unit`."""
     spread_first = _flat_covariance(first, first, unit)
     spread_second = _flat_covariance(second, second, unit)
     spread_both = _flat_covariance(first, second, unit)
@@ -131,7 +131,7 @@ def _mean_quality(
 
 
 def _flat_covariance(x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    """Sum of (x - mean)(y - mean) over each 11x11 window, exact, then / unit^2."""
+    """Adds (x - mean)(y - mean) over each 11x11 window, exactly, then / unit^2."""
     count = _SIDE**2
     sum_x = _window_sums(x)
     sum_y = sum_x if y is x else _window_sums(y)
@@ -139,7 +139,7 @@ def _flat_covariance(x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
 
 
 def _window_sums(image: np.ndarray) -> np.ndarray:
-    """Sums over each 11x11 window inside the image, of whole numbers, exact."""
+    """Adds up each 11x11 window inside the image, whole numbers, exactly."""
     for axis in (0, 1):
         image = np.moveaxis(image, axis, 0)
         total = np.cumsum(np.pad(image, ((1, 0), (0, 0))), axis=0)
@@ -148,5 +148,5 @@ def _window_sums(image: np.ndarray) -> np.ndarray:
 
 
 def _inner(image: np.ndarray) -> np.ndarray:
-    """The part of a map where the window lies inside the image."""
+    """Cuts out the part of a map where the window lies inside the image."""
     return image[RADIUS:-RADIUS, RADIUS:-RADIUS]

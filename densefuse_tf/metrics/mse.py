@@ -107,7 +107,7 @@ def psnr(
 
 
 def _squared_error(source: np.ndarray, fused: np.ndarray) -> float:
-    """The mean squared error of images in [0, 1]."""
+    """Computes the mean squared error of images in [0, 1]."""
     # int64, because uint8 differences would wrap around.
     difference = (source.astype(np.int64) - fused).ravel()
     return int(difference @ difference) / (difference.size * 255**2)

@@ -57,7 +57,7 @@ def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 
 def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strength and angle of the gradient at every pixel, each [H, W] float64."""
+    """Computes strength and angle of the gradient, each [H, W] float64."""
     image = np.pad(image / 255.0, 1, mode="reflect")
     above, middle, below = image[:-2], image[1:-1], image[2:]
     # Strengths are compared exactly below, so the terms are added as sum(sum(..))
@@ -77,7 +77,7 @@ def _preserved(
     strength_fused: np.ndarray,
     angle_fused: np.ndarray,
 ) -> np.ndarray:
-    """Q: how well each of the source's edges is preserved, [H, W], 0 to 1."""
+    """Computes Q, how well each of the source's edges is preserved, [H, W], 0 to 1."""
     lesser = np.minimum(strength, strength_fused)
     greater = np.maximum(strength, strength_fused)
     relative = np.divide(lesser, greater, out=np.zeros_like(lesser), where=lesser > 0)

@@ -57,7 +57,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 
 def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strength and angle of the gradient at every pixel, each [H, W] float64."""
+    """Computes strength and angle of the gradient, each [H, W] float64."""
     padded = np.pad(image / 255.0, 1)
     x = _convolve(padded, _HORIZONTAL)
     y = _convolve(padded, _VERTICAL)
@@ -67,7 +67,7 @@ def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _convolve(padded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """conv2(image, kernel, 'same') for a 3x3 kernel, to MATLAB's last bit."""
+    """Computes conv2(image, kernel, 'same') for a 3x3 kernel, to MATLAB's last bit."""
     height, width = padded.shape[0] - 2, padded.shape[1] - 2
     result = np.zeros((height, width))
     for column in range(3):
@@ -85,7 +85,7 @@ def _preserved(
     strength_fused: np.ndarray,
     angle_fused: np.ndarray,
 ) -> np.ndarray:
-    """Q: how well each of the source's edges is preserved, [H, W], 0 to 1."""
+    """Computes Q, how well each of the source's edges is preserved, [H, W], 0 to 1."""
     lesser = np.minimum(strength, strength_fused)
     greater = np.maximum(strength, strength_fused)
     # The published code's own value for equal strengths, not 1.

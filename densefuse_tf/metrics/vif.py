@@ -99,7 +99,7 @@ def _covariance(
     side: int,
     limit: float | None,
 ) -> np.ndarray:
-    """The weighted covariance in every window; products stop at `limit`."""
+    """Computes the weighted covariance in every window; products stop at `limit`."""
     product = x * y
     if limit is not None:
         np.minimum(product, limit, out=product)
@@ -107,7 +107,7 @@ def _covariance(
 
 
 def _mean(image: np.ndarray, side: int) -> np.ndarray:
-    """The weighted mean in every window inside the image, sigma a fifth of its side."""
+    """Computes the weighted mean in every window inside the image, sigma side / 5."""
     radius = side // 2
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-(offsets**2) / (2 * (side / 5) ** 2))
