@@ -18,12 +18,12 @@ from collections.abc import Iterator
 import numpy as np
 from absl import flags
 
-from densefuse_tf import files
-from densefuse_tf import images
 from densefuse_tf import metrics
-from densefuse_tf import pixels
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 _FLAGS = flags.FlagValues()
 _SHARED = flags.DEFINE_string(
