@@ -292,7 +292,8 @@ def _decode_png(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
     def of_16_bits():
         pixels = tf.io.decode_png(data, channels=4, dtype=tf.uint16)
         pixels = _over_black(tf.cast(pixels, tf.int64), 65535)
-        # As `pixels.to_pixel_range` does it: in double precision, 0 for an image of one value.
+        # As in `pixels.to_pixel_range`: in double precision, 0 for an image of one
+        # value.
         pixels = tf.cast(pixels, tf.float64)
         low = tf.reduce_min(pixels)
         span = tf.reduce_max(pixels) - low
