@@ -177,7 +177,7 @@ def _fuse_video(patterns, value_ranges) -> None:
 
 
 def _settings(default_range: str) -> dict:
-    """The flags that are arguments of `fusion.Fuser`."""
+    """The flags that are fields of `FusionSettings`."""
     output_range = _OUTPUT_RANGE.value
     return {
         "checkpoint": _CHECKPOINT.value,

@@ -42,7 +42,7 @@ def fuse(
       report: --report.
       beam_runner: --runner.
       beam_options: --beam_options.
-      settings: The other arguments of `fusion.Fuser`.
+      settings: The other fields of `FusionSettings`.
 
     Returns:
       The exit status.
@@ -69,12 +69,13 @@ def fuse(
         print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
     settings = {"num_sources": len(sources), **settings}
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
-    fuser = fusion.Fuser(**settings)
+    fuser = Fuser(FusionSettings(**settings))
     for path in (jobs[0].output, panel, report):
         if path is not None:
             batch.check_writable(path.parent)
@@ -203,10 +204,10 @@ def _write_report(report, failed, lines, num_sources) -> None:
 
 def _panel_row(names, strategy, done):
     """(caption, image) of the sources and the result of one pair."""
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.output_range import to_uint8
 
     row = [
-        (f"{name}: {path.name}", fusion.to_uint8(source, "average"))
+        (f"{name}: {path.name}", to_uint8(source, "average"))
         for name, path, source in zip(
             names, done.job.sources, done.sources, strict=True
         )

@@ -34,7 +34,7 @@ def fuse(
       value_ranges: As `video.survey` takes them.
       fps: --fps.
       max_pixels: The largest frame that is read.
-      settings: The other arguments of `fusion.Fuser`.
+      settings: The other fields of `FusionSettings`.
 
     Raises:
       UserError: A mistake, before the first frame is fused where it can be found then.
@@ -49,9 +49,10 @@ def fuse(
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
-    fuser = fusion.Fuser(num_sources=len(sources), **settings)
+    fuser = Fuser(FusionSettings(num_sources=len(sources), **settings))
     batch.check_writable(pathlib.Path(output).parent)
     footage = video.survey(
         opened,

@@ -152,7 +152,7 @@ def fuse_files(
     """Fuses the images of many files.
 
     Args:
-      fuser: A `fusion.Fuser`.
+      fuser: A `fuser.Fuser`.
       jobs: What to fuse, of any length.
       value_ranges: For each source, what `pixels.to_pixel_range` takes as value range;
         by default None for each.
@@ -212,7 +212,7 @@ def fuse_file(
     """Fuses the images of one job, as `fuse_files` does, in the calling thread.
 
     Args:
-      fuser: A `fusion.Fuser`.
+      fuser: A `fuser.Fuser`.
       job: What to fuse.
       value_ranges: See `fuse_files`.
       save_raw: See `fuse_files`.

@@ -74,7 +74,7 @@ class Settings:
     """How a worker fuses; pickled, and sent to all of them.
 
     Attributes:
-      fuser: The arguments of `fusion.Fuser`, by name.
+      fuser: The fields of `FusionSettings`, by name.
       value_ranges: As of `batch.fuse_files`.
       save_raw: As of `batch.fuse_files`.
       max_pixels: As of `batch.fuse_files`.
@@ -279,9 +279,10 @@ class _Model:
     def __init__(self, settings: Settings):
         if settings.prepare is not None:
             settings.prepare()
-        from densefuse_tf.fusion import fusion
+        from densefuse_tf.fusion.fuser import Fuser
+        from densefuse_tf.fusion.settings import FusionSettings
 
-        self.fuser = fusion.Fuser(**settings.fuser)
+        self.fuser = Fuser(FusionSettings(**settings.fuser))
         self.computing = threading.Lock()
 
 

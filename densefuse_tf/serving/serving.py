@@ -1,7 +1,7 @@
 """Export: the fusion graph as a SavedModel for TensorFlow Serving, as LiteRT or ONNX.
 
 A SavedModel needs TensorFlow and nothing of this package to run. Its two signatures do
-what `fusion.Fuser` does with color="auto", operation for operation, so that a service
+what `fuser.Fuser` does with color="auto", operation for operation, so that a service
 and fuse.py give the same pixels: `serving_default` takes arrays, `fuse_encoded` PNG and
 JPEG files. LiteRT and ONNX files hold the graph of `serving_default` alone.
 """
@@ -16,7 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.fuser import TOLERANCE
+from densefuse_tf.fusion.output_range import average_divisor
+from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.io import decoders
 from densefuse_tf.io import files
 from densefuse_tf.model import network
@@ -74,7 +78,7 @@ def export(
       strategy: A registered strategy.
       window_radius: r of the block average (Eq. 6).
       num_sources: k, at least 2.
-      output_range: One of `fusion.OUTPUT_RANGES`: how the decoder's output becomes 8
+      output_range: One of `settings.OUTPUT_RANGES`: how the decoder's output becomes 8
         bits, each image of a batch by itself.
       max_pixels: The largest image that `fuse_encoded` decodes.
 
@@ -85,10 +89,10 @@ def export(
     """
     if format not in FORMATS:
         raise UserError(f"format is {format!r}: expected one of {', '.join(FORMATS)}")
-    if output_range not in fusion.OUTPUT_RANGES:
+    if output_range not in OUTPUT_RANGES:
         raise UserError(
             f"output_range is {output_range!r}: expected one of "
-            f"{', '.join(fusion.OUTPUT_RANGES)}"
+            f"{', '.join(OUTPUT_RANGES)}"
         )
     if max_pixels < 1:
         raise UserError(f"max_pixels is {max_pixels}: expected 1 or more")
@@ -105,16 +109,16 @@ def export(
     if suffix:
         conversion.check_installed(format)
     # The converters know no in-place update, so they get the layers that pad.
-    load = fusion.load_fusion_model if suffix else fusion.load_inference_model
+    load = graph.load_fusion_model if suffix else graph.load_inference_model
     model = load(
         checkpoint,
         strategy=strategy,
         num_sources=num_sources,
         window_radius=window_radius,
     )
-    divisor = fusion.average_divisor(strategy, num_sources)
+    divisor = average_divisor(strategy, num_sources)
     rescale = functools.partial(
-        to_uint8, output_range=output_range, divisor=float(divisor)
+        to_uint8_in_graph, output_range=output_range, divisor=float(divisor)
     )
     try:
         if suffix:
@@ -127,29 +131,6 @@ def export(
     except (tf.errors.OpError, OSError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise UserError(f"{output}: cannot be written: {reason}") from error
-
-
-def to_uint8(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
-    """`fusion.to_uint8` as part of a graph, for each image of a batch by itself.
-
-    The same float32 operations in the same order, so that the pixels are the same.
-
-    Args:
-      raw: Decoder output, [batch, H, W, channels] float32.
-      output_range: One of `fusion.OUTPUT_RANGES`.
-      divisor: Of "average".
-
-    Returns:
-      uint8, same shape.
-    """
-    if output_range == "average":
-        pixels = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
-        return tf.cast(pixels, tf.uint8)
-    low = tf.reduce_min(raw, axis=[1, 2, 3], keepdims=True)
-    span = tf.reduce_max(raw, axis=[1, 2, 3], keepdims=True) - low
-    # A constant image becomes 0 with any scale.
-    scale = 255.0 / tf.where(span > 0.0, span, 1.0)
-    return tf.cast((raw - low) * scale + 0.5, tf.uint8)
 
 
 def signatures(
@@ -165,8 +146,8 @@ def signatures(
     A request that cannot be fused ends in INVALID_ARGUMENT with a line that says why.
 
     Args:
-      model: From `fusion.load_inference_model`.
-      rescale: Decoder output [batch, H, W, channels] -> uint8; see `to_uint8`.
+      model: From `graph.load_inference_model`.
+      rescale: Decoder output [batch, H, W, channels] -> uint8; see `to_uint8_in_graph`.
       max_pixels: The largest image that `fuse_encoded` decodes.
     """
     names = [source.name for source in model.inputs]
@@ -285,8 +266,8 @@ def _check_sizes(sizes: Sequence[tf.Tensor], labels: Sequence) -> list[tf.Operat
 def _check_arrays(
     sources: Sequence[tf.Tensor], names: Sequence[str]
 ) -> list[tf.Operation]:
-    """Operations that check batches as `fusion.Fuser` checks its sources."""
-    low, high = -fusion.TOLERANCE, 255 + fusion.TOLERANCE
+    """Operations that check batches as `fuser.Fuser` checks its sources."""
+    low, high = -TOLERANCE, 255 + TOLERANCE
     ranges = [
         _require(
             # False where the value is NaN, too.

@@ -12,9 +12,14 @@ import pytest
 import videos
 from PIL import Image
 
+import densefuse_tf
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -71,7 +76,7 @@ def test_one_pair_into_a_file(pairs, run, checkpoint):
     status, output, _ = run(*PAIR, "--output=new/fused.png", "--strategy=l1_norm")
     assert status == 0
     assert output == "ir/IR1.png + vis/VIS1.png -> new/fused.png\n"
-    expected = fusion.fuse(
+    expected = densefuse_tf.fuse(
         [photograph(0), photograph(9)], checkpoint, strategy="l1_norm"
     )
     np.testing.assert_array_equal(images.read("new/fused.png"), expected)
@@ -88,7 +93,7 @@ def test_folders_in_natural_order_with_raw_output(pairs, run, checkpoint):
     assert names("out") == [
         f"VIS{number}.{end}" for number in (1, 10, 2) for end in ("npy", "png")
     ]
-    fuser = fusion.Fuser(checkpoint)
+    fuser = Fuser(FusionSettings(checkpoint))
     for seed, number in enumerate((1, 2, 10)):
         expected = fuser.fuse([photograph(seed), photograph(seed + 9)])
         found = images.read(f"out/VIS{number}.png")
@@ -114,7 +119,7 @@ def test_three_sources(pairs, run, checkpoint):
     first = output.splitlines()[0]
     assert first == "ir/IR1.png + vis/VIS1.png + ir/IR1.png -> out/IR1.png"
     sources = [photograph(0), photograph(9), photograph(0)]
-    expected = fusion.fuse(sources, checkpoint)
+    expected = densefuse_tf.fuse(sources, checkpoint)
     np.testing.assert_array_equal(images.read("out/IR1.png"), expected)
 
 
@@ -133,8 +138,8 @@ def test_tiles_that_are_too_small(pairs, run):
     assert not pathlib.Path("fused.png").exists()
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_colour_and_range(pairs, run, checkpoint, color, output_range):
     visible = photograph(5, (3,))
     images.write("vis/VIS1.png", visible)
@@ -144,7 +149,7 @@ def test_colour_and_range(pairs, run, checkpoint, color, output_range):
     assert status == 0
     fused = images.read("fused.png")
     assert fused.ndim == (2 if color == "gray" else 3)
-    expected = fusion.fuse(
+    expected = densefuse_tf.fuse(
         [photograph(0), visible], checkpoint, window_radius=0, **settings
     )
     np.testing.assert_array_equal(fused, expected)
@@ -162,7 +167,7 @@ def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
     assert status == 0
     assert f"ir/IR1.png: {low}..{high} brought to 0..255" in errors
     infrared = (deep.reshape(SIZE) - float(low)) * 255 / (high - low)
-    expected = fusion.fuse([infrared, photograph(9)], checkpoint)
+    expected = densefuse_tf.fuse([infrared, photograph(9)], checkpoint)
     difference = images.read("fused.png").astype(int) - expected
     assert np.abs(difference).max() <= 1
 
@@ -375,13 +380,13 @@ def test_a_read_only_folder_is_one_line(pairs, run, small_disk):
 
 
 def test_a_source_that_vanishes_meanwhile(pairs, run, monkeypatch):
-    fused = fusion.Fuser.fuse
+    fused = Fuser.fuse
 
     def fuse(self, *arguments, **settings):
         pathlib.Path("vis/VIS10.png").unlink(missing_ok=True)
         return fused(self, *arguments, **settings)
 
-    monkeypatch.setattr(fusion.Fuser, "fuse", fuse)
+    monkeypatch.setattr(Fuser, "fuse", fuse)
     status, _, errors = run(*FOLDERS, "--output=out")
     assert status == 1
     assert errors.splitlines()[-2:] == [
@@ -440,7 +445,7 @@ def test_a_video(clips, run):
     assert found.shape == (6, 32, 48, 3)
     assert about["fps"] == 30
     # Average is the default, with which a frame depends on no other.
-    fuser = fusion.Fuser("1e2", output_range="average")
+    fuser = Fuser(FusionSettings("1e2", output_range="average"))
     pairs = zip(videos.read("ir.mp4")[0], videos.read("vis.mp4")[0], strict=True)
     expected = [pixels.rgb(fuser.fuse(pair).image) for pair in pairs]
     assert np.abs(found.astype(int) - expected).mean() < 1.5
@@ -459,11 +464,11 @@ def test_frames_to_frames(clips, run, flags):
     assert names("out") == sorted(f"{number}.png" for number in range(7, 13))
     found = np.stack([images.read(f"out/{number}.png") for number in range(7, 13)])
     radius = 0 if "--window_radius=0" in flags else 1
-    fuser = fusion.Fuser("1e2", strategy="l1_norm", window_radius=radius)
+    fuser = Fuser(FusionSettings("1e2", strategy="l1_norm", window_radius=radius))
     pairs = zip(videos.scene(6), videos.scene(6, seed=1), strict=True)
     raws = np.stack([fuser.raw(pair) for pair in pairs])
     is_minmax = "--output_range=minmax" in flags
-    expected = fusion.to_uint8(raws, "minmax" if is_minmax else "average")
+    expected = to_uint8(raws, "minmax" if is_minmax else "average")
     # Tiles and whole images differ by rounding.
     assert np.abs(found.astype(int) - expected).max() <= (0 if is_minmax else 1)
 

@@ -16,7 +16,8 @@ import pytest
 
 from densefuse_tf.commands import fuse
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import batch
 
@@ -37,9 +38,9 @@ HERE = pathlib.Path(__file__).parent
 
 
 def prepare():
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion import fuser
 
-    class Watched(fusion.Fuser):
+    class Watched(fuser.Fuser):
         calls = 0
 
         def __init__(self, *arguments, **settings):
@@ -58,7 +59,7 @@ def prepare():
                     os.kill(os.getpid(), signal.SIGKILL)
             return super().fuse(*arguments, **settings)
 
-    fusion.Fuser = Watched
+    fuser.Fuser = Watched
 """
 
 SLOW_SECONDS = 300
@@ -72,13 +73,13 @@ from densefuse_tf.commands.runner import import_tensorflow
 
 def prepare():
     import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion import fuser
 
     def fuse(*arguments, **settings):
         (pathlib.Path(__file__).parent / "started").touch()
         time.sleep({SLOW_SECONDS})
 
-    fusion.Fuser.fuse = fuse
+    fuser.Fuser.fuse = fuse
 """
 
 
@@ -102,7 +103,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(made, checkpoint):
     """The files that `batch.fuse_files` makes of them, by name."""
-    fuser = fusion.Fuser(checkpoint, strategy="l1_norm")
+    fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     folder = made / "expected"
     folder.mkdir()
     jobs = batch.plan(images.pair([made / "ir", made / "vis"]), folder)
@@ -162,7 +163,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
     loaded, at_once = [], []
     lock = threading.Lock()
 
-    class Watched(fusion.Fuser):
+    class Watched(Fuser):
         def __init__(self, *arguments, **settings):
             super().__init__(*arguments, **settings)
             loaded.append(self)
@@ -174,7 +175,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
             finally:
                 lock.release()
 
-    monkeypatch.setattr(fusion, "Fuser", Watched)
+    monkeypatch.setattr("densefuse_tf.fusion.fuser.Fuser", Watched)
     jobs = jobs_into("out")
     options = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     failed = launch(checkpoint, jobs, *options)

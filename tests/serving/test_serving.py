@@ -1,4 +1,4 @@
-"""The exported graphs against `fusion.Fuser`, in this process."""
+"""The exported graphs against `fuser.Fuser`, in this process."""
 
 import io
 
@@ -11,7 +11,10 @@ from PIL import Image
 from tensorflow_serving.apis import prediction_log_pb2
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.serving import serving
 
@@ -74,50 +77,25 @@ FILES_16 = {
 
 
 def rescaling(output_range, divisor=1.0):
-    return lambda raw: serving.to_uint8(raw, output_range, divisor)
+    return lambda raw: to_uint8_in_graph(raw, output_range, divisor)
 
 
 @pytest.fixture(scope="module")
 def served(checkpoint):
     """The signatures of the addition strategy for a pair, not saved."""
-    model = fusion.load_inference_model(checkpoint)
+    model = graph.load_inference_model(checkpoint)
     return serving.signatures(model, rescaling("minmax"), MAX_PIXELS)
 
 
 @pytest.fixture(scope="module")
 def fuser(checkpoint):
-    return fusion.Fuser(checkpoint)
+    return Fuser(FusionSettings(checkpoint))
 
 
 def fuse_files(served, *batches) -> list[np.ndarray]:
     """The fused images that fuse_encoded makes of lists of files."""
     result = served[serving.ENCODED](*map(tf.constant, batches))["fused_bytes"]
     return [np.asarray(Image.open(io.BytesIO(data))) for data in result.numpy()]
-
-
-# The twin of fusion.to_uint8.
-
-
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-def test_to_uint8_equals_numpys_bit_for_bit(output_range):
-    graph = tf.function(serving.to_uint8, reduce_retracing=True)
-    generator = np.random.default_rng(0)
-    for _ in range(300):
-        divisor = float(generator.integers(1, 5))
-        center, spread = generator.normal(100, 200), 10 ** generator.uniform(-3, 5)
-        raw = generator.normal(center, spread, (3, 7, 11, 1)).astype(np.float32)
-        # One constant image, and one of the halves that rounding is about.
-        raw[1] = raw[1, 0, 0]
-        raw[2] = np.round(raw[2] * 2) / 2
-        result = graph(tf.constant(raw), output_range, tf.constant(divisor)).numpy()
-        expected = [fusion.to_uint8(image, output_range, divisor) for image in raw]
-        np.testing.assert_array_equal(result, np.stack(expected))
-
-
-def test_to_uint8_takes_the_extremes_of_all_channels_together():
-    raw = np.random.default_rng(1).normal(100, 50, (1, 5, 6, 3)).astype(np.float32)
-    result = serving.to_uint8(tf.constant(raw), "minmax", 1.0).numpy()
-    np.testing.assert_array_equal(result, fusion.to_uint8(raw, "minmax"))
 
 
 # Arrays.
@@ -139,8 +117,8 @@ def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
 
 def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
-    fuser = fusion.Fuser(checkpoint, output_range="average", **settings)
-    model = fusion.load_inference_model(checkpoint, **settings)
+    fuser = Fuser(FusionSettings(checkpoint, output_range="average", **settings))
+    model = graph.load_inference_model(checkpoint, **settings)
     served = serving.signatures(model, rescaling("average"))
     sources = [noise(seed) for seed in range(3)]
     batches = {
@@ -175,7 +153,7 @@ def test_arrays_that_cannot_be_fused(served, ir, vis, message):
 
 
 def test_an_output_that_is_not_finite_is_an_error(checkpoint):
-    model = fusion.load_inference_model(checkpoint)
+    model = graph.load_inference_model(checkpoint)
     # The bias of C5.
     model.weights[-1].assign([np.inf])
     served = serving.signatures(model, rescaling("minmax"))
@@ -216,14 +194,14 @@ def test_pairs_of_a_batch_may_differ_in_size(served, fuser):
 
 
 def test_photographs_equal_fuse_py(shared, released):
-    model = fusion.load_inference_model(released["1e2"], strategy="l1_norm")
+    model = graph.load_inference_model(released["1e2"], strategy="l1_norm")
     served = serving.signatures(model, rescaling("minmax"))
     paths = [
         sorted((shared / "roadscene" / folder).iterdir())[0]
         for folder in ("infrared", "visible")
     ]
     (result,) = fuse_files(served, *[[path.read_bytes()] for path in paths])
-    fuser = fusion.Fuser(released["1e2"], strategy="l1_norm")
+    fuser = Fuser(FusionSettings(released["1e2"], strategy="l1_norm"))
     expected = fuser.fuse([images.read(path) for path in paths]).image
     np.testing.assert_array_equal(result, expected)
 
