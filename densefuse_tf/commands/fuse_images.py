@@ -88,11 +88,11 @@ def fuse(request: Request, run: Run) -> int:
         print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}", flush=True)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
 
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
-    fuser = fusion.Fuser(**dataclasses.asdict(request.settings))
+    fuser = Fuser(request.settings)
     for path in (planned[0].output, panel, report):
         if path is not None:
             files.check_writable(path.parent)
@@ -219,10 +219,10 @@ def _follow(
 
 def _panel_row(result, request: Request) -> list:
     """Returns (caption, image) of the sources and the result of one pair."""
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.output_range import to_uint8
 
     row = [
-        (f"{name}: {path.name}", fusion.to_uint8(source, "average"))
+        (f"{name}: {path.name}", to_uint8(source, "average"))
         for name, path, source in zip(
             request.names, result.pair.sources, result.sources, strict=True
         )

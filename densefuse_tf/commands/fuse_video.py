@@ -1,6 +1,5 @@
 """What fuse.py does with video."""
 
-import dataclasses
 import fractions
 import pathlib
 import re
@@ -43,9 +42,9 @@ def fuse(request: Request, fps: str | None) -> None:
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
 
-    fuser = fusion.Fuser(**dataclasses.asdict(request.settings))
+    fuser = Fuser(request.settings)
     files.check_writable(pathlib.Path(output).parent)
     footage = sequences.survey(
         opened,

@@ -52,7 +52,7 @@ class _Settings:
     """Says how a worker fuses; pickled, and sent to all of them.
 
     Attributes:
-      fusion: The settings of the `fusion.Fuser`.
+      fusion: The settings of the `fuser.Fuser`.
       options: Says how images are read and written.
       prepare: See `Launcher.run`.
       threads: The threads that TensorFlow computes an operation with; 0 for its own
@@ -236,11 +236,11 @@ class _Model:
             settings.prepare()
         import tensorflow as tf
 
-        from densefuse_tf.fusion import fusion
+        from densefuse_tf.fusion.fuser import Fuser
 
         if settings.threads:
             tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
-        self.fuser = fusion.Fuser(**dataclasses.asdict(settings.fusion))
+        self.fuser = Fuser(settings.fusion)
         self.computing = threading.Lock()
 
 

@@ -135,7 +135,7 @@ def fuse_pairs(
     """Fuses pairs of image files.
 
     Args:
-      fuser: A `fusion.Fuser`.
+      fuser: A `fuser.Fuser`.
       pairs: Any number of them.
       options: Says how they are read and written.
       with_images: Whether the results hold the images. Without them images are let go
@@ -179,7 +179,7 @@ def fuse_pair(
     """Fuses one pair of image files, as `fuse_pairs` does, in the calling thread.
 
     Args:
-      fuser: A `fusion.Fuser`.
+      fuser: A `fuser.Fuser`.
       pair: The pair.
       options: Says how it is read and written.
       computing: Entered while `fuser` computes: a lock, where threads share it.

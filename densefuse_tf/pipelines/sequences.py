@@ -268,7 +268,7 @@ def survey(
       value_ranges: For each source (min, max); "auto" for the extremes of its frames;
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
-      color: As of `fusion.Fuser`.
+      color: As of `FusionSettings`.
       progress: Shows how far it is.
 
     Returns:
@@ -363,7 +363,7 @@ def fuse(
     """Fuses a sequence with one output range.
 
     Args:
-      fuser: A `fusion.Fuser` for as many sources and with the color that `survey` was
+      fuser: A `fuser.Fuser` for as many sources and with the color that `survey` was
         given. If its output_range is "minmax", all frames are first fused for the
         extremes of the decoder's output over the sequence, which takes the time twice.
       footage: From `survey`.

@@ -33,8 +33,8 @@ def write(
     """Writes a LiteRT or ONNX file and checks what it computes.
 
     Args:
-      model: From `fusion.load_fusion_model`: the converters know no in-place update,
-        which `fusion.load_inference_model` has.
+      model: From `graph.load_fusion_model`: the converters know no in-place update,
+        which `graph.load_inference_model` has.
       rescale: Decoder output [batch, H, W, 1] -> uint8.
       format: One of `SUFFIXES`.
       path: The file.

@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.output_range import average_divisor
+from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.serving import converters
@@ -28,14 +30,14 @@ _WARMUP_SIZE = 256
 
 
 def export(
-    fusion_settings: FusionSettings,
+    fusion: FusionSettings,
     output: str | os.PathLike,
     settings: ExportSettings,
 ) -> None:
     """Writes the fusion graph of a checkpoint, whole or not at all.
 
     Args:
-      fusion_settings: The settings of the fusion. The SavedModel decides on colour as
+      fusion: The settings of the fusion. The SavedModel decides on colour as
         with color="auto", and computes all images whole.
       output: A new folder for a SavedModel; TensorFlow Serving expects its name to be
         the version, a number. A new file *.tflite or *.onnx for the other formats.
@@ -61,19 +63,17 @@ def export(
     if settings.warmup:
         extras.require("serving", "the warm-up file")
     # The converters know no in-place update, so they get the layers that pad.
-    load = fusion.load_fusion_model if suffix else fusion.load_inference_model
+    load = graph.load_fusion_model if suffix else graph.load_inference_model
     model = load(
-        fusion_settings.checkpoint,
-        strategy=fusion_settings.strategy,
-        num_sources=fusion_settings.num_sources,
-        window_radius=fusion_settings.window_radius,
+        fusion.checkpoint,
+        strategy=fusion.strategy,
+        num_sources=fusion.num_sources,
+        window_radius=fusion.window_radius,
     )
-    divisor = fusion.average_divisor(
-        fusion_settings.strategy, fusion_settings.num_sources
-    )
+    divisor = average_divisor(fusion.strategy, fusion.num_sources)
     rescale = functools.partial(
-        signatures.to_uint8,
-        output_range=fusion_settings.output_range,
+        to_uint8_in_graph,
+        output_range=fusion.output_range,
         divisor=float(divisor),
     )
     try:

@@ -1,6 +1,6 @@
 """The signatures of the SavedModel: arrays, and PNG and JPEG files.
 
-They do what `fusion.Fuser` does with color="auto", operation for operation, so that a
+They do what `fuser.Fuser` does with color="auto", operation for operation, so that a
 service and fuse.py give the same pixels.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import TOLERANCE
 from densefuse_tf.model import network
 
 ARRAYS = "serving_default"
@@ -23,29 +23,6 @@ _JPEG_START = b"\xff\xd8\xff"
 _Fuse = Callable[[Sequence[tf.Tensor]], tf.Tensor]
 # Decoder output [batch, H, W, channels] -> uint8.
 Rescale = Callable[[tf.Tensor], tf.Tensor]
-
-
-def to_uint8(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
-    """`fusion.to_uint8` as part of a graph, for each image of a batch by itself.
-
-    The same float32 operations in the same order, so that the pixels are the same.
-
-    Args:
-      raw: Decoder output, [batch, H, W, channels] float32.
-      output_range: One of `fusion.OUTPUT_RANGES`.
-      divisor: Of "average".
-
-    Returns:
-      uint8, same shape.
-    """
-    if output_range == "average":
-        pixels = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
-        return tf.cast(pixels, tf.uint8)
-    low = tf.reduce_min(raw, axis=[1, 2, 3], keepdims=True)
-    span = tf.reduce_max(raw, axis=[1, 2, 3], keepdims=True) - low
-    # A constant image becomes 0 with any scale.
-    scale = 255.0 / tf.where(span > 0.0, span, 1.0)
-    return tf.cast((raw - low) * scale + 0.5, tf.uint8)
 
 
 def signatures(
@@ -61,8 +38,9 @@ def signatures(
     A request that cannot be fused ends in INVALID_ARGUMENT with a line that says why.
 
     Args:
-      model: From `fusion.load_inference_model`.
-      rescale: Decoder output [batch, H, W, channels] -> uint8; see `to_uint8`.
+      model: From `graph.load_inference_model`.
+      rescale: Decoder output [batch, H, W, channels] -> uint8; see
+        `output_range.to_uint8_in_graph`.
       max_pixels: The largest image that `fuse_encoded` decodes.
     """
     names = [source.name for source in model.inputs]
@@ -181,8 +159,8 @@ def _check_sizes(sizes: Sequence[tf.Tensor], labels: Sequence) -> list[tf.Operat
 def _check_arrays(
     sources: Sequence[tf.Tensor], names: Sequence[str]
 ) -> list[tf.Operation]:
-    """Returns operations that check batches as `fusion.Fuser` checks its sources."""
-    low, high = -fusion.TOLERANCE, 255 + fusion.TOLERANCE
+    """Returns operations that check batches as `fuser.Fuser` checks its sources."""
+    low, high = -TOLERANCE, 255 + TOLERANCE
     ranges = [
         _require(
             # False where the value is NaN, too.

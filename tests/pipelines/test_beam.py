@@ -14,7 +14,8 @@ import pytest
 from densefuse_tf import extras
 from densefuse_tf.commands import fuse
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import fuser as fuser_module
+from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.options import FileOptions
@@ -51,7 +52,7 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(made, checkpoint):
     """The files that `fuse_pairs` makes of them, by name."""
-    fuser = fusion.Fuser(checkpoint, strategy="l1_norm")
+    fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     folder = made / "expected"
     folder.mkdir()
     planned = plan(images.pair([made / "ir", made / "vis"]), folder)
@@ -109,7 +110,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
     loaded, at_once = [], []
     lock = threading.Lock()
 
-    class Watched(fusion.Fuser):
+    class Watched(Fuser):
         def __init__(self, *arguments, **settings):
             super().__init__(*arguments, **settings)
             loaded.append(self)
@@ -121,7 +122,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
             finally:
                 lock.release()
 
-    monkeypatch.setattr(fusion, "Fuser", Watched)
+    monkeypatch.setattr(fuser_module, "Fuser", Watched)
     planned = plan_into("out")
     options = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     failed = launch(checkpoint, planned, *options)

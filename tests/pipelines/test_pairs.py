@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fused
+from densefuse_tf.fusion.fuser import check_sizes
+from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
@@ -26,9 +28,9 @@ class Mean:
 
     def fuse(self, sources, names):
         self.calls += 1
-        fusion.check_sizes(sources, names)
+        check_sizes(sources, names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
-        return fusion.Fused(fusion.to_uint8(raw, "average"), raw)
+        return Fused(to_uint8(raw, "average"), raw)
 
 
 def paths(*names):

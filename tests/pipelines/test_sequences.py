@@ -15,7 +15,12 @@ import pytest
 import videos
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fused
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import sequences
@@ -26,13 +31,13 @@ SIZE = (32, 48)
 
 @functools.cache
 def fuser_for(color, output_range):
-    return fusion.Fuser("1e2", output_range=output_range, color=color)
+    return Fuser(FusionSettings("1e2", output_range=output_range, color=color))
 
 
 @pytest.fixture(scope="module")
 def fusers():
     """Fusers of the shipped model by output range."""
-    return {name: fuser_for("auto", name) for name in fusion.OUTPUT_RANGES}
+    return {name: fuser_for("auto", name) for name in OUTPUT_RANGES}
 
 
 def save(folder, frames):
@@ -83,11 +88,11 @@ def test_minmax_is_that_of_the_sequence(tmp_path, fusers):
     pairs = list(zip(videos.scene(5), videos.scene(5, seed=1), strict=True))
     raws = np.stack([fusers["minmax"].raw(pair) for pair in pairs])
     found = np.stack(fused(fusers["minmax"], footage_of(*sources)))
-    np.testing.assert_array_equal(found, fusion.to_uint8(raws, "minmax"))
+    np.testing.assert_array_equal(found, to_uint8(raws, "minmax"))
     assert (found.min(), found.max()) == (0, 255)
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
 def test_what_stays_keeps_its_brightness(tmp_path, fusers, output_range):
     """A hot object enters on the right; on the left nothing changes."""
     still = videos.scene(1, (32, 96))[0] // 2
@@ -168,8 +173,8 @@ def colored(count, first=0):
     return [pixels.rgb(grey[i]) if i < first else color[i] for i in range(count)]
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_colour_is_decided_once(tmp_path, color, output_range):
     """Colour that comes late is there from the start on."""
     ir, vis = videos.scene(4), colored(4, first=2)
@@ -200,7 +205,7 @@ def test_luma_takes_the_chroma_of_one_source(tmp_path):
     assert is_color == [False, False, True]
 
 
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_grey_video_is_fused_in_grey(tmp_path, color):
     """H.264 has three planes; three equal channels are not fused three times."""
     frames = videos.scene(3)
@@ -238,7 +243,7 @@ def test_three_sources_of_two_kinds(tmp_path):
     ]
     footage = footage_of(*sources)
     assert footage.rate == 50
-    fuser = fusion.Fuser("1e2", num_sources=3, output_range="average")
+    fuser = Fuser(FusionSettings("1e2", num_sources=3, output_range="average"))
     found = fused(fuser, footage)
     second = videos.read(sources[1])[0][..., 0]
     moments = zip(videos.scene(3), second, videos.scene(3, seed=2), strict=True)
@@ -453,7 +458,7 @@ class Quick:
     output_range = "average"
 
     def fuse(self, sources, names, output_range):
-        return fusion.Fused(np.array(sources[0]), None)
+        return Fused(np.array(sources[0]), None)
 
 
 def test_as_many_frames_are_held_however_many_there_are(tmp_path):
