@@ -11,7 +11,7 @@ from densefuse_tf.errors import UserError
 
 def is_asked_for(sources: Sequence[str], output: str) -> bool:
     """Whether a source or the output is named as a video file."""
-    from densefuse_tf.io import ffmpeg
+    from densefuse_tf.io import video as ffmpeg
 
     suffix = pathlib.Path(output).suffix.lower()
     return suffix in ffmpeg.OUTPUT_FORMATS or any(map(ffmpeg.is_video, sources))
@@ -85,7 +85,7 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
 
 
 def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
-    from densefuse_tf.io import ffmpeg
+    from densefuse_tf.io import video as ffmpeg
 
     for source in sources:
         if isinstance(source, ffmpeg.VideoFile):

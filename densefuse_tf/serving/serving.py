@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import fusion
-from densefuse_tf.io import decoders
 from densefuse_tf.io import files
 from densefuse_tf.model import network
 from densefuse_tf.serving import conversion
@@ -38,6 +37,8 @@ _JPEG_START = b"\xff\xd8\xff"
 # where nothing could be compressed. A megabyte can unpack into a gigabyte, for which
 # the decoder has no use but which it unpacks.
 _MAX_EXTRA_BYTES = 1 << 20
+# Every encoder writes fewer scans; thousands of them over a large image take minutes.
+_MAX_JPEG_SCANS = 100
 # The start of EXIF data (TIFF 6.0 in either byte order) with a tag 274, orientation, of
 # other than 1. \C is any byte; no literal byte of the pattern is above 127.
 _TURNED = (
@@ -360,8 +361,7 @@ def _decode_all(
             _require(
                 tf.cond(jpeg, functools.partial(_has_few_scans, data), _true),
                 label,
-                f" is a JPEG of more scans than the {decoders.MAX_JPEG_SCANS} expected "
-                "at most",
+                f" is a JPEG of more scans than the {_MAX_JPEG_SCANS} expected at most",
             ),
             _require(
                 ~tf.strings.regex_full_match(
@@ -403,7 +403,7 @@ def _has_few_scans(data: tf.Tensor) -> tf.Tensor:
     """Whether a JPEG file is not one made to keep the decoder busy."""
     stream = tf.io.decode_raw(data, tf.uint8)
     scans = tf.equal(stream[:-1], 0xFF) & tf.equal(stream[1:], 0xDA)
-    return tf.math.count_nonzero(scans) <= decoders.MAX_JPEG_SCANS
+    return tf.math.count_nonzero(scans) <= _MAX_JPEG_SCANS
 
 
 def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:

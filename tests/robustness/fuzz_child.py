@@ -18,7 +18,7 @@ import traceback
 
 
 def try_video(request):
-    from densefuse_tf.io import ffmpeg
+    from densefuse_tf.io import video as ffmpeg
 
     path = pathlib.Path(request["video"])
     try:

@@ -13,13 +13,13 @@ import pytest
 import videos
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import ffmpeg
+from densefuse_tf.io import video
 
 MAX_PIXELS = 10**6
 
 
 def open_video(path):
-    return ffmpeg.open_video(pathlib.Path(path), MAX_PIXELS, ffmpeg.unseen)
+    return video.open_video(pathlib.Path(path), MAX_PIXELS, ffmpeg.unseen)
 
 
 @pytest.mark.parametrize("suffix", (".mp4", ".mkv", ".avi", ".mov", ".ts"))
@@ -145,7 +145,7 @@ def test_reading_may_stop_at_any_time(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ffmpeg.open_video(path, MAX_PIXELS, interrupted)
+        video.open_video(path, MAX_PIXELS, interrupted)
     no_process_is_left()
 
 
@@ -156,7 +156,7 @@ def test_what_is_no_file(tmp_path, name):
         os.mkfifo(path)
     elif name == "folder.mp4":
         path.mkdir()
-    assert not (name == "folder.mp4" and ffmpeg.is_video(path))
+    assert not (name == "folder.mp4" and video.is_video(path))
     with pytest.raises(UserError, match="as a video: expected a regular file"):
         open_video(path)
 
@@ -252,7 +252,7 @@ def test_frames_that_are_too_large(tmp_path):
     with pytest.raises(
         UserError, match="frames of 32x48 pixels .* 1000 pixels at most"
     ):
-        ffmpeg.open_video(path, 1000, ffmpeg.unseen)
+        video.open_video(path, 1000, ffmpeg.unseen)
 
 
 def stand_in(folder, monkeypatch, condition, action):
@@ -279,7 +279,7 @@ def test_ffmpeg_dies_while_reading(tmp_path, monkeypatch, size):
 
 
 def encode(path, frames, rate=25, pixel_aspect=None):
-    encoder = ffmpeg.Encoder(
+    encoder = video.Encoder(
         path, path, frames[0].shape[:2], fractions.Fraction(rate), pixel_aspect
     )
     try:
@@ -291,7 +291,7 @@ def encode(path, frames, rate=25, pixel_aspect=None):
         raise
 
 
-@pytest.mark.parametrize("suffix", ffmpeg.OUTPUT_FORMATS)
+@pytest.mark.parametrize("suffix", video.OUTPUT_FORMATS)
 @pytest.mark.parametrize("size", ((32, 48), (31, 48), (32, 45), (3, 5), (2, 2)))
 def test_sizes_are_kept(tmp_path, suffix, size):
     path = tmp_path / f"fused{suffix}"
@@ -346,7 +346,7 @@ def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
 def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
     path = tmp_path / "fused.mp4"
-    encoder = ffmpeg.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
+    encoder = video.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
     encoder.add(np.zeros((32, 48), np.uint8))
     start = time.monotonic()
     encoder.kill()
