@@ -221,7 +221,7 @@ class _Running:
         return _LEVEL.sub(r"\1", self._said())
 
     def complaint(self) -> str:
-        """Returns the first mistake it tells of, in one line; empty if there is none."""
+        """Returns the first mistake it tells of, in one line, or an empty string."""
         said = self._said()
         for found in _LEVEL.finditer(said):
             if found[2] in ("error", "fatal", "panic"):
@@ -236,13 +236,9 @@ class _Running:
 
     def end(self) -> None:
         """Ends it at once, if it has not ended, and closes its files."""
-        self.process.kill()
-        for file in (self.process.stdin, self.process.stdout, self.said):
-            # A pipe to a process that has ended may hold bytes that nobody takes.
-            with contextlib.suppress(BrokenPipeError):
-                if file is not None:
-                    file.close()
-        self.process.wait()
+        with self.process:
+            self.process.kill()
+        self.said.close()
 
 
 def _start(arguments: Sequence[str], **pipes: int) -> _Running:
