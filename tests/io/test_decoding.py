@@ -466,7 +466,7 @@ def test_file_without_permission_is_refused(put):
 def test_damaged_files_print_nothing_and_heavy_imports_wait(tmp_path):
     random = np.random.default_rng(6)
     for number in range(150):
-        _, data = mutations.damaged_image(random, mutations.image_files())
+        _, data = mutations.damaged_file(random, mutations.image_files())
         (tmp_path / f"{number}.png").write_bytes(data)
     script = """
 import sys
