@@ -229,8 +229,9 @@ def _check_segments(tags: dict, file: BinaryIO) -> None:
     What a JPEG in them says of its size must agree, too: the decoder believes it.
     """
     height, width = tags["ImageLength"], tags["ImageWidth"]
-    columns = tags.get("TileWidth", width)
-    rows = tags.get("TileLength", min(tags.get("RowsPerStrip", height), height))
+    columns = [*_values(tags, "TileWidth"), width][0]
+    rows = min([*_values(tags, "RowsPerStrip"), height])
+    rows = [*_values(tags, "TileLength"), rows][0]
     expected = math.ceil(height / rows) * math.ceil(width / columns)
     if tags.get("PlanarConfiguration") == 2:
         expected *= tags.get("SamplesPerPixel", 1)

@@ -21,10 +21,10 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import video as ffmpeg
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video as ffmpeg
 
 DEFAULT_RATE = fractions.Fraction(25)
 
