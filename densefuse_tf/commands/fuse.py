@@ -62,9 +62,10 @@ _FPS = flags.DEFINE_string(
 _IR_RANGE = flags.DEFINE_string(
     "ir_range",
     None,
-    "The infrared values that become 0 and 255: MIN,MAX, or auto for the image's own "
-    "minimum and maximum, or those of all frames of a video. By default auto for "
-    "16-bit and float images, while those of 8 bits stay as they are.",
+    "The infrared values that become 0 and 255: MIN,MAX; two percentiles of the image, "
+    "1%,99% for instance; or auto for the image's own minimum and maximum, or those of "
+    "all frames of a video. By default auto for 16-bit and float images, while those "
+    "of 8 bits stay as they are.",
     flag_values=_FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
@@ -128,20 +129,16 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("infrared", "visible"), (_IR.value, _VIS.value)
 
 
-def _ir_range() -> tuple[float, float] | str | None:
+def _ir_range():
     """Returns --ir_range as `pixels.to_pixel_range` takes it."""
-    if _IR_RANGE.value in (None, "auto"):
-        return _IR_RANGE.value
+    from densefuse_tf.io import pixels
+
+    if _IR_RANGE.value is None:
+        return None
     try:
-        low, high = map(float, _IR_RANGE.value.split(","))
-        if low < high:
-            return low, high
-    except ValueError:
-        pass
-    raise UserError(
-        f"--ir_range={_IR_RANGE.value}: expected auto or MIN,MAX, two numbers of which "
-        "the first is the smaller one"
-    )
+        return pixels.parse_range(_IR_RANGE.value)
+    except UserError as error:
+        raise UserError(f"--ir_range: {error}") from error
 
 
 def run(argv: list[str] | None = None) -> int:

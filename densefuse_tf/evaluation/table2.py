@@ -62,7 +62,7 @@ OTHERS = {
 # Whatever decides a fused image, and whatever decides its metrics: a change of one of
 # these makes what is in a store out of date.
 _FUSION_CODE = (
-    "io/decoders.py",
+    "io/decoding.py",
     "fusion/fusion.py",
     "io/images.py",
     "model/network.py",

@@ -21,10 +21,10 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import ffmpeg
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
 
 DEFAULT_RATE = fractions.Fraction(25)
@@ -59,14 +59,14 @@ class ImageFiles:
             yield images.read(path, max_pixels=self.max_pixels)
 
 
-Source = ffmpeg.VideoFile | ImageFiles
+Source = video.VideoFile | ImageFiles
 
 
 def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
     max_pixels: int = images.MAX_PIXELS,
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
 
@@ -94,7 +94,7 @@ def open_sources(
         pairs = images.pair(sources)
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
-        ffmpeg.open_video(path, max_pixels, progress)
+        video.open_video(path, max_pixels, progress)
         if path_is_video
         else ImageFiles(tuple(images.find(source)), max_pixels)
         for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
@@ -102,7 +102,7 @@ def open_sources(
     _check_alike(
         "frames", "one frame of each for every moment", sources, opened, "count"
     )
-    videos = [source for source in opened if isinstance(source, ffmpeg.VideoFile)]
+    videos = [source for source in opened if isinstance(source, video.VideoFile)]
     names = [source.path for source in videos]
     _check_alike(
         "height and width", "the same; register and crop them", names, videos, "size"
@@ -117,7 +117,7 @@ def _check_alike(
     found = [getattr(source, attribute) for source in sources]
     if len(set(found)) > 1:
         each = ", ".join(
-            f"{os.fspath(name)} has {ffmpeg.text(value)}"
+            f"{os.fspath(name)} has {video.text(value)}"
             for name, value in zip(names, found, strict=True)
         )
         raise UserError(f"the sources differ in {what}: {each}; expected {expected}")
@@ -231,8 +231,8 @@ class _Seen:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
             raise UserError(
-                f"{self.first} is {ffmpeg.text(self.size)} and {name} is "
-                f"{ffmpeg.text(frame.shape[:2])}: the frames of a sequence must have "
+                f"{self.first} is {video.text(self.size)} and {name} is "
+                f"{video.text(frame.shape[:2])}: the frames of a sequence must have "
                 "the same size"
             )
         if frame.dtype != self.dtype and not any_dtype:
@@ -250,7 +250,7 @@ def survey(
     *,
     value_ranges: Sequence | None = None,
     color: str = "auto",
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> Footage:
     """Looks the frames through for what has to hold for all of them.
 
@@ -276,9 +276,14 @@ def survey(
 
     Raises:
       UserError: Frames differ in size, or in type where no range is given; a frame
-        cannot be read.
+        cannot be read; a range is given by percentiles, which are those of an image.
     """
     value_ranges = value_ranges or [None] * len(sources)
+    if any(isinstance(given, pixels.Percentiles) for given in value_ranges):
+        raise UserError(
+            "a value range is given by percentiles: expected two numbers or auto for "
+            "a video, whose frames share one range"
+        )
     seen = [_Seen() for _ in sources]
     is_given = [isinstance(value_range, tuple) for value_range in value_ranges]
     to_the_end = any(
@@ -335,8 +340,8 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
     for one in seen:
         if one.size != seen[0].size:
             raise UserError(
-                f"{seen[0].first} is {ffmpeg.text(seen[0].size)} and {one.first} is "
-                f"{ffmpeg.text(one.size)}: the frames of all sources must have the "
+                f"{seen[0].first} is {video.text(seen[0].size)} and {one.first} is "
+                f"{video.text(one.size)}: the frames of all sources must have the "
                 "same size; register and crop them first"
             )
 
@@ -358,7 +363,7 @@ def _value_range(
 
 
 def fuse(
-    fuser, footage: Footage, *, progress: ffmpeg.Progress = ffmpeg.unseen
+    fuser, footage: Footage, *, progress: video.Progress = video.unseen
 ) -> Iterator[np.ndarray]:
     """Fuses a sequence with one output range.
 
@@ -387,9 +392,7 @@ def fuse(
             yield pixels.rgb(image) if footage.has_color else image
 
 
-def _extremes(
-    fuser, footage: Footage, progress: ffmpeg.Progress
-) -> tuple[float, float]:
+def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float, float]:
     """(min, max) of the decoder's output over all frames."""
     low, high = np.inf, -np.inf
     with contextlib.closing(footage.frames()) as frames:
@@ -410,10 +413,10 @@ def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
     """
     text, path = os.fspath(path), pathlib.Path(path)
     if not _is_folder(text):
-        if path.suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
+        if path.suffix.lower() not in video.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
-                f"{', '.join(ffmpeg.OUTPUT_FORMATS)}, or a folder for its frames"
+                f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
             )
         real = os.path.realpath(path)
         if any(os.path.realpath(source.path) == real for source in sources):
@@ -448,11 +451,11 @@ def write(
 ) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
-    A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
+    A video is as `video.Encoder` makes it. In a folder the frames are PNG files,
     named after those of the last source, or numbered after its video.
 
     Args:
-      path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
+      path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
         at the end, is a folder, which must be new.
       footage: The footage that is fused.
       frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
@@ -469,7 +472,7 @@ def write(
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
-        encoder = ffmpeg.Encoder(
+        encoder = video.Encoder(
             path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )
         try:
