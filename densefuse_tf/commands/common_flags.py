@@ -84,6 +84,22 @@ def define_ir_and_vis(
     )
 
 
+def value_range(flag: flags.FlagHolder):
+    """Returns a flag's value range as `pixels.to_pixel_range` takes it.
+
+    Raises:
+      UserError: The flag has another form.
+    """
+    from densefuse_tf.io import pixels
+
+    if flag.value is None:
+        return None
+    try:
+        return pixels.parse_range(flag.value)
+    except UserError as error:
+        raise UserError(f"--{flag.name}: {error}") from error
+
+
 def _default(field: dataclasses.Field) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()

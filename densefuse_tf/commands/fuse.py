@@ -93,7 +93,10 @@ def main() -> int | None:
         common_flags.read(
             FileOptions,
             _FLAGS,
-            value_ranges=(_ir_range(), *[None] * (len(sources) - 1)),
+            value_ranges=(
+                common_flags.value_range(_IR_RANGE),
+                *[None] * (len(sources) - 1),
+            ),
         ),
     )
     if not is_video:
@@ -127,18 +130,6 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
     return ("infrared", "visible"), (_IR.value, _VIS.value)
-
-
-def _ir_range():
-    """Returns --ir_range as `pixels.to_pixel_range` takes it."""
-    from densefuse_tf.io import pixels
-
-    if _IR_RANGE.value is None:
-        return None
-    try:
-        return pixels.parse_range(_IR_RANGE.value)
-    except UserError as error:
-        raise UserError(f"--ir_range: {error}") from error
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -82,10 +82,13 @@ def reader(tmp_path_factory):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, checkpoint):
     """Tries checkpoints and the signature fuse_encoded."""
-    from densefuse_tf.serving import serving
+    from densefuse_tf.fusion.settings import FusionSettings
+    from densefuse_tf.serving import export
+    from densefuse_tf.serving.settings import ExportSettings
 
     folder = tmp_path_factory.mktemp("models")
-    serving.export(checkpoint, folder / "1", max_pixels=1_000_000)
+    settings = ExportSettings(max_pixels=1_000_000)
+    export.export(FusionSettings(checkpoint), folder / "1", settings)
     with trying("models", folder, str(folder / "1")) as child:
         yield child
 
