@@ -152,7 +152,7 @@ def _table2() -> None:
     """Reproduces Table II."""
     from densefuse_tf.evaluation import evaluation
     from densefuse_tf.evaluation import table2
-    from densefuse_tf.pipelines import batch
+    from densefuse_tf.io import files
 
     if _DATA_DIR.value is None:
         raise UserError(
@@ -170,7 +170,7 @@ def _table2() -> None:
         _check_panels(inputs, [table2.panel_path(_PANELS.value, p) for p in pairs])
     for folder in (_WORK_DIR.value, _PANELS.value):
         if folder is not None:
-            batch.check_writable(pathlib.Path(folder))
+            files.check_writable(pathlib.Path(folder))
     if _CHECKPOINT_DIR.value is None:
         runner.import_tensorflow()
     checkpoints = _checkpoints(lambdas)
@@ -237,8 +237,8 @@ def _checkpoints(lambdas: Sequence[str]) -> dict[str, pathlib.Path]:
 
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses --csv and --markdown where they would do harm, before the work."""
+    from densefuse_tf.io import files
     from densefuse_tf.io import images
-    from densefuse_tf.pipelines import batch
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in (_CSV, _MARKDOWN):
@@ -258,7 +258,7 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
         if path.is_dir():
             raise UserError(f"--{flag.name}={path}: is a folder: expected a file")
         taken[real] = f"what --{flag.name} writes"
-        batch.check_writable(path.parent)
+        files.check_writable(path.parent)
 
 
 def _check_panels(

@@ -3,8 +3,6 @@
 Needs no TensorFlow. `table2` evaluates what it fuses with the same functions.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import os
@@ -20,6 +18,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.metrics.evaluate import TABLE_2
 
 METRICS = TABLE_2
@@ -160,19 +159,7 @@ def side_by_side(
     Yields:
       The results. The first exception of `items` or `function` ends it.
     """
-    workers = workers or cores()
-    waiting: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                while waiting and (len(waiting) > workers or waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    return ordered_map(function, items, workers=workers or cores())
 
 
 def cores() -> int:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -38,25 +39,10 @@ def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
     """The JPEG, PNG and BMP files of a folder tree or a glob, in sorted order.
 
     Raises:
-      UserError: There is none, or `source` is neither a folder nor a glob.
+      UserError: There is none.
     """
-    path = pathlib.Path(source)
-    if path.is_dir():
-        found = path.rglob("*")
-    else:
-        pattern = pathlib.Path(os.path.abspath(path))
-        found = pathlib.Path(pattern.anchor).glob(
-            str(pattern.relative_to(pattern.anchor))
-        )
-    photographs = sorted(
-        file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()
-    )
-    if not photographs:
-        raise UserError(
-            f"{source}: no photograph: expected a folder or a glob with "
-            f"{', '.join(SUFFIXES)} files"
-        )
-    return photographs
+    # In plain order, not in natural order: runs that were begun depend on it.
+    return sorted(finding.find(source, suffixes=SUFFIXES, in_subfolders=True))
 
 
 @dataclasses.dataclass(frozen=True)

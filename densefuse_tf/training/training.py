@@ -438,7 +438,9 @@ class Run:
             dtype = f"mixed_{settings.mixed_precision}"
         with self._strategy.scope():
             self.trainer = Trainer(
-                network.autoencoder(dtype=dtype, in_place=not settings.xla),
+                network.autoencoder(
+                    dtype=dtype, quick=network.use_quick_layers() and not settings.xla
+                ),
                 self._recipe,
                 settings.ssim_weight,
             )

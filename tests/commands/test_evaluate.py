@@ -13,7 +13,7 @@ import pytest
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -57,13 +57,13 @@ def quick(monkeypatch):
     """Fuses with a mean: for tests that are not about fusing."""
 
     class QuickFuser:
-        def __init__(self, checkpoint, **settings):
+        def __init__(self, settings):
             pass
 
         def fuse(self, sources, *, names):
-            return fusion.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
+            return fuser.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
 
-    monkeypatch.setattr(fusion, "Fuser", QuickFuser)
+    monkeypatch.setattr(fuser, "Fuser", QuickFuser)
 
 
 @pytest.fixture

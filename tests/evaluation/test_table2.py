@@ -12,7 +12,7 @@ from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import evaluation
 from densefuse_tf.evaluation import table2
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -58,18 +58,18 @@ class Work:
         work, evaluate = self, metrics.evaluate
 
         class QuickFuser:
-            def __init__(self, checkpoint, **settings):
+            def __init__(self, settings):
                 pass
 
             def fuse(self, sources, *, names):
                 work.fused += 1
-                return fusion.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
+                return fuser.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
 
         def counting_evaluate(*arguments):
             self.evaluated += 1
             return evaluate(*arguments)
 
-        monkeypatch.setattr(fusion, "Fuser", QuickFuser)
+        monkeypatch.setattr(fuser, "Fuser", QuickFuser)
         monkeypatch.setattr(metrics, "evaluate", counting_evaluate)
 
     def since(self):
@@ -231,7 +231,7 @@ def test_fuses_and_evaluates(tiny, checkpoint, tmp_path):
     assert [(r.strategy, r.lambda_, r.pair.number) for r in results] == expected
     for result in results:
         pair = result.pair
-        fused = fusion.fuse([pair.ir, pair.vis], checkpoint, strategy=result.strategy)
+        fused = fuser.fuse([pair.ir, pair.vis], checkpoint, strategy=result.strategy)
         np.testing.assert_array_equal(images.read(result.path), fused)
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
 
@@ -241,7 +241,7 @@ def test_the_radius_is_that_of_the_l1_norm(tiny, checkpoint, tmp_path):
     store = table2.Store(tmp_path)
     results = list(table2.reproduce(pairs, {"1e1": checkpoint}, store, window_radius=0))
     sources = [pairs[0].ir, pairs[0].vis]
-    expected = fusion.fuse(sources, checkpoint, strategy="l1_norm", window_radius=0)
+    expected = fuser.fuse(sources, checkpoint, strategy="l1_norm", window_radius=0)
     np.testing.assert_array_equal(images.read(results[1].path), expected)
 
 

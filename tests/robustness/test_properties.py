@@ -22,12 +22,16 @@ from densefuse_tf.commands import evaluate
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import train
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
-from densefuse_tf.serving import serving
+from densefuse_tf.serving import export
+from densefuse_tf.serving.settings import ExportSettings
 
 # The same examples in each run, however busy the machine.
 quick = hypothesis.settings(derandomize=True, deadline=None, max_examples=40)
@@ -155,7 +159,7 @@ def fusers(checkpoint):
     @functools.cache
     def get(name, num_sources=2, **settings):
         settings = {"strategy": name, "num_sources": num_sources} | settings
-        return fusion.Fuser(checkpoint, **settings)
+        return Fuser(FusionSettings(checkpoint, **settings))
 
     return get
 
@@ -200,7 +204,7 @@ def test_images_of_any_size_in_any_order(fusers, name, data, count):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0, 1, 255])
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
 def test_constant_images(fusers, name, level, output_range):
     """Reflection makes them constant everywhere, so the result is."""
     source = np.full((9, 12), level, np.uint8)
@@ -276,7 +280,7 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_fuse_gives_the_same_bytes(checkpoint, tmp_path, name, color):
     generator = np.random.default_rng(1)
     for number in range(2):
@@ -317,7 +321,8 @@ def test_two_exports_compute_the_same(checkpoint, tmp_path):
     source = tf.random.stateless_uniform([2, 9, 12, 1], [1, 2], 0, 255)
     results = []
     for turn in "ab":
-        serving.export(checkpoint, tmp_path / turn, strategy="l1_norm")
+        settings = FusionSettings(checkpoint, strategy="l1_norm")
+        export.export(settings, tmp_path / turn, ExportSettings())
         run = tf.saved_model.load(str(tmp_path / turn)).signatures["serving_default"]
         outputs = run(ir=source, vis=source[:, ::-1])
         results.append({name: values.numpy() for name, values in outputs.items()})

@@ -46,7 +46,7 @@ def test_finds_a_tree_and_a_glob(folder):
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="no photograph"):
+    with pytest.raises(UserError, match="the folder has nothing"):
         dataset.find_photographs(tmp_path)
 
 

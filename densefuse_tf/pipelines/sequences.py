@@ -1,18 +1,18 @@
-"""Fusing sequences: video files and numbered frames, with one brightness throughout.
+"""Fuses sequences, video files and numbered frames, with one brightness throughout.
 
-What is decided image by image elsewhere is decided here once for the whole sequence:
-the values that become 0 and 255 at the input, whether the result has colour, and the
-range of the output. So nothing flickers.
+`pairs` decides image by image which values become 0 and 255, whether the result has
+colour, and the range of the output. Here each is decided once for the whole sequence,
+so that nothing flickers.
 
 A thread for each source reads ahead and one writes behind while the calling thread
-fuses; how many frames are held at a time does not depend on how many there are.
+fuses. How many frames are held at a time does not depend on how many there are.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import fractions
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,14 +21,15 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import ffmpeg
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video
+from densefuse_tf.io.ordered_map import ordered_map
 
 DEFAULT_RATE = fractions.Fraction(25)
 
-# Frames of each source read ahead, and results waiting to be written, at most.
+# The frames of each source that are read ahead, and those that are written behind.
 _AHEAD = 2
 _BEHIND = 2
 
@@ -58,14 +59,14 @@ class ImageFiles:
             yield images.read(path, max_pixels=self.max_pixels)
 
 
-Source = ffmpeg.VideoFile | ImageFiles
+Source = video.VideoFile | ImageFiles
 
 
 def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
     max_pixels: int = images.MAX_PIXELS,
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
 
@@ -93,7 +94,7 @@ def open_sources(
         pairs = images.pair(sources)
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
-        ffmpeg.open_video(path, max_pixels, progress)
+        video.open_video(path, max_pixels, progress)
         if path_is_video
         else ImageFiles(tuple(images.find(source)), max_pixels)
         for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
@@ -101,7 +102,7 @@ def open_sources(
     _check_alike(
         "frames", "one frame of each for every moment", sources, opened, "count"
     )
-    videos = [source for source in opened if isinstance(source, ffmpeg.VideoFile)]
+    videos = [source for source in opened if isinstance(source, video.VideoFile)]
     names = [source.path for source in videos]
     _check_alike(
         "height and width", "the same; register and crop them", names, videos, "size"
@@ -116,7 +117,7 @@ def _check_alike(
     found = [getattr(source, attribute) for source in sources]
     if len(set(found)) > 1:
         each = ", ".join(
-            f"{os.fspath(name)} has {ffmpeg.text(value)}"
+            f"{os.fspath(name)} has {video.text(value)}"
             for name, value in zip(names, found, strict=True)
         )
         raise UserError(f"the sources differ in {what}: {each}; expected {expected}")
@@ -207,18 +208,11 @@ def _together(
 def _ahead(items: Iterator) -> Iterator:
     """Yields the items of a generator, which runs in a thread."""
     end = object()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        waiting = collections.deque(
-            thread.submit(next, items, end) for _ in range(_AHEAD)
-        )
-        try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(thread.submit(next, items, end))
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
-            thread.submit(items.close).result()
+    ahead = ordered_map(
+        lambda _: next(items, end), itertools.repeat(None), workers=1, most=_AHEAD + 1
+    )
+    with contextlib.closing(items), contextlib.closing(ahead):
+        yield from itertools.takewhile(lambda item: item is not end, ahead)
 
 
 @dataclasses.dataclass
@@ -237,8 +231,8 @@ class _Seen:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
             raise UserError(
-                f"{self.first} is {ffmpeg.text(self.size)} and {name} is "
-                f"{ffmpeg.text(frame.shape[:2])}: the frames of a sequence must have "
+                f"{self.first} is {video.text(self.size)} and {name} is "
+                f"{video.text(frame.shape[:2])}: the frames of a sequence must have "
                 "the same size"
             )
         if frame.dtype != self.dtype and not any_dtype:
@@ -256,7 +250,7 @@ def survey(
     *,
     value_ranges: Sequence | None = None,
     color: str = "auto",
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> Footage:
     """Looks the frames through for what has to hold for all of them.
 
@@ -274,7 +268,7 @@ def survey(
       value_ranges: For each source (min, max); "auto" for the extremes of its frames;
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
-      color: As of `fusion.Fuser`.
+      color: As of `FusionSettings`.
       progress: Shows how far it is.
 
     Returns:
@@ -282,9 +276,14 @@ def survey(
 
     Raises:
       UserError: Frames differ in size, or in type where no range is given; a frame
-        cannot be read.
+        cannot be read; a range is given by percentiles, which are those of an image.
     """
     value_ranges = value_ranges or [None] * len(sources)
+    if any(isinstance(given, pixels.Percentiles) for given in value_ranges):
+        raise UserError(
+            "a value range is given by percentiles: expected two numbers or auto for "
+            "a video, whose frames share one range"
+        )
     seen = [_Seen() for _ in sources]
     is_given = [isinstance(value_range, tuple) for value_range in value_ranges]
     to_the_end = any(
@@ -341,8 +340,8 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
     for one in seen:
         if one.size != seen[0].size:
             raise UserError(
-                f"{seen[0].first} is {ffmpeg.text(seen[0].size)} and {one.first} is "
-                f"{ffmpeg.text(one.size)}: the frames of all sources must have the "
+                f"{seen[0].first} is {video.text(seen[0].size)} and {one.first} is "
+                f"{video.text(one.size)}: the frames of all sources must have the "
                 "same size; register and crop them first"
             )
 
@@ -364,12 +363,12 @@ def _value_range(
 
 
 def fuse(
-    fuser, footage: Footage, *, progress: ffmpeg.Progress = ffmpeg.unseen
+    fuser, footage: Footage, *, progress: video.Progress = video.unseen
 ) -> Iterator[np.ndarray]:
     """Fuses a sequence with one output range.
 
     Args:
-      fuser: A `fusion.Fuser` for as many sources and with the color that `survey` was
+      fuser: A `fuser.Fuser` for as many sources and with the color that `survey` was
         given. If its output_range is "minmax", all frames are first fused for the
         extremes of the decoder's output over the sequence, which takes the time twice.
       footage: From `survey`.
@@ -393,9 +392,7 @@ def fuse(
             yield pixels.rgb(image) if footage.has_color else image
 
 
-def _extremes(
-    fuser, footage: Footage, progress: ffmpeg.Progress
-) -> tuple[float, float]:
+def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float, float]:
     """(min, max) of the decoder's output over all frames."""
     low, high = np.inf, -np.inf
     with contextlib.closing(footage.frames()) as frames:
@@ -416,10 +413,10 @@ def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
     """
     text, path = os.fspath(path), pathlib.Path(path)
     if not _is_folder(text):
-        if path.suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
+        if path.suffix.lower() not in video.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
-                f"{', '.join(ffmpeg.OUTPUT_FORMATS)}, or a folder for its frames"
+                f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
             )
         real = os.path.realpath(path)
         if any(os.path.realpath(source.path) == real for source in sources):
@@ -446,69 +443,50 @@ def _frame_names(source: Source) -> list[str]:
     return [f"{source.path.stem}_{index + 1:06}.png" for index in range(source.count)]
 
 
-@contextlib.contextmanager
-def writing(
+def write(
     path: str | os.PathLike,
     footage: Footage,
+    frames: Iterable[np.ndarray],
     rate: fractions.Fraction = DEFAULT_RATE,
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
-    A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
+    A video is as `video.Encoder` makes it. In a folder the frames are PNG files,
     named after those of the last source, or numbered after its video.
 
     Args:
-      path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
+      path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
         at the end, is a folder, which must be new.
-      footage: What is fused.
+      footage: The footage that is fused.
+      frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
+        made in the calling thread while others are written.
       rate: Frames per second if no source says how many.
 
-    Yields:
-      A function that takes the next frame, uint8 [height, width] or [height, width,
-      3]. It may still be on its way when the function returns.
-
     Raises:
-      UserError: The output cannot be written.
+      UserError: The output cannot be written; or what `frames` raises.
     """
     if _is_folder(os.fspath(path)):
         with files.creating_folder(path) as folder:
-            names = iter(_frame_names(footage.sources[-1]))
-
-            def save(frame: np.ndarray) -> None:
-                images.write(folder / next(names), frame)
-
-            with _behind(save) as write:
-                yield write
+            names = [folder / name for name in _frame_names(footage.sources[-1])]
+            _consume(lambda pair: images.write(*pair), zip(names, frames, strict=True))
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
-        encoder = ffmpeg.Encoder(
-            path,
-            temporary,
-            footage.size,
-            footage.rate or rate,
-            footage.pixel_aspect,
+        encoder = video.Encoder(
+            path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )
         try:
-            with _behind(encoder.add) as write:
-                yield write
+            _consume(encoder.add, frames)
             encoder.finish()
         except BaseException:
             encoder.kill()
             raise
 
 
-@contextlib.contextmanager
-def _behind(work: Callable[[np.ndarray], None]) -> Iterator[Callable]:
-    """Yields `work` as a function that has it done in a thread, in order."""
-    waiting: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-
-        def submit(frame: np.ndarray) -> None:
-            waiting.append(thread.submit(work, frame))
-            if len(waiting) > _BEHIND:
-                waiting.popleft().result()
-
-        yield submit
-        while waiting:
-            waiting.popleft().result()
+def _consume(work: Callable, items: Iterable) -> None:
+    """Calls `work` with each item, in order, in a thread."""
+    with contextlib.closing(
+        ordered_map(work, items, workers=1, most=_BEHIND + 1)
+    ) as results:
+        for _ in results:
+            pass
