@@ -63,12 +63,10 @@ OTHERS = {
 # these makes what is in a store out of date.
 _FUSION_CODE = (
     "io/decoders.py",
-    "fusion/fusion.py",
     "io/images.py",
-    "model/network.py",
     "io/pixels.py",
-    "model/strategies.py",
-    "fusion/tiles.py",
+    "fusion/*.py",
+    "model/*.py",
 )
 _FUSION_PACKAGES = ("keras", "numpy", "tensorflow")
 _METRICS_CODE = ("metrics/*.py",)
