@@ -56,8 +56,8 @@ class Fuser:
 
     Attributes:
       num_sources: k, the number of sources of each call.
-      output_range: The one of the settings.
-      margin: How many pixels around a tile decide what becomes of it.
+      output_range: The output range of the settings.
+      margin: The distance, in pixels, up to which neighbours influence a pixel.
     """
 
     def __init__(self, settings: FusionSettings):
