@@ -3,12 +3,12 @@
     python benchmarks/fusion.py
     python benchmarks/fusion.py --height=480 --width=640
 
-- One pair, in memory, by the rate of multiply-adds: against the rate that TensorFlow
-  reaches in a product of two 2048x2048 float32 matrices, measured in turn with it.
-- A folder of pairs, from files to files: against computing the same pairs in memory.
+- The rate of multiply-adds in fusing one pair in memory is compared with the rate that
+  TensorFlow reaches in a product of two 2048x2048 float32 matrices, measured in turn.
+- The time for a folder of pairs, from files to files, is compared with that of
+  computing the same pairs in memory.
 
-Start-up (loading, building the graph, the first call) is not in these figures; it is
-printed by itself.
+Start-up (loading, building the graph, the first call) is printed separately.
 """
 
 import pathlib
@@ -24,20 +24,24 @@ from absl import flags
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
-_HEIGHT = flags.DEFINE_integer("height", 576, "Of the images.", flag_values=_FLAGS)
-_WIDTH = flags.DEFINE_integer("width", 768, "Of the images.", flag_values=_FLAGS)
-_REPEATS = flags.DEFINE_integer(
-    "repeats", 9, "The median of this many runs counts.", 1, flag_values=_FLAGS
+_HEIGHT = flags.DEFINE_integer(
+    "height", 576, "Height of the images.", flag_values=_FLAGS
 )
-_PAIRS = flags.DEFINE_integer("pairs", 20, "In the folder.", 1, flag_values=_FLAGS)
+_WIDTH = flags.DEFINE_integer("width", 768, "Width of the images.", flag_values=_FLAGS)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 9, "Number of runs, of which the median counts.", 1, flag_values=_FLAGS
+)
+_PAIRS = flags.DEFINE_integer(
+    "pairs", 20, "Number of pairs in the folder.", 1, flag_values=_FLAGS
+)
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "A checkpoint, as fuse.py takes it.", flag_values=_FLAGS
 )
 
-# For each pixel of a pair: twice the encoder's kernels, once the decoder's.
+# Each pixel of a pair passes the encoder's kernels twice and the decoder's once.
 _MULTIPLY_ADDS = 87_984
 _MATRIX_SIDE = 2048
-# How often the folder is fused.
+# The folder is fused this many times.
 _ROUNDS = 3
 
 
@@ -99,7 +103,7 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
         for pair in pairs:
             fuser.fuse(pair)
 
-    # In turn, for the machine has other work too.
+    # They are timed in turn, since the machine has other work too.
     times = [
         (
             measuring.seconds(compute),

@@ -3,10 +3,10 @@
     python benchmarks/tiles.py
     python benchmarks/tiles.py --side=1024 --large_side=4096
 
-- Memory: the most that a process holds which fuses one float32 pair of --large_side in
-  tiles of automatic size, and one that fuses a pair of --side whole.
-- Speed: a pair of --side, in tiles and whole, timed in turn.
-- Equality: the largest difference between the two, of 255.
+- Memory is the peak of a process that fuses a float32 pair of --large_side in tiles of
+  automatic size, and of one that fuses a pair of --side whole.
+- Speed is that of a pair of --side in tiles and whole, timed in turn.
+- Equality is the largest difference between the two, on a scale of 255.
 """
 
 import subprocess
@@ -20,26 +20,33 @@ from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
 _SIDE = flags.DEFINE_integer(
-    "side", 2048, "Of the images that are also computed whole.", 2, flag_values=_FLAGS
+    "side",
+    2048,
+    "Side of the images that are also computed whole.",
+    2,
+    flag_values=_FLAGS,
 )
 _LARGE_SIDE = flags.DEFINE_integer(
     "large_side",
     8192,
-    "Of the images that show the peak memory; 0 leaves that out.",
+    "Side of the images that show the peak memory; 0 leaves that out.",
     0,
     flag_values=_FLAGS,
 )
 _TILE_SIZE = flags.DEFINE_integer(
-    "tile_size", None, "By default the automatic size.", flag_values=_FLAGS
+    "tile_size",
+    None,
+    "Side of the tiles; by default the automatic one.",
+    flag_values=_FLAGS,
 )
 _REPEATS = flags.DEFINE_integer(
-    "repeats", 3, "The median of this many runs counts.", 1, flag_values=_FLAGS
+    "repeats", 3, "Number of runs, of which the median counts.", 1, flag_values=_FLAGS
 )
 _STRATEGIES = flags.DEFINE_list(
-    "strategies", ["addition", "l1_norm"], "To time.", flag_values=_FLAGS
+    "strategies", ["addition", "l1_norm"], "The strategies to time.", flag_values=_FLAGS
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "A checkpoint, as fuse.py takes it.", flag_values=_FLAGS
 )
 _PEAK_OF = flags.DEFINE_integer(
     "peak_of",
@@ -54,7 +61,7 @@ def main() -> None:
         runner.import_tensorflow()
         fuse_one()
         return
-    # Before this process grows: a child's peak counts from its parent's size.
+    # First, while this process is small: a child's peak counts from its parent's size.
     if _LARGE_SIDE.value:
         for strategy in _STRATEGIES.value:
             in_child(strategy, _LARGE_SIDE.value, _TILE_SIZE.value)
@@ -82,7 +89,7 @@ def fuse_one() -> None:
     )
     started = measuring.peak_memory()
     pair = random_pair(side)
-    # Kept, so that it counts.
+    # The result is kept, so that it counts.
     results = []
     seconds = measuring.seconds(lambda: results.append(fuser.fuse(pair)))
     result = results[0].raw.nbytes + results[0].image.nbytes

@@ -62,13 +62,11 @@ OTHERS = {
 # Whatever decides a fused image, and whatever decides its metrics: a change of one of
 # these makes what is in a store out of date.
 _FUSION_CODE = (
-    "io/decoding.py",
-    "fusion/fusion.py",
+    "io/decoders.py",
     "io/images.py",
-    "model/network.py",
     "io/pixels.py",
-    "model/strategies.py",
-    "fusion/tiles.py",
+    "fusion/*.py",
+    "model/*.py",
 )
 _FUSION_PACKAGES = ("keras", "numpy", "tensorflow")
 _METRICS_CODE = ("metrics/*.py",)

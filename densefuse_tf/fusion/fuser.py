@@ -33,12 +33,12 @@ MAX_WHOLE_PIXELS = 2048 * 2048
 _TILE_BYTES = 2**30
 _BYTES_PER_PIXEL = 600
 _BYTES_PER_SOURCE_PIXEL = 300
-# How far floats may be outside of 0..255, where arithmetic has left them.
+# Floats may lie outside of 0..255 by this much, which is left by earlier arithmetic.
 TOLERANCE = 0.5
 
 
 class Fused(NamedTuple):
-    """A fused image.
+    """Holds a fused image and what it was made of.
 
     Attributes:
       image: uint8, [H, W] or [H, W, 3].
@@ -56,8 +56,8 @@ class Fuser:
 
     Attributes:
       num_sources: k, the number of sources of each call.
-      output_range: The one of the settings.
-      margin: How many pixels around a tile decide what becomes of it.
+      output_range: The output range of the settings.
+      margin: The distance, in pixels, up to which neighbours influence a pixel.
     """
 
     def __init__(self, settings: FusionSettings):

@@ -18,16 +18,16 @@ def to_uint8(
 
     "minmax" is what the release does through scipy.misc.imsave and what Table II was
     made with: (x - min) * 255 / (max - min) + 0.5, truncated, with min and max over the
-    whole array, all channels of an RGB result together. An output that is constant
-    becomes 0, as there. With a pair of numbers these are min and max, whatever the
-    array's own are, and what is outside is clipped: for the frames of a sequence.
+    whole array, all channels of an RGB result together. A constant output becomes 0,
+    as there. A pair of numbers takes the place of the array's own min and max, and
+    values outside are clipped: the frames of a sequence are treated alike.
     "average" is x / divisor, rounded and clipped to 0..255, which keeps brightness
     comparable between images.
 
     Args:
       raw: Decoder output, any shape, float32.
       output_range: One of `settings.OUTPUT_RANGES`, or (min, max).
-      divisor: Of "average": the number of sources where the strategy adds, else 1.
+      divisor: What "average" divides by; see `average_divisor`.
 
     Returns:
       uint8, same shape.
@@ -59,7 +59,7 @@ def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.T
     Args:
       raw: Decoder output, [batch, H, W, channels] float32.
       output_range: One of `settings.OUTPUT_RANGES`.
-      divisor: As of `to_uint8`.
+      divisor: See `to_uint8`.
 
     Returns:
       uint8, same shape.

@@ -1,9 +1,9 @@
-"""Where to cut an image into tiles that are computed one by one: geometry alone.
+"""The geometry of the tiles in which a large image is computed.
 
-What surrounds a pixel decides what becomes of it, up to some distance: the margin. A
-tile is therefore computed from a larger part of the image, and what the cut edges of
-that part spoil is thrown away. At the image's own borders nothing is cut and nothing is
-spoiled: there a part ends where the image ends, and is padded as the whole image is.
+A pixel of the result depends on its surroundings up to some distance, the margin. A
+tile is therefore computed from a part of the image that is larger by the margin, and
+the pixels near the cut edges of that part are thrown away. A part that reaches a border
+of the image ends there and is padded as the whole image is.
 """
 
 import itertools
@@ -15,12 +15,12 @@ MIN_SIZE = 2
 
 
 class Tile(NamedTuple):
-    """A tile; each attribute is (rows, columns), two slices.
+    """Locates a tile; each attribute is (rows, columns), two slices.
 
     Attributes:
-      outer: The part of the image that the tile is computed from.
-      inner: The part of the image that the tile is: its place in the result.
-      where: Where `inner` lies in what is computed from `outer`.
+      outer: The part of the image from which the tile is computed.
+      inner: The place of the tile in the image and in the result.
+      where: The place of `inner` in what is computed from `outer`.
     """
 
     outer: tuple[slice, slice]
@@ -31,16 +31,16 @@ class Tile(NamedTuple):
 def split(height: int, width: int, size: int, margin: int) -> Iterator[Tile]:
     """Cuts an image into tiles, row by row.
 
-    The tiles are as equal as they can be, so that none is left over narrow, and their
+    The tiles are as equal as possible, so that no narrow one is left over, and their
     outer parts all have one size, for which the graph's operations are prepared once.
 
     Args:
-      height: Of the image, at least 2.
-      width: Of the image, at least 2.
+      height: Height of the image, at least 2.
+      width: Width of the image, at least 2.
       size: The largest side of a tile, at least `MIN_SIZE`. (With a size of 2, one
         tile of an odd number of pixels has a side of 3.)
-      margin: How far around a tile its outer part reaches, where the image does; it
-        may reach further.
+      margin: The least distance from a tile to the edge of its outer part, unless
+        the image ends before.
 
     Yields:
       Tiles that cover each pixel once.
@@ -52,7 +52,7 @@ def split(height: int, width: int, size: int, margin: int) -> Iterator[Tile]:
 
 
 def _cuts(length: int, size: int, margin: int) -> list[tuple[slice, slice, slice]]:
-    """(outer, inner, where) along one axis."""
+    """Returns (outer, inner, where) along one axis for each cut."""
     count = min(-(-length // size), length // MIN_SIZE)
     ends = [length * index // count for index in range(count + 1)]
     largest = max(end - start for start, end in itertools.pairwise(ends))

@@ -9,6 +9,7 @@ import glob
 import os
 import pathlib
 import re
+import warnings
 import zipfile
 
 import h5py
@@ -66,10 +67,13 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     path = locate(checkpoint)
     model = network.autoencoder(dtype="float32")
     try:
-        if path.suffix == ".keras":
-            _load_keras(path, model)
-        else:
-            _load_release(path, model)
+        with warnings.catch_warnings():
+            # Keras warns of what it refuses afterwards, NumPy of infinity.
+            warnings.simplefilter("ignore")
+            if path.suffix == ".keras":
+                _load_keras(path, model)
+            else:
+                _load_release(path, model)
     except UserError:
         raise
     except Exception as error:  # A damaged file can make the libraries raise any.
@@ -212,7 +216,9 @@ def _load_release(prefix: pathlib.Path, model: keras.Model) -> None:
             variable.assign(reader.get_tensor(name))
             unknown.remove(name)
     for name in sorted(unknown):
-        raise UserError(f"{prefix}: tensor {name} is not part of the network")
+        raise UserError(
+            f"{prefix}: holds tensor {name}: expected those of the network alone"
+        )
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:

@@ -8,6 +8,10 @@ strategy is one such function, here or in a user's own module:
     @strategy("maximum", scales_with_sources=False, reach=0)
     def maximum(feature_maps):
         return functools.reduce(tf.maximum, feature_maps)
+
+References:
+  H. Li, X.-J. Wu, "DenseFuse: A Fusion Approach to Infrared and Visible Images", IEEE
+  Transactions on Image Processing 28(5), 2019. https://doi.org/10.1109/TIP.2018.2887342
 """
 
 import dataclasses
@@ -22,10 +26,10 @@ from densefuse_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """A registered fusion strategy.
+    """Describes a registered fusion strategy.
 
     Attributes:
-      name: What the user calls it.
+      name: The name on the command line.
       function: Feature maps of k sources -> fused feature maps.
       scales_with_sources: True where the result grows with k, as a sum does: the
         decoder's output then spans about 0..255k and is divided by k for viewing.
@@ -42,14 +46,14 @@ class Strategy:
     reach: int | None
 
     def radius(self, window_radius: int) -> int | None:
-        """How far the function looks, the window of the block average included."""
+        """Returns how far the function looks, the block average's window included."""
         if self.reach is None or not self.takes_window_radius:
             return self.reach
         return self.reach + window_radius
 
 
-# Activity levels beyond this, which no image causes, count as this: their sums, over
-# windows and sources, are then finite, and so are the weights.
+# Activity levels are cut at this value, which no image reaches, so that their sums over
+# windows and sources are finite, and so are the weights.
 _LARGEST_ACTIVITY = 2.0**112
 
 _STRATEGIES: dict[str, Strategy] = {}
@@ -87,17 +91,17 @@ def strategy(
 
 
 def _origin(function: Callable):
-    """Where a function is defined; what has no name, like a partial, is only itself."""
+    """Returns where a function is defined, or the function itself if it has no name."""
     return function.__module__, getattr(function, "__qualname__", function)
 
 
 def names() -> tuple[str, ...]:
-    """The names of all registered strategies, in the order of registration."""
+    """Returns the names of all strategies, in the order of registration."""
     return tuple(_STRATEGIES)
 
 
 def get(name: str) -> Strategy:
-    """The strategy registered as `name`.
+    """Returns the strategy registered as `name`.
 
     Raises:
       UserError: There is none.
@@ -111,7 +115,7 @@ def get(name: str) -> Strategy:
 
 
 def layer(name: str, *, window_radius: int = 1) -> keras.layers.Lambda:
-    """The strategy `name` as a Keras layer on a list of k feature map tensors.
+    """Makes the strategy `name` a Keras layer on a list of k feature map tensors.
 
     Args:
       name: A registered strategy.
@@ -134,13 +138,13 @@ def layer(name: str, *, window_radius: int = 1) -> keras.layers.Lambda:
 
 @keras.saving.register_keras_serializable(package="densefuse_tf")
 def fused_shape(input_shapes):
-    """The shape of the fused maps: that of every source's maps."""
+    """Returns the shape of the fused maps, which is that of each source's maps."""
     return tuple(input_shapes[0])
 
 
 @strategy("addition", scales_with_sources=True, reach=0)
 def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The addition strategy, Eq. 4: f = sum_i phi_i.
+    """Adds the feature maps, Eq. 4: f = sum_i phi_i.
 
     Args:
       feature_maps: k tensors [batch, H, W, 64].
@@ -153,7 +157,7 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
 
 @strategy("l1_norm", scales_with_sources=False, takes_window_radius=True, reach=0)
 def l1_norm(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.Tensor:
-    """The l1-norm strategy, Eq. 5-7: f = sum_i w_i phi_i.
+    """Weighs the feature maps by their l1-norm, Eq. 5-7: f = sum_i w_i phi_i.
 
     Args:
       feature_maps: k tensors [batch, H, W, 64].
@@ -169,7 +173,7 @@ def l1_norm(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.Ten
 
 
 def activity_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Tensor:
-    """The activity level map C^_i of one source, Eq. 5 and 6.
+    """Computes the activity level map C^_i of one source, Eq. 5 and 6.
 
     C_i is the l1-norm over the maps at a pixel; C^_i its mean over the block of
     (2r + 1)^2 pixels. At the image's border the block is cut to the pixels that
@@ -193,7 +197,7 @@ def activity_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Te
 def l1_norm_weights(
     feature_maps: Sequence[tf.Tensor], window_radius: int = 1
 ) -> list[tf.Tensor]:
-    """The weights w_i of Eq. 7: w_i = C^_i / sum_n C^_n.
+    """Computes the weights of Eq. 7: w_i = C^_i / sum_n C^_n.
 
     Where every C^_n is 0 (all sources black there) each weight is 1/k.
 

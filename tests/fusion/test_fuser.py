@@ -79,7 +79,7 @@ def test_raw_output_equals_the_release(shared, released, pair, name, strategy, a
 @pytest.mark.parametrize("name", checkpoints.SHORT_NAMES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_raw_output_of_released_weights_equals_numpy(shared, released, name, strategy):
-    """Other pairs, lambdas and sizes, by the NumPy twin with the release's weights."""
+    """Covers pairs, lambdas and sizes for which the release gave no output."""
     pair, size = {"1e0": (2, 61), "1e1": (5, 40), "1e2": (13, 33), "1e3": (21, 2)}[name]
     sources = [source[50 : 50 + size, 70:123] for source in tno(shared, pair)]
     model = checkpoints.load_autoencoder(released[name])
@@ -118,7 +118,7 @@ def test_black_sources_give_the_reconstruction_of_black(checkpoint, fusers):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_model_equals_fuser(checkpoint, fusers, strategy):
+def test_fuser_equals_the_keras_model(checkpoint, fusers, strategy):
     model = graph.load_fusion_model(checkpoint, strategy=strategy)
     sources = photographs(2)
     outputs = model([as_batch(source) for source in sources])
@@ -127,7 +127,7 @@ def test_model_equals_fuser(checkpoint, fusers, strategy):
     )
 
 
-def test_fuses_with_a_strategy_of_the_user(fusers, weights):
+def test_a_strategy_of_the_user_is_used(fusers, weights):
     sources = photographs(3)
     maps = [numpy_densefuse.encode(weights, source) for source in sources]
     expected = numpy_densefuse.decode(weights, np.max(maps, axis=0))
@@ -172,7 +172,7 @@ def test_average_divides_by_k_where_the_strategy_adds(fusers, strategy, count, d
     np.testing.assert_array_equal(fused.image, expected)
 
 
-def test_fuses_colour_channel_by_channel(fusers):
+def test_colour_is_fused_channel_by_channel(fusers):
     infrared, visible = photographs(1)[0], photographs(1, channels=(3,), seed=1)[0]
     fused = fusers().fuse([infrared, visible])
     assert fused.raw.shape == fused.image.shape == (37, 53, 3)
@@ -301,7 +301,7 @@ def test_errors_use_the_names_given(fusers):
         )
 
 
-def test_refuses_an_unknown_checkpoint():
+def test_fuse_refuses_an_unknown_checkpoint():
     with pytest.raises(UserError, match="1e9: no such checkpoint"):
         densefuse_tf.fuse(photographs(2), checkpoint="1e9")
 
@@ -326,7 +326,7 @@ def test_fuse_reads_a_changed_checkpoint_again(tmp_path):
 
 
 def test_fuse_uses_a_strategy_that_is_registered_again(checkpoint):
-    """As a notebook's cell that is changed and run again."""
+    """A notebook's cell is changed and run again."""
 
     def register(index):
         @strategies.strategy("one_of_the_tests", scales_with_sources=False)

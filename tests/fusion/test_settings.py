@@ -1,8 +1,6 @@
 """The settings of a fusion."""
 
 import dataclasses
-import subprocess
-import sys
 
 import pytest
 
@@ -29,11 +27,3 @@ def test_settings_refuse_unknown_values(settings, message):
     with pytest.raises(UserError) as caught:
         FusionSettings(**settings)
     assert message in str(caught.value)
-
-
-def test_settings_need_no_tensorflow():
-    code = (
-        "import sys; from densefuse_tf.fusion import settings; "
-        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

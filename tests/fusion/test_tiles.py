@@ -25,7 +25,7 @@ TOLERANCE = 1e-3
 
 @strategies.strategy("brightest_of_the_tests", scales_with_sources=False)
 def brightest(feature_maps):
-    """Looks at the whole image: the source with the largest maps, everywhere."""
+    """Chooses the source with the largest maps for the whole image."""
     sums = tf.stack([tf.reduce_sum(phi) for phi in feature_maps])
     return tf.stack(feature_maps)[tf.argmax(sums)]
 
@@ -48,7 +48,7 @@ def fusers(checkpoint):
 
 
 def photographs(count, size, seed=0):
-    """Smooth and noisy at once: neighbours matter, and so does each pixel."""
+    """Makes random images, in which each pixel matters."""
     rng = np.random.default_rng(seed)
     return list(rng.integers(0, 256, (count, *size), np.uint8))
 
@@ -80,7 +80,7 @@ def length(cut):
     size=st.integers(tiles.MIN_SIZE, 100),
     margin=st.integers(0, 20),
 )
-def test_geometry(height, width, size, margin):
+def test_tiles_cover_each_pixel_once_with_their_margins(height, width, size, margin):
     image = np.arange(height * width).reshape(height, width)
     covered = np.zeros_like(image)
     outer_shapes = set()
@@ -122,7 +122,7 @@ def test_there_are_no_more_tiles_than_needed(side):
     ),
     ids=str,
 )
-def test_equals_the_whole_image(fusers, arguments, channels):
+def test_tiles_equal_the_whole_image(fusers, arguments, channels):
     fuser = fusers(**arguments)
     for size, tile_size in (((47, 61), 16), ((2, 59), 20)):
         sources = photographs(fuser.num_sources, (*size, *channels))
@@ -153,7 +153,7 @@ def test_tiles_of_photographs_equal_the_whole_image(shared, released, pair, stra
 
 
 def test_a_smaller_margin_changes_the_image(fusers, monkeypatch):
-    """Which the comparisons with the whole image would notice."""
+    """Shows that the comparisons with the whole image would notice."""
     sources = photographs(2, (47, 61))
     fuser = fusers(strategy="l1_norm", window_radius=3)
     assert fuser.margin == network.RECEPTIVE_RADIUS + 3
@@ -217,7 +217,7 @@ def test_a_strategy_without_a_reach_is_not_tiled(fusers, monkeypatch):
         fusers(strategy="brightest_of_the_tests", tile_size=14)
 
 
-def test_fuse_takes_a_tile_size(checkpoint):
+def test_fuse_in_tiles_gives_the_same_image(checkpoint):
     sources = photographs(2, (33, 40))
     whole = fuse(sources, checkpoint, output_range="average")
     tiled = fuse(sources, checkpoint, output_range="average", tile_size=12)

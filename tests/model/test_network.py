@@ -25,15 +25,15 @@ KERNELS = {
 def models():
     """The autoencoder in both forms, of the same weights, with biases that matter."""
     keras.utils.set_random_seed(0)
-    padded = network.autoencoder()
+    standard = network.autoencoder()
     values = [
         w if w.ndim > 1 else np.random.default_rng(w.size).uniform(-5, 5, w.shape)
-        for w in padded.get_weights()
+        for w in standard.get_weights()
     ]
-    padded.set_weights(values)
-    in_place = network.autoencoder(in_place=True)
-    in_place.set_weights(values)
-    return {"padded": padded, "in_place": in_place}
+    standard.set_weights(values)
+    quick = network.autoencoder(quick=True)
+    quick.set_weights(values)
+    return {"standard": standard, "quick": quick}
 
 
 def batch(size, seed=0):
@@ -41,8 +41,8 @@ def batch(size, seed=0):
     return pixels.astype(np.float32)
 
 
-@pytest.mark.parametrize("form", ("padded", "in_place"))
-def test_has_the_layers_of_table_1(models, form):
+@pytest.mark.parametrize("form", ("standard", "quick"))
+def test_layers_are_those_of_table_1(models, form):
     model = models[form]
     assert model.count_params() == network.NUM_PARAMETERS == 74_193
     assert tuple(KERNELS) == network.CONVOLUTIONS
@@ -57,12 +57,12 @@ def test_has_the_layers_of_table_1(models, form):
         )
 
 
-def test_refuses_a_layer_that_is_not_there(models):
-    with pytest.raises(ValueError, match="'C6'"):
-        network.convolution(models["padded"], "C6")
+def test_convolution_refuses_an_unknown_name(models):
+    with pytest.raises(KeyError, match="'C6'"):
+        network.convolution(models["standard"], "C6")
 
 
-def test_starts_from_truncated_normal_kernels_and_zero_biases():
+def test_initial_kernels_are_truncated_normal_and_biases_zero():
     model = network.autoencoder()
     kernels = [w for w in model.get_weights() if w.ndim == 4]
     values = np.concatenate([kernel.ravel() for kernel in kernels])
@@ -73,9 +73,9 @@ def test_starts_from_truncated_normal_kernels_and_zero_biases():
     assert all(not w.any() for w in model.get_weights() if w.ndim == 1)
 
 
-@pytest.mark.parametrize("form", ("padded", "in_place"))
+@pytest.mark.parametrize("form", ("standard", "quick"))
 @pytest.mark.parametrize("size", SIZES)
-def test_equals_numpy(models, form, size):
+def test_both_forms_equal_numpy(models, form, size):
     model = models[form]
     weights = numpy_densefuse.weights_of(model)
     images = batch(size)
@@ -91,7 +91,7 @@ def test_equals_numpy(models, form, size):
 
 
 def test_new_maps_come_before_old_ones(models):
-    encoder = models["padded"].get_layer("encoder")
+    encoder = models["standard"].get_layer("encoder")
     first = keras.Model(encoder.input, encoder.get_layer("C1").output)
     images = batch((5, 6))
     np.testing.assert_array_equal(encoder(images)[..., 48:], first(images))
@@ -104,18 +104,27 @@ def test_mixed_precision_puts_out_float32():
     assert network.convolution(model, "C2").kernel.dtype == "float32"
 
 
-@pytest.mark.parametrize("form", ("padded", "in_place"))
-def test_loads_again_in_safe_mode(models, form, tmp_path):
-    model = models[form]
+def test_a_saved_model_loads_in_safe_mode(models, tmp_path):
+    model = models["standard"]
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     images = batch((9, 4))
     np.testing.assert_array_equal(loaded(images), model(images))
 
 
+def test_all_layers_and_operations_are_those_of_keras(models):
+    assert "densefuse_tf" not in models["standard"].to_json()
+
+
+@pytest.mark.parametrize("gpus", ([], ["a GPU"]))
+def test_the_quick_layers_are_for_machines_without_a_gpu(gpus, monkeypatch):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
+    assert network.use_quick_layers() == (not gpus)
+
+
 @pytest.mark.parametrize("shape", [(2, 17, 13), (1, 2, 2), (2, 3, 2), (1, 2, 3)])
 def test_both_forms_have_the_same_gradients(models, shape):
-    """Of the image and of every kernel and bias; the border weighs as the rest."""
+    """Compares those of the image and of every kernel and bias."""
     image = tf.random.stateless_uniform((*shape, 1), seed=(1, 2), maxval=255.0)
     weights = tf.random.stateless_normal((*shape, 1), seed=(3, 4))
     gradients = {}
@@ -124,6 +133,6 @@ def test_both_forms_have_the_same_gradients(models, shape):
             tape.watch(image)
             loss = tf.reduce_sum(weights * tf.sin(model(image, training=True) / 50))
         gradients[form] = tape.gradient(loss, [image, *model.trainable_variables])
-    for ours, theirs in zip(gradients["in_place"], gradients["padded"], strict=True):
+    for ours, theirs in zip(gradients["quick"], gradients["standard"], strict=True):
         scale = float(tf.reduce_max(tf.abs(theirs)))
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * scale)

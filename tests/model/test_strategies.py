@@ -35,7 +35,7 @@ def test_l1_norm_equals_numpy(count, radius, size):
         np.testing.assert_allclose(fused[index], expected, rtol=1e-5)
 
 
-def test_l1_norm_takes_radius_1_like_the_paper():
+def test_l1_norm_has_radius_1_as_in_the_paper():
     maps = feature_maps(2)
     np.testing.assert_array_equal(
         strategies.l1_norm(maps), strategies.l1_norm(maps, window_radius=1)
@@ -49,14 +49,14 @@ def test_weights_sum_to_1():
 
 
 @pytest.mark.parametrize("count", (2, 3))
-def test_silent_sources_share_alike(count):
+def test_silent_sources_have_equal_weights(count):
     maps = [np.zeros((1, 4, 4, 64), np.float32)] * count
     for weight in strategies.l1_norm_weights(maps, window_radius=1):
         np.testing.assert_allclose(weight, np.full((1, 4, 4, 1), 1 / count))
     np.testing.assert_array_equal(strategies.l1_norm(maps), maps[0])
 
 
-def test_a_silent_source_gets_nothing():
+def test_a_silent_source_has_weight_0():
     loud = feature_maps(1)[0] + 1
     silent = np.zeros_like(loud)
     np.testing.assert_allclose(strategies.l1_norm([loud, silent]), loud, rtol=1e-6)
@@ -69,29 +69,29 @@ def test_order_of_sources_does_not_matter(name):
     np.testing.assert_allclose(fuse(maps), fuse(maps[::-1]), rtol=1e-5)
 
 
-def test_names():
+def test_both_strategies_of_the_paper_are_registered():
     assert {"addition", "l1_norm"} <= set(strategies.names())
     assert strategies.get("addition").scales_with_sources
     assert not strategies.get("l1_norm").scales_with_sources
 
 
-def test_refuses_an_unknown_strategy():
+def test_get_refuses_an_unknown_strategy():
     with pytest.raises(UserError, match="'mean': expected one of addition, l1_norm"):
         strategies.get("mean")
 
 
-def test_refuses_a_negative_radius():
+def test_layer_refuses_a_negative_radius():
     with pytest.raises(UserError, match="window_radius is -1: expected 0 or more"):
         strategies.layer("l1_norm", window_radius=-1)
 
 
-def test_refuses_a_name_that_is_taken():
+def test_registration_refuses_a_taken_name():
     with pytest.raises(ValueError, match="'addition' is registered already"):
         strategies.strategy("addition", scales_with_sources=True)(sum)
 
 
 def register_constant(value):
-    """As a notebook's cell that is changed and run again."""
+    """A notebook's cell is changed and run again."""
 
     @strategies.strategy("constant_of_the_tests", scales_with_sources=False, reach=0)
     def constant(feature_maps):

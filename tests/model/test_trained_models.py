@@ -9,7 +9,8 @@ from densefuse_tf.training import dataset
 from densefuse_tf.training import history
 from densefuse_tf.training import losses
 
-# Of MS-COCO val2014 the first 1,000 were validated on: what comes after is unseen.
+# The first 1,000 photographs of MS-COCO val2014 served for validation; the others are
+# unseen.
 NUM_VALIDATED = 1000
 
 
@@ -18,7 +19,7 @@ def name(request) -> str:
     return request.param
 
 
-def test_comes_with_its_history(name):
+def test_a_shipped_model_comes_with_its_history(name):
     path = checkpoints.locate(name)
     rows = history.read(path.with_name(f"{path.stem}.history.csv"))
     iterations = [row.iteration for row in rows]
@@ -26,7 +27,7 @@ def test_comes_with_its_history(name):
     assert iterations[-1] >= 5000
 
 
-def test_reconstructs_unseen_photographs(name, shared, long):
+def test_a_shipped_model_reconstructs_unseen_photographs(name, shared, long):
     paths = dataset.find_photographs(shared / "train" / "coco_val2014")[NUM_VALIDATED:]
     assert len(paths) == 226
     photographs = dataset.Photographs(paths)
