@@ -67,6 +67,7 @@ _FUSION_CODE = (
     "io/images.py",
     "model/network.py",
     "io/pixels.py",
+    "io/tiff.py",
     "model/strategies.py",
     "fusion/tiles.py",
 )
