@@ -70,7 +70,7 @@ def strategy(name, radius):
 @pytest.mark.parametrize("name", NAMES)
 @quick
 @hypothesis.given(maps=feature_maps(ordinary), radius=radii, data=st.data())
-def test_order_of_sources_does_not_matter(name, maps, radius, data):
+def test_the_order_of_sources_does_not_matter(name, maps, radius, data):
     """To the last bit for two; else up to the rounding of k sums."""
     fused = strategy(name, radius)(maps).numpy()
     order = data.draw(st.permutations(range(len(maps))))
@@ -101,7 +101,7 @@ def test_scaling_by_a_power_of_two_is_exact(maps, power, radius):
 
 @quick
 @hypothesis.given(maps=feature_maps(ordinary), scale=floats(0.01, 100))
-def test_scaling_scales_fused_maps(maps, scale):
+def test_scaling_by_any_number(maps, scale):
     scaled = [np.float32(scale) * phi for phi in maps]
     for name in NAMES:
         fused = strategy(name, 1)(maps).numpy()
@@ -126,7 +126,7 @@ def test_sums_are_finite_where_float32_holds_them(maps):
 
 @quick
 @hypothesis.given(maps=feature_maps(ordinary, most=2), radius=radii)
-def test_source_fused_with_itself_keeps_its_features(maps, radius):
+def test_a_source_and_itself(maps, radius):
     phi = maps[0]
     np.testing.assert_array_equal(strategies.addition([phi, phi]), 2 * phi)
     # Half of a number may be too small to be kept.
@@ -136,7 +136,7 @@ def test_source_fused_with_itself_keeps_its_features(maps, radius):
 
 @quick
 @hypothesis.given(maps=feature_maps(ordinary), radius=radii)
-def test_pixels_without_activity_get_equal_weights(maps, radius):
+def test_silent_pixels_share_alike(maps, radius):
     silent = [phi.copy() for phi in maps]
     for phi in silent:
         phi[:, :1] = 0
@@ -183,7 +183,7 @@ def source_images(draw, count, *, smallest=2, largest=20):
 @pytest.mark.parametrize("name", NAMES)
 @few
 @hypothesis.given(data=st.data(), count=st.integers(2, 3))
-def test_fused_image_does_not_depend_on_size_or_order(fusers, name, data, count):
+def test_images_of_any_size_in_any_order(fusers, name, data, count):
     sources = data.draw(source_images(count))
     fuser = fusers(name, count)
     fused = fuser.fuse(sources)
@@ -200,7 +200,7 @@ def test_fused_image_does_not_depend_on_size_or_order(fusers, name, data, count)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0, 1, 255])
 @pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-def test_constant_images_stay_constant(fusers, name, level, output_range):
+def test_constant_images(fusers, name, level, output_range):
     """Reflection makes them constant everywhere, so the result is."""
     source = np.full((9, 12), level, np.uint8)
     fused = fusers(name, output_range=output_range).fuse([source, source])
@@ -213,7 +213,8 @@ def test_constant_images_stay_constant(fusers, name, level, output_range):
     image=hnp.arrays(np.float32, (3, 4), elements=floats(0, 255)),
     exponent=st.integers(-140, 0),
 )
-def test_tiny_floats_give_finite_results(fusers, image, exponent):
+def test_float_images_of_any_smallness(fusers, image, exponent):
+    """Denormal numbers among them."""
     with np.errstate(under="ignore"):
         small = (image.astype(np.float64) * 2.0**exponent).astype(np.float32)
     for name in NAMES:
@@ -225,7 +226,8 @@ def test_tiny_floats_give_finite_results(fusers, image, exponent):
     image=hnp.arrays(np.float32, (3, 4), elements=st.floats(width=32)),
     value_range=st.sampled_from([None, (0.0, 1e-30), (-1e38, 1e38), (7000.0, 9000.0)]),
 )
-def test_finite_floats_are_brought_to_0_to_255(image, value_range):
+def test_any_floats_are_brought_to_the_pixel_range(image, value_range):
+    """Or refused in one line, where they are no numbers."""
     if not np.isfinite(image).all():
         with pytest.raises(UserError, match="NaN, infinite"):
             pixels.check(image, "it")
