@@ -1,4 +1,4 @@
-"""Image files as bytes, made by other programs' writers or by hand."""
+"""Makes image files as bytes, by other libraries or by hand."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def ramp(*shape: int, dtype=np.uint8) -> np.ndarray:
-    """Different values everywhere, using all bits of the dtype."""
+    """Makes an image of different values that use all bits of the dtype."""
     top = 1.0 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
     values = np.linspace(0, 1, int(np.prod(shape))).reshape(shape)
     values = np.random.default_rng(0).permutation(values.ravel()).reshape(shape)
@@ -18,7 +18,7 @@ def ramp(*shape: int, dtype=np.uint8) -> np.ndarray:
 
 
 def smooth(height: int = 24, width: int = 32) -> np.ndarray:
-    """An RGB image that JPEG changes little."""
+    """Makes an RGB image that JPEG changes little."""
     y, x = np.mgrid[:height, :width]
     return np.stack([4 * x + 40, 6 * y + 30, 3 * (x + y)], -1).astype(np.uint8)
 
@@ -43,7 +43,7 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra) -> bytes:
-    """A PNG put together by hand: `rows` with their filter bytes."""
+    """Makes a PNG of `rows` with their filter bytes."""
     return b"".join(
         [
             b"\x89PNG\r\n\x1a\n",
@@ -58,7 +58,7 @@ def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra) -> 
 
 
 def gray_png(values: np.ndarray, bits: int, *extra) -> bytes:
-    """A grey PNG of 1, 2, 4 or 8 bits; its rows have to fill whole bytes."""
+    """Makes a grey PNG of 1, 2, 4 or 8 bits; its rows must fill whole bytes."""
     height, width = values.shape
     digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
     lines = np.packbits(digits.reshape(height, -1), axis=1)

@@ -1,4 +1,4 @@
-"""Small videos, written and read by imageio-ffmpeg as any other program would."""
+"""Writes and reads small videos by imageio-ffmpeg, as other programs would."""
 
 import fractions
 import pathlib
@@ -17,7 +17,7 @@ EXACT = ("-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp")
 
 
 def scene(count, size=(32, 48), seed=0, channels=()):
-    """Frames of a smooth random scene that moves by a pixel a frame."""
+    """Makes frames of a smooth random scene that moves by a pixel a frame."""
     rng = np.random.default_rng(seed)
     height, width = size[0], size[1] + count
     coarse = rng.integers(30, 226, (height // 8 + 2, width // 8 + 2, *channels))
@@ -61,7 +61,7 @@ def write(path, frames, *, fps=25, options=(), codec="libx264", kind=None):
 
 
 def read(path):
-    """All frames as [count, height, width, 3] uint8, and what the file says."""
+    """Reads all frames as [count, height, width, 3] uint8, and the metadata."""
     reader = imageio_ffmpeg.read_frames(
         str(path), output_params=["-fps_mode", "passthrough", *EXACT]
     )
@@ -78,5 +78,5 @@ def ffmpeg(*arguments):
 
 
 def rate(about):
-    """The frame rate of a file by what `read` gave, to two digits."""
+    """Returns the frame rate in the metadata that `read` gave, to two digits."""
     return fractions.Fraction(about["fps"]).limit_denominator(100)

@@ -62,11 +62,14 @@ OTHERS = {
 # Whatever decides a fused image, and whatever decides its metrics: a change of one of
 # these makes what is in a store out of date.
 _FUSION_CODE = (
-    "io/decoders.py",
+    "io/decoding.py",
+    "fusion/fusion.py",
     "io/images.py",
+    "model/network.py",
     "io/pixels.py",
-    "fusion/*.py",
-    "model/*.py",
+    "io/tiff.py",
+    "model/strategies.py",
+    "fusion/tiles.py",
 )
 _FUSION_PACKAGES = ("keras", "numpy", "tensorflow")
 _METRICS_CODE = ("metrics/*.py",)
@@ -423,8 +426,7 @@ def _fused(
     store: Store,
 ) -> Iterator[tuple[Pair, pathlib.Path, np.ndarray]]:
     """The pairs with their fused images, from the store or new."""
-    from densefuse_tf.fusion.fuser import Fuser
-    from densefuse_tf.fusion.settings import FusionSettings
+    from densefuse_tf.fusion import fusion
     from densefuse_tf.model import strategies
 
     settings = {"strategy": strategy, "output_range": _OUTPUT_RANGE}
@@ -437,7 +439,7 @@ def _fused(
         path = store.fused_path(f"{strategy}_{lambda_}", key, pair)
         image = store.fused(path)
         if image is None:
-            fuser = fuser or Fuser(FusionSettings(checkpoint, color="gray", **settings))
+            fuser = fuser or fusion.Fuser(checkpoint, color="gray", **settings)
             names = [str(source) for source in pair.paths]
             image = fuser.fuse([pair.ir, pair.vis], names=names).image
             images.write(path, image)

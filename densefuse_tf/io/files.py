@@ -1,6 +1,6 @@
-"""Writing files so that a killed run leaves nothing half-written under a final name.
+"""Writes files so that a killed run leaves nothing half-written under a final name.
 
-What it does leave is a hidden file or folder, .densefuse_*, beside the final name. The
+A killed run may leave a hidden file or folder, .densefuse_*, beside the final name. The
 first time a later process writes into that folder, it removes those that nobody has
 changed for a day.
 """
@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
 
-# Not made of the final name, which may be as long as a name can be.
+# The final name is no part of it, since that may be as long as a name can be.
 _PREFIX = ".densefuse_"
-# Far longer than any file is written for, by another process or on another machine.
+# Far longer than another process or machine takes to write any file.
 _ABANDONED_SECONDS = 24 * 60 * 60
-# The folders in which this process has removed what was abandoned.
+# In these folders this process has removed what was abandoned.
 _cleaned: set[str] = set()
 
 
@@ -34,8 +34,8 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Args:
       path: The final name. Its folder is made when it is missing. A file that is
-        there is replaced, unless it is read-only: who made it so wants to keep it,
-        and a rename, or root, would not notice.
+        there is replaced, unless it is read-only: its owner wants to keep it, and a
+        rename would not notice.
 
     Yields:
       A path in the same folder, so that the rename is atomic.
@@ -106,17 +106,17 @@ def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def check_free(path: str | os.PathLike) -> None:
-    """Refuses a path at which there is something.
+    """Refuses a path that exists.
 
     Raises:
-      UserError: There is.
+      UserError: It exists.
     """
     if os.path.lexists(path):
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
 
 
 def _prepare(folder: pathlib.Path) -> None:
-    """Makes the folder if need be, and removes what killed processes left in it."""
+    """Makes a missing folder, and removes what killed processes left in it."""
     folder.mkdir(parents=True, exist_ok=True)
     real = os.path.realpath(folder)
     if real in _cleaned:
@@ -154,10 +154,10 @@ def write_rows(
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
-    """Refuses a path that `replacing` would refuse for what is there.
+    """Refuses a path that `replacing` would not replace.
 
     Raises:
-      UserError: A folder or a read-only file.
+      UserError: It is a folder or a read-only file.
     """
     try:
         mode = os.stat(path).st_mode
@@ -187,7 +187,7 @@ def check_writable(folder: pathlib.Path) -> None:
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
-    """The line a user reads when `path` could not be written."""
+    """Makes the error of a `path` that could not be written."""
     reason = error.strerror or error
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = "a part of this path is a file, where a folder was expected"
@@ -195,7 +195,7 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
 
 
 def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:
-    """Whether an error in the body names a file that is neither of these two."""
+    """Whether an error in the body names another file than these two."""
     if error.filename is None:
         return False
     named = pathlib.Path(error.filename)

@@ -259,6 +259,11 @@ def is_color(image: np.ndarray) -> bool:
     return image.ndim == 3 and bool((image != image[..., :1]).any())
 
 
+def without_equal_channels(image: np.ndarray) -> np.ndarray:
+    """Returns [height, width] where all channels are the same, else the image."""
+    return image if is_color(image) or image.ndim == 2 else image[..., 0]
+
+
 # Rows: Y, Cb, Cr; columns: R, G, B; BT.601 with full range, as in JFIF.
 _YCBCR = np.array(
     [

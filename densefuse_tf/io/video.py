@@ -4,7 +4,6 @@ imageio's own video plugins return the frames before a damage and say nothing of
 here ffmpeg's exit status and messages are checked, and the number of frames is known.
 """
 
-import contextlib
 import dataclasses
 import fractions
 import math
@@ -15,7 +14,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
 
 import numpy as np
 
@@ -48,10 +46,11 @@ _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 # ffmpeg's line on the frames that it decodes. Grey of more than 8 bits holds sensor
 # counts or temperatures, which are read as they are.
 _DEEP_GRAY = re.compile(
-    r"^Output #0, .*?^  Stream #0:0\b.*?: Video: [^\n,]*, (gray(?:9|1[0246]|f32))[lb]e",
-    re.M | re.S,
+    r"Output #0, .*? Stream #0:0\b.*?: Video: [^\n,]*, "
+    r"(gray(?:9|10|12|14|16|f32))[lb]e\b",
+    re.S,
 )
-_LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[([a-z]+)\] ", re.M)
+_MISTAKE = re.compile(r"^(?:\[[^]]* @ [^]]*\] )*\[(?:error|fatal|panic)\] (.*)", re.M)
 
 # Shows progress: items, how many there are or None, and what is done with them.
 Progress = Callable[[Iterable, int | None, str], Iterable]
@@ -177,7 +176,7 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
                 )
             count += 1
         complaint = decoder.complaint()
-        deep = _DEEP_GRAY.search(decoder.text())
+        deep = _DEEP_GRAY.search(decoder.said())
     if count == 0:
         raise unreadable(complaint or "it has no frames")
     if complaint:
@@ -210,77 +209,66 @@ def _moments(
             yield int(time), int(size)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Running:
-    """An ffmpeg: its process, and the file with what it says."""
+class _Ffmpeg:
+    """A running ffmpeg; on leaving its context it has ended.
 
-    process: subprocess.Popen
-    said: BinaryIO
+    Attributes:
+      process: The process.
+    """
 
-    def text(self) -> str:
-        """Returns what it has said without the levels, once it has ended."""
-        return _LEVEL.sub(r"\1", self._said())
+    def __init__(self, level: str, arguments: Sequence[str], **pipes: int):
+        """Starts it.
+
+        Args:
+          level: How much it says.
+          arguments: Further arguments.
+          **pipes: stdin, stdout and bufsize, as of subprocess.Popen.
+        """
+        extras.require("video", "a video")
+        import imageio_ffmpeg
+
+        try:
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats"]
+        except RuntimeError as error:
+            raise UserError(f"videos need ffmpeg: {error}") from error
+        command += ["-v", f"level+{level}", *arguments]
+        # What it says goes to a file: nobody has to read it while frames are read. In a
+        # session of its own it is interrupted by the command, not from the keyboard.
+        self._log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command, stderr=self._log, start_new_session=True, **pipes
+        )
+
+    def said(self) -> str:
+        """Waits for its end and returns what it has said."""
+        self.process.wait()
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace").replace("\r", "\n")
 
     def complaint(self) -> str:
         """Returns the first mistake it tells of, in one line, or an empty string."""
-        said = self._said()
-        for found in _LEVEL.finditer(said):
-            if found[2] in ("error", "fatal", "panic"):
-                return " ".join(said[found.end() :].partition("\n")[0].split())
+        if mistake := _MISTAKE.search(self.said()):
+            return " ".join(mistake[1].split())
         status = self.process.returncode
         return f"ffmpeg ended with status {status}" if status else ""
-
-    def _said(self) -> str:
-        self.process.wait()
-        self.said.seek(0)
-        return self.said.read().decode(errors="replace").replace("\r", "\n")
 
     def end(self) -> None:
         """Ends it at once, if it has not ended, and closes its files."""
         with self.process:
             self.process.kill()
-        self.said.close()
+        self._log.close()
+
+    def __enter__(self) -> "_Ffmpeg":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
 
 
-def _start(arguments: Sequence[str], **pipes: int) -> _Running:
-    """Starts ffmpeg with these arguments, and with the pipes of subprocess.Popen."""
-    extras.require("video", "a video")
-    import imageio_ffmpeg
-
-    try:
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats"]
-    except RuntimeError as error:
-        raise UserError(f"videos need ffmpeg: {error}") from error
-    # What it says goes to a file: nobody has to read it while frames are read. In a
-    # session of its own it is not interrupted from the keyboard, but by the command.
-    said = tempfile.TemporaryFile()
-    process = subprocess.Popen(
-        [*command, *arguments], stderr=said, start_new_session=True, **pipes
-    )
-    return _Running(process, said)
-
-
-@contextlib.contextmanager
-def _decoding(
-    path: pathlib.Path, level: str, output: Sequence[str]
-) -> Iterator[_Running]:
-    """Runs an ffmpeg that decodes a file to its standard output; it ends on leaving.
-
-    Args:
-      path: The file.
-      level: How much it says.
-      output: The form of the output.
-    """
-    arguments = ["-v", f"level+{level}", *_INPUT_PARAMS, "-i", f"file:{path}"]
-    running = _start(
-        [*arguments, *_STREAM_PARAMS, *output, "-"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        yield running
-    finally:
-        running.end()
+def _decoding(path: pathlib.Path, level: str, output: Sequence[str]) -> _Ffmpeg:
+    """Starts an ffmpeg that decodes a file to its standard output."""
+    arguments = [*_INPUT_PARAMS, "-i", f"file:{path}", *_STREAM_PARAMS, *output, "-"]
+    return _Ffmpeg(level, arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
 def text(value: int | fractions.Fraction | tuple[int, int]) -> str:
@@ -322,15 +310,14 @@ class Encoder:
         filters = f"{_SCALE},setsar={pixel_aspect}" if pixel_aspect else _SCALE
         chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         arguments = [
-            *("-v", "level+error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+            *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
             *("-s", f"{width}x{height}", "-r", str(rate), "-i", "-", "-vf", filters),
             *("-pix_fmt", chroma, *_ENCODER_PARAMS, f"file:{temporary}"),
         ]
         # Without a buffer: what is left in one would be written in vain when ffmpeg is
         # gone.
-        self._running = _start(
-            arguments, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+        self._ffmpeg = _Ffmpeg("error", arguments, bufsize=0, **pipes)
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next frame: uint8, [height, width] or [height, width, 3].
@@ -342,7 +329,7 @@ class Encoder:
         left = memoryview(np.ascontiguousarray(pixels.rgb(frame))).cast("B")
         try:
             while left:
-                left = left[self._running.process.stdin.write(left) :]
+                left = left[self._ffmpeg.process.stdin.write(left) :]
         except OSError as error:
             raise self._cannot_write() from error
         self._count += 1
@@ -353,19 +340,19 @@ class Encoder:
         Raises:
           UserError: ffmpeg could not write them.
         """
-        self._running.process.stdin.close()
-        if self._running.process.wait():
+        self._ffmpeg.process.stdin.close()
+        if self._ffmpeg.process.wait():
             raise self._cannot_write()
-        self._running.end()
+        self._ffmpeg.end()
 
     def kill(self) -> None:
         """Ends ffmpeg at once, whatever it has still to encode."""
-        self._running.end()
+        self._ffmpeg.end()
 
     def _cannot_write(self) -> UserError:
-        self._running.process.stdin.close()
+        self._ffmpeg.process.stdin.close()
         reason = f"ffmpeg was stopped after about {self._count} frames"
-        if complaint := self._running.complaint():
+        if complaint := self._ffmpeg.complaint():
             reason += f" ({complaint})"
         if shutil.disk_usage(self._temporary.parent).free < 2**20:
             reason = "No space left on device"

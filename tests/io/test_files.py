@@ -24,7 +24,7 @@ def names(path: pathlib.Path) -> list[str]:
     return sorted(entry.name for entry in path.parent.iterdir())
 
 
-def test_the_file_takes_its_name_when_it_is_whole(path):
+def test_file_takes_its_name_when_whole(path):
     with files.replacing(path) as temporary:
         assert temporary.parent == path.parent
         assert temporary.suffix == path.suffix
@@ -34,13 +34,13 @@ def test_the_file_takes_its_name_when_it_is_whole(path):
     assert names(path) == ["result.txt"]
 
 
-def test_the_folder_is_made(path):
+def test_missing_folder_is_made(path):
     deep = path.parent / "a" / "b" / "result.txt"
     write(deep, "new")
     assert deep.read_text() == "new"
 
 
-def test_the_result_has_the_usual_rights(path):
+def test_result_has_usual_permissions(path):
     umask = os.umask(0o027)
     try:
         write(path, "new")
@@ -49,7 +49,7 @@ def test_the_result_has_the_usual_rights(path):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_an_error_in_the_body_leaves_the_old_file(path):
+def test_error_in_body_leaves_old_file(path):
     path.write_text("old")
     with pytest.raises(KeyError), files.replacing(path) as temporary:
         temporary.write_text("half")
@@ -58,7 +58,7 @@ def test_an_error_in_the_body_leaves_the_old_file(path):
     assert names(path) == ["result.txt"]
 
 
-def test_the_longest_name_there_is(path):
+def test_names_may_be_as_long_as_possible(path):
     long = path.with_name("x" * 251 + ".txt")
     write(long, "new")
     assert long.read_text() == "new"
@@ -87,13 +87,13 @@ def left(path) -> dict[str, pathlib.Path]:
     return found
 
 
-def test_what_killed_processes_left_is_removed_after_a_day(path, left):
+def test_leftovers_of_killed_processes_are_removed_after_a_day(path, left):
     write(path, "new")
     assert names(path) == [".densefuse_d.png", ".hidden.png", "result.txt"]
     assert path.parent.parent.exists()
 
 
-def test_a_folder_is_looked_through_once(path, left):
+def test_folder_is_cleaned_once(path, left):
     write(path, "new")
     again = path.with_name(".densefuse_e.png")
     again.write_text("half")
@@ -104,7 +104,7 @@ def test_a_folder_is_looked_through_once(path, left):
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o400, 0o555, 0o000])
-def test_a_read_only_file_is_not_replaced(path, mode):
+def test_read_only_file_is_not_replaced(path, mode):
     path.write_text("old")
     path.chmod(mode)
     with pytest.raises(UserError, match=r"txt: cannot be written: it is read-only; "):
@@ -115,21 +115,21 @@ def test_a_read_only_file_is_not_replaced(path, mode):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o200])
-def test_a_file_that_may_be_written_is_replaced(path, mode):
+def test_writable_file_is_replaced(path, mode):
     path.write_text("old")
     path.chmod(mode)
     write(path, "new")
     assert path.read_text() == "new"
 
 
-def test_a_folder_is_not_replaced(path):
+def test_folder_is_not_replaced(path):
     path.mkdir()
     with pytest.raises(UserError, match=r"txt: cannot be written: it is a folder"):
         write(path, "new")
     assert names(path) == ["result.txt"]
 
 
-def test_a_file_in_the_place_of_the_folder_is_one_line(path):
+def test_file_in_place_of_folder_is_reported(path):
     path.write_text("a file")
     with pytest.raises(UserError, match=r"result\.txt/x\.txt: cannot be written: "):
         write(path / "x.txt", "new")
@@ -137,13 +137,13 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(path):
 
 
 @pytest.mark.parametrize("make", [files.replacing, files.creating_folder])
-def test_an_error_about_another_file_is_not_taken_for_one_of_this(path, make):
+def test_errors_about_other_files_pass(path, make):
     with pytest.raises(FileNotFoundError), make(path):
         (path.parent / "missing.txt").read_text()
     assert names(path) == []
 
 
-def test_an_error_about_a_file_in_the_folder_is_one_of_it(path):
+def test_error_about_file_in_folder_names_folder(path):
     with (
         pytest.raises(UserError, match=r"result\.txt: cannot be written: No such file"),
         files.creating_folder(path) as temporary,
@@ -152,7 +152,7 @@ def test_an_error_about_a_file_in_the_folder_is_one_of_it(path):
     assert names(path) == []
 
 
-def test_a_folder_takes_its_name_when_it_is_whole(path):
+def test_folder_takes_its_name_when_whole(path):
     with files.creating_folder(path) as temporary:
         (temporary / "part").write_text("new")
         assert not path.exists()
@@ -160,7 +160,7 @@ def test_a_folder_takes_its_name_when_it_is_whole(path):
     assert names(path) == ["result.txt"]
 
 
-def test_an_error_while_a_folder_is_filled_leaves_none(path):
+def test_error_in_body_leaves_no_folder(path):
     with pytest.raises(KeyError), files.creating_folder(path) as temporary:
         (temporary / "part").write_text("half")
         raise KeyError
@@ -168,7 +168,7 @@ def test_an_error_while_a_folder_is_filled_leaves_none(path):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_folder_replaces_nothing(path, late):
+def test_folder_replaces_nothing(path, late):
     def occupy():
         path.write_text("old")
 
@@ -193,7 +193,7 @@ def test_rows_are_written_whole_with_names_of_any_bytes(path):
     assert names(path) == ["result.txt"]
 
 
-def test_what_cannot_be_replaced_is_known_before(path):
+def test_check_replaceable_refuses_folders_and_read_only_files(path):
     files.check_replaceable(path)
     files.check_replaceable(path / "below")
     path.write_text("old")

@@ -1,5 +1,9 @@
 """Tests of densefuse_tf.io.images: measuring, writing and imports."""
 
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from image_bytes import encoded
@@ -10,6 +14,8 @@ from PIL import Image
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -118,3 +124,12 @@ def test_pillows_own_limit_on_pixels_stays(put, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     assert images.read(put(encoded(ramp(9, 9), "PNG"))).shape == (9, 9)
     assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_import_loads_no_reader_and_no_tensorflow():
+    code = (
+        "import sys; from densefuse_tf.io import images; "
+        "late = {'tensorflow', 'PIL', 'imageio', 'tifffile', 'imagecodecs'}; "
+        "assert not late & set(sys.modules), late & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
