@@ -59,7 +59,7 @@ def read(
       UserError: The flag of a field without a default is not given.
     """
     values = dict(others)
-    for field in dataclasses.fields(settings):
+    for field in dataclasses.fields(typing.cast(Any, settings)):
         if field.name in values or field.name not in flag_values:
             continue
         value = flag_values[field.name].value
@@ -73,14 +73,10 @@ def define_ir_and_vis(
     values: flags.FlagValues,
 ) -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Defines --ir and --vis: where the two images of each pair are."""
-    return tuple(
-        flags.DEFINE_string(
-            name,
-            None,
-            f"{kind} images: a file, a folder or a glob pattern.",
-            flag_values=values,
-        )
-        for name, kind in (("ir", "Infrared"), ("vis", "Visible"))
+    text = "{} images: a file, a folder or a glob pattern."
+    return (
+        flags.DEFINE_string("ir", None, text.format("Infrared"), flag_values=values),
+        flags.DEFINE_string("vis", None, text.format("Visible"), flag_values=values),
     )
 
 

@@ -1,4 +1,4 @@
-"""What fuse.py does with video."""
+"""Fuses video for fuse.py."""
 
 import fractions
 import pathlib
@@ -38,7 +38,7 @@ def fuse(request: Request, fps: str | None) -> None:
         sources, max_pixels=request.options.max_pixels, progress=_progress
     )
     sequences.check_output(output, opened)
-    if rate is not None:
+    if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()

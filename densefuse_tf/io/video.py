@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class VideoFile:
         """Returns what an error calls the frame."""
         return f"{self.path}, frame {index + 1}"
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray, None, None]:
         """Yields all frames: [height, width, 3] uint8, or [height, width] deep grey.
 
         Transparency is left out.

@@ -1,4 +1,4 @@
-"""How images are read and written; importing this needs no other package."""
+"""Settings of reading and writing images; importing them needs no other package."""
 
 import dataclasses
 

@@ -15,7 +15,7 @@ import fractions
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import numpy as np
 from absl import logging
@@ -36,7 +36,7 @@ _BEHIND = 2
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """The frames of a sequence as image files, in order."""
+    """Holds the frames of a sequence as image files, in order."""
 
     paths: tuple[pathlib.Path, ...]
     max_pixels: int = images.MAX_PIXELS
@@ -50,10 +50,10 @@ class ImageFiles:
         return len(self.paths)
 
     def name(self, index: int) -> str:
-        """What an error calls the frame."""
+        """Returns the name of a frame for an error."""
         return str(self.paths[index])
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray, None, None]:
         """Yields all frames as `images.read` returns them."""
         for path in self.paths:
             yield images.read(path, max_pixels=self.max_pixels)
@@ -125,7 +125,7 @@ def _check_alike(
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
-    """Sources, and what holds for all of their frames.
+    """Holds the sources and what is true of all of their frames.
 
     Attributes:
       sources: k sources with `count` frames each.
@@ -153,14 +153,14 @@ class Footage:
 
     @property
     def pixel_aspect(self) -> fractions.Fraction | None:
-        """Width to height of a pixel, as the last source that says so has it."""
+        """Returns a pixel's width to height, from the last source that knows it."""
         return _first(self.sources[::-1], "pixel_aspect")
 
     def names(self, index: int) -> tuple[str, ...]:
-        """What an error calls the k frames."""
+        """Returns the names of the k frames of a moment for an error."""
         return tuple(source.name(index) for source in self.sources)
 
-    def frames(self) -> Iterator[tuple[np.ndarray, ...]]:
+    def frames(self) -> Generator[tuple[np.ndarray, ...], None, None]:
         """Yields the k frames of each moment in 0..255, as `Fuser.fuse` takes them.
 
         uint8 or float32, [height, width] or [height, width, 3].
@@ -182,10 +182,10 @@ def _first(sources: Iterable[Source], attribute: str):
 
 
 def _prepared(
-    frames: Iterator[np.ndarray],
+    frames: Generator[np.ndarray, None, None],
     value_range: tuple[float, float] | None,
     in_gray: bool,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     with contextlib.closing(frames):
         for frame in frames:
             if value_range is not None:
@@ -194,8 +194,8 @@ def _prepared(
 
 
 def _together(
-    iterators: Iterable[Iterator[np.ndarray]],
-) -> Iterator[tuple[np.ndarray, ...]]:
+    iterators: Iterable[Generator[np.ndarray, None, None]],
+) -> Generator[tuple[np.ndarray, ...], None, None]:
     """Yields a tuple of one item of each; a thread for each goes ahead."""
     with contextlib.ExitStack() as stack:
         ahead = [
@@ -205,7 +205,7 @@ def _together(
         yield from zip(*ahead, strict=True)
 
 
-def _ahead(items: Iterator) -> Iterator:
+def _ahead(items: Generator) -> Generator:
     """Yields the items of a generator, which runs in a thread."""
     end = object()
     ahead = ordered_map(
@@ -217,10 +217,10 @@ def _ahead(items: Iterator) -> Iterator:
 
 @dataclasses.dataclass
 class _Seen:
-    """What the frames of one source have been like so far."""
+    """Collects what the frames of one source have been like so far."""
 
     first: str = ""
-    size: tuple[int, int] | None = None
+    size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
     low: float = np.inf
     high: float = -np.inf
@@ -252,7 +252,7 @@ def survey(
     color: str = "auto",
     progress: video.Progress = video.unseen,
 ) -> Footage:
-    """Looks the frames through for what has to hold for all of them.
+    """Looks through the frames for what has to be true of all of them.
 
     - Image files are all read, which shows their sizes and damage before the first is
       fused.
@@ -317,7 +317,8 @@ def survey(
     )
     return Footage(
         tuple(sources),
-        seen[0].size or sources[0].size,
+        # Where no frame was looked at, all sources are videos.
+        seen[0].size if seen[0].dtype is not None else _first(sources, "size"),
         tuple(
             _value_range(source, one, value_range)
             for source, one, value_range in zip(
@@ -330,7 +331,7 @@ def survey(
 
 
 def _is_settled(color: str, seen: Sequence[_Seen]) -> bool:
-    """Whether no frame can change any more what is fused in colour."""
+    """Returns whether further frames cannot change what is fused in colour."""
     if color == "auto":
         return any(one.has_color for one in seen)
     return color != "luma" or seen[-1].has_color
@@ -364,7 +365,7 @@ def _value_range(
 
 def fuse(
     fuser, footage: Footage, *, progress: video.Progress = video.unseen
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Fuses a sequence with one output range.
 
     Args:
@@ -393,7 +394,7 @@ def fuse(
 
 
 def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float, float]:
-    """(min, max) of the decoder's output over all frames."""
+    """Returns (min, max) of the decoder's output over all frames."""
     low, high = np.inf, -np.inf
     with contextlib.closing(footage.frames()) as frames:
         for index, sources in enumerate(
@@ -437,7 +438,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _frame_names(source: Source) -> list[str]:
-    """What the fused frames are called: after those of the last source."""
+    """Names the fused frames after those of the last source."""
     if isinstance(source, ImageFiles):
         return [f"{path.stem}.png" for path in source.paths]
     return [f"{source.path.stem}_{index + 1:06}.png" for index in range(source.count)]
