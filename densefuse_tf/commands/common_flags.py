@@ -1,15 +1,78 @@
-"""The flags that several commands have, each declared into the command's own values."""
+"""Flags made from the fields of settings, and flags that several commands have."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 from absl import flags
 
+from densefuse_tf.errors import UserError
+
 # A flag counts as the command's own, under whose name --help lists it.
 flags.disclaim_key_flags()
+
+_Settings = TypeVar("_Settings")
+
+
+def define(
+    settings: type,
+    flag_values: flags.FlagValues,
+    *,
+    only: Collection[str] | None = None,
+    except_: Collection[str] = (),
+) -> None:
+    """Defines a flag for each field of a dataclass.
+
+    The flag has the field's name and default. The field's type decides what is parsed:
+    bool, int, float, a tuple of strings (separated by commas), anything else as a
+    string; "or None" is allowed with each. The field's metadata hold "help", and where
+    they apply "choices", the strings that are allowed, and "lower_bound".
+
+    Args:
+      settings: The dataclass.
+      flag_values: The flags of the command.
+      only: Names of the fields that get a flag; by default all.
+      except_: Names of fields that get none.
+    """
+    for field in dataclasses.fields(settings):
+        if field.name not in except_ and (only is None or field.name in only):
+            _define(field, typing.get_type_hints(settings)[field.name], flag_values)
+
+
+def read(
+    settings: type[_Settings], flag_values: flags.FlagValues, **others: Any
+) -> _Settings:
+    """Makes the settings out of the values of the flags that `define` defined.
+
+    Args:
+      settings: The dataclass.
+      flag_values: The flags of the command, parsed.
+      **others: Fields whose value is not that of a flag.
+
+    Returns:
+      The settings. Fields without a flag that `others` does not name have their
+      default.
+
+    Raises:
+      UserError: The flag of a field without a default is not given.
+    """
+    values = dict(others)
+    for field in dataclasses.fields(settings):
+        if field.name in values or field.name not in flag_values:
+            continue
+        value = flag_values[field.name].value
+        if not value and _default(field) is dataclasses.MISSING:
+            raise UserError(f"--{field.name} is missing: {field.metadata['help']}")
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return settings(**values)
 
 
 def define_ir_and_vis(
     values: flags.FlagValues,
 ) -> tuple[flags.FlagHolder, flags.FlagHolder]:
-    """--ir and --vis: where the two images of each pair are."""
+    """Defines --ir and --vis: where the two images of each pair are."""
     return tuple(
         flags.DEFINE_string(
             name,
@@ -19,6 +82,36 @@ def define_ir_and_vis(
         )
         for name, kind in (("ir", "Infrared"), ("vis", "Visible"))
     )
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> None:
+    default = _default(field)
+    default = None if default is dataclasses.MISSING else default
+    text = field.metadata["help"]
+    limits = {k: v for k, v in field.metadata.items() if k == "lower_bound"}
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = set(typing.get_args(hint)) if is_union else {hint}
+    kinds.discard(type(None))
+    if "choices" in field.metadata:
+        choices = list(field.metadata["choices"])
+        flags.DEFINE_enum(field.name, default, choices, text, flag_values=values)
+    elif kinds == {bool}:
+        flags.DEFINE_bool(field.name, default, text, flag_values=values)
+    elif kinds == {int}:
+        flags.DEFINE_integer(field.name, default, text, flag_values=values, **limits)
+    elif kinds == {float}:
+        flags.DEFINE_float(field.name, default, text, flag_values=values, **limits)
+    elif all(typing.get_origin(kind) is tuple for kind in kinds):
+        default = None if default is None else list(default)
+        flags.DEFINE_list(field.name, default, text, flag_values=values)
+    else:
+        flags.DEFINE_string(field.name, default, text, flag_values=values)
 
 
 def define_checkpoint(values: flags.FlagValues) -> flags.FlagHolder:

@@ -1,0 +1,68 @@
+"""The settings of a fusion; importing them needs no TensorFlow."""
+
+import dataclasses
+import os
+
+OUTPUT_RANGES = ("minmax", "average")
+COLOR_MODES = ("auto", "gray", "rgb", "luma")
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionSettings:
+    """Says how images are fused: what a `fuser.Fuser` is built from.
+
+    The description of each field is its `metadata["help"]`, from which the commands
+    make their flags.
+    """
+
+    checkpoint: str | os.PathLike = dataclasses.field(
+        default="1e2",
+        metadata={
+            "help": "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras "
+            "file, or the prefix of a TensorFlow 1 checkpoint of the authors."
+        },
+    )
+    strategy: str = dataclasses.field(
+        default="addition",
+        metadata={
+            "help": "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7)."
+        },
+    )
+    num_sources: int = dataclasses.field(
+        default=2,
+        metadata={"help": "The number k of source images; at least 2."},
+    )
+    window_radius: int = dataclasses.field(
+        default=1,
+        metadata={
+            "help": "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in "
+            "the release."
+        },
+    )
+    output_range: str = dataclasses.field(
+        default="minmax",
+        metadata={
+            "help": "minmax: each result's minimum and maximum become 0 and 255, as in "
+            "the release; average: the decoder's output, divided by k where the "
+            "strategy adds, which keeps brightness comparable between images."
+        },
+    )
+    color: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "gray: fuses the luma of colour sources and gives a grey result; "
+            "rgb: fuses channel by channel, as in IV-D of the paper, a grey source "
+            "paired with each channel of the others; luma: fuses the luma and keeps "
+            "the chroma of the last source that has colour, the visible image of a "
+            "pair; auto: rgb if a source has colour, else gray."
+        },
+    )
+    tile_size: int | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "The largest side of the tiles in which a large image is computed, "
+            "with the same result up to rounding; 0 computes all images whole. By "
+            "default images above 2048x2048 are computed in tiles that take about a "
+            "gigabyte of memory each."
+        },
+    )

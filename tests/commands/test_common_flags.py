@@ -1,0 +1,72 @@
+"""Flags made from the fields of a dataclass."""
+
+import dataclasses
+import os
+
+import pytest
+from absl import flags
+
+from densefuse_tf.commands import common_flags
+from densefuse_tf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    folder: str | os.PathLike = dataclasses.field(metadata={"help": "A folder."})
+    color: str = dataclasses.field(
+        default="gray", metadata={"help": "A mode.", "choices": ("gray", "rgb")}
+    )
+    count: int | None = dataclasses.field(
+        default=None, metadata={"help": "A number.", "lower_bound": 1}
+    )
+    rate: float = dataclasses.field(default=0.5, metadata={"help": "A rate."})
+    quick: bool = dataclasses.field(default=False, metadata={"help": "A switch."})
+    names: tuple[str, ...] = dataclasses.field(
+        default=("a", "b"), metadata={"help": "Some names."}
+    )
+    hidden: int = 7
+
+
+def parsed(*arguments, **selection):
+    values = flags.FlagValues()
+    selection = selection or {"except_": ["hidden"]}
+    common_flags.define(Settings, values, **selection)
+    values(["test", *arguments])
+    return values
+
+
+def test_flags_give_the_dataclass_back_with_its_defaults():
+    found = common_flags.read(Settings, parsed("--folder=x"))
+    assert found == Settings(folder="x")
+
+
+def test_each_type_is_parsed():
+    arguments = ["--folder=x", "--color=rgb", "--count=2", "--rate=1", "--quick"]
+    found = common_flags.read(Settings, parsed(*arguments, "--names=c"))
+    assert found == Settings("x", "rgb", 2, 1.0, True, ("c",))
+
+
+def test_values_besides_the_flags_take_their_place():
+    found = common_flags.read(Settings, parsed("--folder=x"), color="rgb", hidden=8)
+    assert found == Settings("x", "rgb", hidden=8)
+
+
+def test_only_the_fields_that_are_named_get_a_flag():
+    assert set(parsed(only=["rate", "quick"])) == {"rate", "quick"}
+
+
+def test_the_help_shows_metadata():
+    text = parsed("--folder=x").get_help()
+    assert "--color: <gray|rgb>: A mode." in text
+    assert "(default: '0.5')" in text
+
+
+def test_a_flag_without_a_default_is_required():
+    with pytest.raises(UserError, match="--folder is missing: A folder."):
+        common_flags.read(Settings, parsed())
+
+
+@pytest.mark.parametrize("argument", ["--color=red", "--count=0", "--rate=fast"])
+def test_a_value_out_of_bounds_is_refused(argument):
+    with pytest.raises(flags.IllegalFlagValueError):
+        parsed("--folder=x", argument)
