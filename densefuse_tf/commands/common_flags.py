@@ -143,3 +143,23 @@ def define_window_radius(values: flags.FlagValues) -> flags.FlagHolder:
         "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
         flag_values=values,
     )
+
+
+def value_range(flag: flags.FlagHolder) -> tuple[float, float] | str | None:
+    """Returns a flag's MIN,MAX or auto as `pixels.to_pixel_range` takes it.
+
+    Raises:
+      UserError: It is neither.
+    """
+    if flag.value in (None, "auto"):
+        return flag.value
+    try:
+        low, high = map(float, flag.value.split(","))
+        if low < high:
+            return low, high
+    except ValueError:
+        pass
+    raise UserError(
+        f"--{flag.name}={flag.value}: expected auto or MIN,MAX, two numbers of which "
+        "the first is the smaller one"
+    )

@@ -56,8 +56,8 @@ def main() -> None:
         label = curves.label(path, name or None)
         if label in histories:
             raise UserError(
-                f"--history={item}: another curve is called {label!r} as well: expected "
-                "NAME=FILE with a name of its own"
+                f"--history={item}: another curve is called {label!r} as well: "
+                "expected NAME=FILE with a name of its own"
             )
         histories[label] = rows
     for panels, name in (

@@ -142,7 +142,7 @@ def main() -> int | None:
     for place in (*patterns, _OUTPUT.value):
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
-    value_ranges = [_ir_range()] + [None] * (len(patterns) - 1)
+    value_ranges = [common_flags.value_range(_IR_RANGE)] + [None] * (len(patterns) - 1)
     if _VIDEO.value or fuse_video.is_asked_for(patterns, _OUTPUT.value):
         return _fuse_video(patterns, value_ranges)
     if _FPS.value is not None:
@@ -202,22 +202,6 @@ def _patterns() -> tuple[tuple[str, ...], list[str]]:
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
     return ("infrared", "visible"), [_IR.value, _VIS.value]
-
-
-def _ir_range():
-    """--ir_range as `pixels.to_pixel_range` takes it."""
-    if _IR_RANGE.value in (None, "auto"):
-        return _IR_RANGE.value
-    try:
-        low, high = map(float, _IR_RANGE.value.split(","))
-        if low < high:
-            return low, high
-    except ValueError:
-        pass
-    raise UserError(
-        f"--ir_range={_IR_RANGE.value}: expected auto or MIN,MAX, two numbers of which "
-        "the first is the smaller one"
-    )
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -165,9 +165,9 @@ def _follow(results, jobs, names, strategy, panel, report) -> int:
         elif panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(names, strategy, done))
     if rows:
-        from densefuse_tf.evaluation import plots
+        from densefuse_tf.evaluation import panels
 
-        images.write(panel, plots.panel(rows))
+        images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
     return _finish(failed, jobs, report)
 
