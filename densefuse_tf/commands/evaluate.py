@@ -159,12 +159,10 @@ def _files() -> None:
     _say_colored([path for own in results.values() for r in own for path in r.colored])
     if methods_dir is None:
         _write_tables(report.of_files(results[""]))
-        if _CSV.value is not None:
-            report.write_files(_CSV.value, results[""])
+        _write_csv(_CSV, report.csv_of_files(results[""]))
     else:
         _write_tables(report.of_methods(results))
-        if _CSV.value is not None:
-            report.write_methods(_CSV.value, results)
+        _write_csv(_CSV, report.csv_of_methods(results))
 
 
 def _table2() -> None:
@@ -205,10 +203,8 @@ def _table2() -> None:
         report.of_table2(rows),
         [*report.describe(rows), *report.undefined(results), *report.claims(rows)],
     )
-    if _CSV.value is not None:
-        report.write_table2(_CSV.value, rows)
-    if _PAIRS_CSV.value is not None:
-        report.write_pairs(_PAIRS_CSV.value, results)
+    _write_csv(_CSV, report.csv_of_table2(rows))
+    _write_csv(_PAIRS_CSV, report.csv_of_pairs(results))
     if _PANELS.value is not None:
         pictures = figures.write(_PANELS.value, plan.pairs, results)
         for _ in _progress(pictures, len(plan.pairs), unit="panel"):
@@ -283,6 +279,13 @@ def _write_tables(table, notes: Sequence[str] = ()) -> None:
             with files.replacing(flag.value) as temporary:
                 # File names that are not UTF-8 keep their bytes, as in the CSV file.
                 temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _write_csv(flag: flags.FlagHolder, rows: Sequence[Sequence[str]]) -> None:
+    from densefuse_tf.io import files
+
+    if flag.value is not None:
+        files.write_rows(flag.value, rows[0], rows[1:])
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -1,7 +1,6 @@
 """What comes out: the tables of evaluated files, of methods, and Table II."""
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from densefuse_tf.evaluation import tables
 from densefuse_tf.evaluation.evaluate import Evaluated
 from densefuse_tf.evaluation.paper import METRICS
 from densefuse_tf.evaluation.tables import Table
-from densefuse_tf.io import files
 
 if TYPE_CHECKING:
     from densefuse_tf.evaluation.reproduce import Result
@@ -35,25 +33,12 @@ def of_files(results: Sequence[Evaluated]) -> Table:
     )
 
 
-def write_files(path: str | os.PathLike, results: Sequence[Evaluated]) -> None:
-    """Writes a CSV file with a row for each pair and a last row `mean`.
-
-    Args:
-      path: The file; its columns are pair, En, Qabf, SCD, FMI_w, FMI_dct, SSIM_a and
-        MS_SSIM.
-      results: One or more.
-
-    Raises:
-      UserError: It cannot be written.
-    """
-    files.write_rows(
-        path,
+def csv_of_files(results: Sequence[Evaluated]) -> list[list[str]]:
+    """Returns header and rows of the same for a CSV file, with all digits."""
+    return [
         ["pair", *METRICS],
-        (
-            [name, *(tables.exact(values[m]) for m in METRICS)]
-            for name, values in _with_mean(results)
-        ),
-    )
+        *([name, *_exact(values)] for name, values in _with_mean(results)),
+    ]
 
 
 def _with_mean(
@@ -88,27 +73,16 @@ def of_methods(results: Mapping[str, Sequence[Evaluated]]) -> Table:
     return Table(cells, ranks=ranks)
 
 
-def write_methods(
-    path: str | os.PathLike, results: Mapping[str, Sequence[Evaluated]]
-) -> None:
-    """Writes a CSV file with a row for each pair of each method.
-
-    Args:
-      path: The file; its columns are method, pair and the metrics.
-      results: By method.
-
-    Raises:
-      UserError: It cannot be written.
-    """
-    files.write_rows(
-        path,
+def csv_of_methods(results: Mapping[str, Sequence[Evaluated]]) -> list[list[str]]:
+    """Returns header and rows of a CSV file: each pair of each method."""
+    return [
         ["method", "pair", *METRICS],
-        (
-            [method, each.pair, *(tables.exact(each.values[m]) for m in METRICS)]
-            for method, own in results.items()
+        *(
+            [name, each.pair, *_exact(each.values)]
+            for name, own in results.items()
             for each in own
         ),
-    )
+    ]
 
 
 # Table II
@@ -219,8 +193,9 @@ def of_table2(rows: Sequence[Row]) -> Table:
                 )
                 start = ["", ""]
         if row.values is not None and row.paper is not None:
-            differences = [f"{100 * row.difference(m):+.2f} %" for m in METRICS]
-            cells.append([*start, "diff", *differences])
+            differences = [100 * row.difference(metric) for metric in METRICS]
+            shown = ("-" if np.isnan(d) else f"{d:+.2f} %" for d in differences)
+            cells.append([*start, "diff", *shown])
     return Table(cells, left=3, ranks=ranks)
 
 
@@ -349,23 +324,16 @@ def undefined(results: Iterable["Result"]) -> list[str]:
     ]
 
 
-def write_table2(path: str | os.PathLike, rows: Sequence[Row]) -> None:
-    """Writes a CSV file of the cells that have a value.
+def csv_of_table2(rows: Sequence[Row]) -> list[list[str]]:
+    """Returns header and rows of a CSV file: each cell that has a value.
 
-    Args:
-      path: The file; its columns are strategy, lambda, metric, value, paper and
-        relative_difference, (value - paper) / paper. The last two are empty for a
-        method that is not in the paper; of another method `strategy` has the name and
-        lambda is empty.
-      rows: From `rows`.
-
-    Raises:
-      UserError: It cannot be written.
+    relative_difference is (value - paper) / paper; it and paper are empty for a method
+    that is not in the paper. `strategy` has the name of another method, without lambda.
     """
-    files.write_rows(
-        path,
-        ["strategy", "lambda", "metric", "value", "paper", "relative_difference"],
-        (
+    header = ["strategy", "lambda", "metric", "value", "paper", "relative_difference"]
+    return [
+        header,
+        *(
             [
                 row.name,
                 row.lambda_,
@@ -378,30 +346,24 @@ def write_table2(path: str | os.PathLike, rows: Sequence[Row]) -> None:
             if row.values is not None
             for metric in METRICS
         ),
-    )
+    ]
 
 
-def write_pairs(path: str | os.PathLike, results: Iterable["Result"]) -> None:
-    """Writes a CSV file with the metrics of each pair of each row of Table II.
-
-    Args:
-      path: The file; its columns are strategy, lambda, pair and the metrics. A value
-        that is undefined is empty.
-      results: From `reproduce`.
-
-    Raises:
-      UserError: It cannot be written.
-    """
-    files.write_rows(
-        path,
+def csv_of_pairs(results: Iterable["Result"]) -> list[list[str]]:
+    """Returns header and rows of a CSV file: each pair of each row of Table II."""
+    return [
         ["strategy", "lambda", "pair", *METRICS],
-        (
+        *(
             [
                 result.entry.name,
                 result.entry.lambda_,
                 str(result.pair.number),
-                *(tables.exact(result.values[metric]) for metric in METRICS),
+                *_exact(result.values),
             ]
             for result in results
         ),
-    )
+    ]
+
+
+def _exact(values: Mapping[str, float]) -> list[str]:
+    return [tables.exact(values[metric]) for metric in METRICS]

@@ -12,22 +12,25 @@ from absl import logging
 def deferred() -> Iterator[threading.Event]:
     """Turns the first Ctrl-C in the body into an event; a second one ends at once.
 
-    Outside of the main thread, which alone gets Ctrl-C, nothing is changed.
+    Where Ctrl-C does not raise KeyboardInterrupt, as in threads and in commands that
+    the shell runs in the background, nothing is changed.
 
     Yields:
       The event, set by Ctrl-C.
     """
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
+    before = signal.getsignal(signal.SIGINT)
 
     def ask(*_) -> None:
         asked.set()
         signal.signal(signal.SIGINT, before)
         logging.info("saving after this iteration; Ctrl-C again ends without a save")
 
-    before = signal.signal(signal.SIGINT, ask)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not in_main_thread:
+        yield asked
+        return
+    signal.signal(signal.SIGINT, ask)
     try:
         yield asked
     finally:

@@ -1,6 +1,5 @@
 """A training run: its folder, its data and model, and the loop from start to end."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -24,41 +23,19 @@ from densefuse_tf.training.settings import Settings
 from densefuse_tf.training.trainer import Trainer
 
 
-@dataclasses.dataclass(frozen=True)
 class Paths:
-    """The files of a run."""
+    """The files of a run in its folder."""
 
-    folder: pathlib.Path
-
-    @property
-    def model(self) -> pathlib.Path:
-        """The weights of the last save."""
-        return self.folder / "model.keras"
-
-    @property
-    def best(self) -> pathlib.Path:
-        """The weights at the point of the curves with the lowest validation loss."""
-        return self.folder / "best.keras"
-
-    @property
-    def history(self) -> pathlib.Path:
-        """The curves; see `history`."""
-        return self.folder / "history.csv"
-
-    @property
-    def state(self) -> pathlib.Path:
-        """What the run goes on from; see `state`."""
-        return self.folder / "state.npz"
-
-    @property
-    def validation(self) -> pathlib.Path:
-        """Losses over all validation images at the end."""
-        return self.folder / "validation.json"
-
-    @property
-    def tensorboard(self) -> pathlib.Path:
-        """TensorBoard's logs."""
-        return self.folder / "tensorboard"
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+        # The weights of the last save, and of the least validation loss of the curves.
+        self.model = self.folder / "model.keras"
+        self.best = self.folder / "best.keras"
+        self.history = self.folder / "history.csv"
+        self.state = self.folder / "state.npz"
+        # The losses over all validation images at the end.
+        self.validation = self.folder / "validation.json"
+        self.tensorboard = self.folder / "tensorboard"
 
 
 class Run:
@@ -96,7 +73,7 @@ class Run:
         """
         settings.check()
         self.settings = settings
-        self.paths = Paths(pathlib.Path(run_dir))
+        self.paths = Paths(run_dir)
         self._recipe = recipes.get(settings.recipe, settings.network)
         self._strategy = devices.choose_strategy(
             settings.batch_size, multi_worker=multi_worker

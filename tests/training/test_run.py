@@ -127,9 +127,7 @@ def test_finished_run_is_left_alone(finished, photos):
 
 
 @pytest.mark.parametrize("first", [4, 5, 11])
-def test_resumed_run_ends_with_the_same_weights_to_the_digit(
-    finished, photos, tmp_path, first
-):
+def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, first):
     run_dir = tmp_path / "run"
     Run(settings(photos, iterations=first), run_dir).train()
     Run(settings(photos), run_dir).train()
@@ -165,22 +163,29 @@ def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Raises SIGINT, which the shell may have switched off for the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 def test_interrupt_saves_and_the_same_settings_go_on(
-    finished, photos, tmp_path, monkeypatch, caplog
+    finished, photos, tmp_path, monkeypatch, caplog, ctrl_c
 ):
     run = Run(settings(photos, save_every=100), tmp_path / "run")
     validate = run.validate
 
     def interrupted(limit):
         if run.state.iteration == 6:
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
         return validate(limit)
 
     monkeypatch.setattr(run, "validate", interrupted)
-    handler = signal.getsignal(signal.SIGINT)
     with caplog.at_level("INFO", logger="absl"), pytest.raises(KeyboardInterrupt):
         run.train()
-    assert signal.getsignal(signal.SIGINT) is handler
     assert f"saved at iteration 6 of 12 in {tmp_path / 'run'}" in caplog.text
     assert "the same command goes on from there" in caplog.text
     again = Run(settings(photos, save_every=100), tmp_path / "run")
@@ -190,12 +195,12 @@ def test_interrupt_saves_and_the_same_settings_go_on(
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_second_interrupt_ends_at_once():
+def test_second_interrupt_ends_at_once(ctrl_c):
     with interrupts.deferred() as asked:
-        signal.raise_signal(signal.SIGINT)
+        ctrl_c()
         assert asked.is_set()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            ctrl_c()
 
 
 def test_settings_and_recipes_need_no_tensorflow():
@@ -267,7 +272,7 @@ def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path)
 @pytest.mark.parametrize(
     ("num_gpus", "batch_size", "used"), [(4, 2, 2), (3, 2, 2), (4, 8, 4), (8, 6, 6)]
 )
-def test_as_many_gpus_are_used_as_can_share_a_batch(
+def test_gpus_used_are_as_many_as_share_a_batch(
     monkeypatch, num_gpus, batch_size, used
 ):
     gpus = [f"/physical_device:GPU:{number}" for number in range(num_gpus)]
@@ -299,9 +304,7 @@ def test_broken_state_is_refused(finished, photos, tmp_path):
         Run(settings(photos), run_dir)
 
 
-def test_nan_stops_the_run_with_iteration_and_files_and_keeps_the_save(
-    photos, tmp_path
-):
+def test_nan_stops_the_run_names_the_files_and_keeps_the_save(photos, tmp_path):
     run_dir = tmp_path / "run"
     Run(settings(photos, iterations=4), run_dir).train()
     kept = weights(run_dir)
