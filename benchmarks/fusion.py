@@ -56,10 +56,11 @@ def main() -> None:
 
 
 def one_pair(strategy, pair, product: Callable[[], object]) -> None:
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
     start = time.perf_counter()
-    fuser = fusion.Fuser(_CHECKPOINT.value, strategy=strategy)
+    fuser = Fuser(FusionSettings(_CHECKPOINT.value, strategy=strategy))
     fuser.raw(pair)
     startup = time.perf_counter() - start
     for _ in range(2):
@@ -79,14 +80,15 @@ def one_pair(strategy, pair, product: Callable[[], object]) -> None:
 
 
 def whole_folder(pairs, folder: pathlib.Path) -> None:
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import batch
 
     for number, pair in enumerate(pairs):
         for name, image in zip(("ir", "vis"), pair, strict=True):
             images.write(folder / name / f"{number}.png", image)
-    fuser = fusion.Fuser(_CHECKPOINT.value)
+    fuser = Fuser(FusionSettings(_CHECKPOINT.value))
     jobs = batch.plan(images.pair([folder / "ir", folder / "vis"]), folder / "out")
     fuser.fuse(pairs[0])
 

@@ -73,11 +73,12 @@ def in_child(strategy: str, side: int, tile_size: int | None) -> None:
 
 
 def fuse_one() -> None:
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
     strategy, side = _STRATEGIES.value[0], _PEAK_OF.value
-    fuser = fusion.Fuser(
-        _CHECKPOINT.value, strategy=strategy, tile_size=_TILE_SIZE.value
+    fuser = Fuser(
+        FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=_TILE_SIZE.value)
     )
     started = measuring.peak_memory()
     pair = random_pair(side)
@@ -96,11 +97,13 @@ def fuse_one() -> None:
 
 
 def speed(strategy: str) -> None:
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.fuser import automatic_tile_size
+    from densefuse_tf.fusion.settings import FusionSettings
 
-    whole = fusion.Fuser(_CHECKPOINT.value, strategy=strategy, tile_size=0)
-    size = _TILE_SIZE.value or fusion.automatic_tile_size(2, whole.margin)
-    tiled = fusion.Fuser(_CHECKPOINT.value, strategy=strategy, tile_size=size)
+    whole = Fuser(FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=0))
+    size = _TILE_SIZE.value or automatic_tile_size(2, whole.margin)
+    tiled = Fuser(FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=size))
     pair = random_pair(_SIDE.value)
     expected = whole.raw(pair)
     difference = np.abs(tiled.raw(pair) - expected).max() * 255 / np.ptp(expected)

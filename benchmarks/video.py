@@ -69,9 +69,10 @@ def main() -> None:
 
 
 def new_fuser():
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
-    return fusion.Fuser(_CHECKPOINT.value, output_range="average")
+    return Fuser(FusionSettings(_CHECKPOINT.value, output_range="average"))
 
 
 def memory(folder: pathlib.Path) -> None:

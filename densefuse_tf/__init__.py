@@ -10,16 +10,20 @@ __version__ = "1.0.0"
 
 _HOMES = {
     "UserError": "densefuse_tf.errors",
-    "fuse": "densefuse_tf.fusion.fusion",
-    "load_fusion_model": "densefuse_tf.fusion.fusion",
+    "Fuser": "densefuse_tf.fusion.fuser",
+    "FusionSettings": "densefuse_tf.fusion.settings",
+    "fuse": "densefuse_tf.fusion.fuser",
+    "load_fusion_model": "densefuse_tf.fusion.graph",
     "load_autoencoder": "densefuse_tf.model.checkpoints",
     "strategy": "densefuse_tf.model.strategies",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "metrics", *_HOMES]
 
 
 def __getattr__(name: str):
+    if name == "metrics":
+        return importlib.import_module("densefuse_tf.metrics")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

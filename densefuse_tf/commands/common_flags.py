@@ -114,37 +114,6 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
         flags.DEFINE_string(field.name, default, text, flag_values=values)
 
 
-def define_checkpoint(values: flags.FlagValues) -> flags.FlagHolder:
-    """--checkpoint: which weights."""
-    return flags.DEFINE_string(
-        "checkpoint",
-        "1e2",
-        "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the "
-        "prefix of a TensorFlow 1 checkpoint of the authors.",
-        flag_values=values,
-    )
-
-
-def define_strategy(values: flags.FlagValues) -> flags.FlagHolder:
-    """--strategy: which fusion layer."""
-    return flags.DEFINE_string(
-        "strategy",
-        "addition",
-        "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7).",
-        flag_values=values,
-    )
-
-
-def define_window_radius(values: flags.FlagValues) -> flags.FlagHolder:
-    """--window_radius: the block average of the l1-norm strategy."""
-    return flags.DEFINE_integer(
-        "window_radius",
-        1,
-        "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
-        flag_values=values,
-    )
-
-
 def value_range(flag: flags.FlagHolder) -> tuple[float, float] | str | None:
     """Returns a flag's MIN,MAX or auto as `pixels.to_pixel_range` takes it.
 

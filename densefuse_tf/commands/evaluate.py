@@ -171,7 +171,7 @@ def _table2() -> None:
     from densefuse_tf.evaluation import report
     from densefuse_tf.evaluation import reproduce
     from densefuse_tf.evaluation import store
-    from densefuse_tf.pipelines import batch
+    from densefuse_tf.io import files
 
     chosen = common_flags.read(settings.Table2Settings, _FLAGS)
     if chosen.checkpoint_dir is None and {settings.OURS, settings.ALL} & set(
@@ -186,7 +186,7 @@ def _table2() -> None:
         _check_panels(plan.inputs, pictures)
     for folder in (chosen.work_dir, _PANELS.value):
         if folder is not None:
-            batch.check_writable(pathlib.Path(folder))
+            files.check_writable(pathlib.Path(folder))
     for name, path in plan.checkpoints.items():
         print(f"lambda {name}: {path}", flush=True)
     runner.import_tensorflow()
@@ -213,8 +213,8 @@ def _table2() -> None:
 
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses names of tables that would do harm, before the work."""
+    from densefuse_tf.io import files
     from densefuse_tf.io import images
-    from densefuse_tf.pipelines import batch
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in _TABLES:
@@ -234,7 +234,7 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
         if path.is_dir():
             raise UserError(f"--{flag.name}={path}: is a folder: expected a file")
         taken[real] = f"what --{flag.name} writes"
-        batch.check_writable(path.parent)
+        files.check_writable(path.parent)
 
 
 def _check_panels(

@@ -16,18 +16,12 @@ from absl import flags
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.serving.settings import ExportSettings
 
 _FLAGS = flags.FlagValues()
-_CHECKPOINT = common_flags.define_checkpoint(_FLAGS)
-_STRATEGY = common_flags.define_strategy(_FLAGS)
-_WINDOW_RADIUS = common_flags.define_window_radius(_FLAGS)
-_NUM_SOURCES = flags.DEFINE_integer(
-    "num_sources",
-    2,
-    "How many source images are fused into one. Two are called ir and vis, others "
-    "source_1, source_2, ...",
-    flag_values=_FLAGS,
-)
+common_flags.define(FusionSettings, _FLAGS, except_=("color", "tile_size"))
+common_flags.define(ExportSettings, _FLAGS)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -35,55 +29,23 @@ _OUTPUT = flags.DEFINE_string(
     ".tflite or .onnx file.",
     flag_values=_FLAGS,
 )
-_FORMAT = flags.DEFINE_enum(
-    "format",
-    "saved_model",
-    ["saved_model", "litert", "onnx"],
-    "saved_model, for TensorFlow and TensorFlow Serving; litert (needs pip install "
-    "'.[litert]'); onnx (needs pip install '.[onnx]').",
-    flag_values=_FLAGS,
-)
-_OUTPUT_RANGE = flags.DEFINE_enum(
-    "output_range",
-    "minmax",
-    ["minmax", "average"],
-    "minmax: each result's minimum and maximum become 0 and 255, as in the release; "
-    "average: the decoder's output, divided by k where the strategy adds, which keeps "
-    "brightness comparable between images.",
-    flag_values=_FLAGS,
-)
-_MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels",
-    2048 * 2048,
-    "The largest image that the SavedModel's fuse_encoded decodes, in pixels; fusing "
-    "takes some 1,700 bytes of memory a pixel.",
-    lower_bound=1,
-    flag_values=_FLAGS,
-)
 
 
 def main() -> None:
     if not _OUTPUT.value:
         raise UserError("--output is missing: expected a new name, DIR/1 for instance")
+    fusion_settings = common_flags.read(FusionSettings, _FLAGS)
+    settings = common_flags.read(ExportSettings, _FLAGS)
     runner.import_tensorflow()
-    from densefuse_tf.serving import serving
+    from densefuse_tf.serving import export
 
     with runner.hushed():
-        serving.export(
-            _CHECKPOINT.value,
-            _OUTPUT.value,
-            format=_FORMAT.value,
-            strategy=_STRATEGY.value,
-            window_radius=_WINDOW_RADIUS.value,
-            num_sources=_NUM_SOURCES.value,
-            output_range=_OUTPUT_RANGE.value,
-            max_pixels=_MAX_PIXELS.value,
-        )
-    print(f"{_FORMAT.value}: {_OUTPUT.value}")
+        export.export(fusion_settings, _OUTPUT.value, settings)
+    print(f"{settings.format}: {_OUTPUT.value}")
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command `densefuse-export`; returns its exit status."""
+    """Runs the command `densefuse-export` and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 

@@ -12,8 +12,9 @@
       --beam_options='--direct_num_workers=4 --direct_running_mode=multi_processing'
 
 Images are matched in natural sort order; a result has its visible image's name. In a
-video (a source or the output is named as one, or --video) all that is found by looking
-is found once for all frames, and --output_range is average, so that nothing flickers.
+video (a source or the output is named as one, or --video) value ranges and colour are
+decided once for all frames, and --output_range is average by default, so that nothing
+flickers.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
@@ -25,7 +26,10 @@ from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
+from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.pipelines.options import FileOptions
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -52,27 +56,7 @@ _FPS = flags.DEFINE_string(
     "fps",
     None,
     "Frames per second of a video made of images: 25 if not given, 29.97, 30000/1001, "
-    "... Between videos it stays what it is.",
-    flag_values=_FLAGS,
-)
-_CHECKPOINT = common_flags.define_checkpoint(_FLAGS)
-_STRATEGY = common_flags.define_strategy(_FLAGS)
-_WINDOW_RADIUS = common_flags.define_window_radius(_FLAGS)
-_OUTPUT_RANGE = flags.DEFINE_string(
-    "output_range",
-    None,
-    "minmax: each result's minimum and maximum become 0 and 255, as in the release, or "
-    "those of all frames of a video, which are then fused twice; average: the "
-    "decoder's output, divided by k where the strategy adds, which keeps brightness "
-    "comparable between images. By default minmax for images, average for videos.",
-    flag_values=_FLAGS,
-)
-_COLOR = flags.DEFINE_string(
-    "color",
-    "auto",
-    "gray; rgb: channel by channel, as in IV-D of the paper; luma: fuses the luma and "
-    "keeps the visible image's chroma; auto: rgb if a source has colour, in any frame "
-    "of a video, else gray.",
+    "... A video made of videos has theirs.",
     flag_values=_FLAGS,
 )
 _IR_RANGE = flags.DEFINE_string(
@@ -83,129 +67,72 @@ _IR_RANGE = flags.DEFINE_string(
     "16-bit and float images, while those of 8 bits stay as they are.",
     flag_values=_FLAGS,
 )
-_SAVE_RAW = flags.DEFINE_bool(
-    "save_raw",
-    False,
-    "Also write the decoder's output, float32, as NAME.npy.",
-    flag_values=_FLAGS,
-)
-_PANEL = flags.DEFINE_string(
-    "panel",
-    None,
-    "Also write one picture of sources and results side by side (of the first "
-    f"{fuse_images.PANEL_ROWS} pairs).",
-    flag_values=_FLAGS,
-)
-_TILE_SIZE = flags.DEFINE_integer(
-    "tile_size",
-    None,
-    "The largest side of the tiles in which a large image is computed, with the same "
-    "result; 0 for none. By default images above 2048x2048 are, in tiles that take "
-    "about a gigabyte of memory each.",
-    flag_values=_FLAGS,
-)
-_MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels",
-    200_000_000,
-    "The largest image that is read, in pixels.",
-    lower_bound=1,
-    flag_values=_FLAGS,
-)
-_REPORT = flags.DEFINE_string(
-    "report",
-    None,
-    "Also write a CSV file of the pairs that could not be fused, a row each: output, "
-    "source_1, source_2, ..., error; a header alone if there are none. With --runner "
-    "by default fuse_report.csv in the folder of the results.",
-    flag_values=_FLAGS,
-)
-_RUNNER = flags.DEFINE_string(
-    "runner",
-    None,
-    "Fuse on Apache Beam (pip install '.[beam]'), with the same results: DirectRunner "
-    "for processes of this machine; FlinkRunner, SparkRunner, DataflowRunner, ... for "
-    "machines that all see the files under the same paths. See docs/scaling.md.",
-    flag_values=_FLAGS,
-)
-_BEAM_OPTIONS = flags.DEFINE_multi_string(
-    "beam_options",
-    None,
-    "With --runner: Beam's pipeline options, as on a command line",
-    flag_values=_FLAGS,
-)
+common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
+common_flags.define(FileOptions, _FLAGS, except_=("value_ranges",))
+common_flags.define(fuse_images.Run, _FLAGS)
 
 
 def main() -> int | None:
-    names, patterns = _patterns()
-    if not _OUTPUT.value:
+    names, sources = _sources()
+    output = _OUTPUT.value
+    if not output:
         raise UserError("--output is missing: expected a file, or a folder for several")
-    for place in (*patterns, _OUTPUT.value):
+    for place in (*sources, output):
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
-    value_ranges = [common_flags.value_range(_IR_RANGE)] + [None] * (len(patterns) - 1)
-    if _VIDEO.value or fuse_video.is_asked_for(patterns, _OUTPUT.value):
-        return _fuse_video(patterns, value_ranges)
-    if _FPS.value is not None:
-        raise UserError("--fps goes with a video: give --video if these are its frames")
-    return fuse_images.fuse(
-        patterns,
-        _OUTPUT.value,
-        names=names,
-        value_ranges=value_ranges,
-        save_raw=_SAVE_RAW.value,
-        max_pixels=_MAX_PIXELS.value,
-        panel=_PANEL.value,
-        report=_REPORT.value,
-        beam_runner=_RUNNER.value,
-        beam_options=_BEAM_OPTIONS.value or [],
-        settings=_settings(default_range="minmax"),
+    is_video = _VIDEO.value or fuse_video.is_asked_for(sources, output)
+    others = {"num_sources": len(sources)}
+    if is_video and not _FLAGS["output_range"].present:
+        others["output_range"] = "average"
+    request = Request(
+        names,
+        sources,
+        output,
+        common_flags.read(FusionSettings, _FLAGS, **others),
+        common_flags.read(
+            FileOptions,
+            _FLAGS,
+            value_ranges=(
+                common_flags.value_range(_IR_RANGE),
+                *[None] * (len(sources) - 1),
+            ),
+        ),
     )
+    if not is_video:
+        if _FPS.value is not None:
+            raise UserError(
+                "--fps goes with a video: give --video if these are its frames"
+            )
+        return fuse_images.fuse(request, common_flags.read(fuse_images.Run, _FLAGS))
+    for name in ("save_raw", "panel", "report", "runner", "beam_options"):
+        if _FLAGS[name].value:
+            raise UserError(f"--{name} goes with images, not with a video")
+    return fuse_video.fuse(request, _FPS.value)
 
 
-def _fuse_video(patterns, value_ranges) -> None:
-    for flag in (_PANEL, _SAVE_RAW, _REPORT, _RUNNER, _BEAM_OPTIONS):
-        if flag.value:
-            raise UserError(f"--{flag.name} goes with images, not with a video")
-    fuse_video.fuse(
-        patterns,
-        _OUTPUT.value,
-        value_ranges=value_ranges,
-        fps=_FPS.value,
-        max_pixels=_MAX_PIXELS.value,
-        settings=_settings(default_range="average"),
-    )
-
-
-def _settings(default_range: str) -> dict:
-    """The flags that are arguments of `fusion.Fuser`."""
-    output_range = _OUTPUT_RANGE.value
-    return {
-        "checkpoint": _CHECKPOINT.value,
-        "strategy": _STRATEGY.value,
-        "window_radius": _WINDOW_RADIUS.value,
-        "output_range": default_range if output_range is None else output_range,
-        "color": _COLOR.value,
-        "tile_size": _TILE_SIZE.value,
-    }
-
-
-def _patterns() -> tuple[tuple[str, ...], list[str]]:
-    """What the sources are called and where they are."""
+def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns what the kinds of sources are called and where they are."""
     if _SOURCES.value:
         if _IR.value is not None or _VIS.value is not None:
             raise UserError("--sources is given as well as --ir or --vis: expected one")
         if _IR_RANGE.value is not None:
             raise UserError("--ir_range goes with --ir, not with --sources")
+        if len(_SOURCES.value) == 1 and "," in _SOURCES.value[0]:
+            first, _, second = _SOURCES.value[0].partition(",")
+            raise UserError(
+                f"--sources={_SOURCES.value[0]}: is taken as one kind of source: "
+                f"expected --sources={first} --sources={second}"
+            )
         names = tuple(f"source {i + 1}" for i in range(len(_SOURCES.value)))
-        return names, _SOURCES.value
+        return names, tuple(_SOURCES.value)
     for flag in (_IR, _VIS):
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
-    return ("infrared", "visible"), [_IR.value, _VIS.value]
+    return ("infrared", "visible"), (_IR.value, _VIS.value)
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command `densefuse-fuse`; returns its exit status."""
+    """Runs the command `densefuse-fuse` and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 

@@ -1,48 +1,70 @@
-"""What fuse.py does with images: the flags' values in, files and a status out."""
+"""What fuse.py does with images."""
 
+import contextlib
+import dataclasses
 import pathlib
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from densefuse_tf import extras
 from densefuse_tf.commands import runner
+from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 
 # Of a longer run the panel shows the first pairs.
 PANEL_ROWS = 8
-# Of so many errors a report has all, and the terminal the first ones.
+# A report has all errors, the terminal the first ones.
 _ERRORS_SHOWN = 20
 
 
-def fuse(
-    sources: Sequence[str],
-    output: str,
-    *,
-    names: Sequence[str],
-    value_ranges: Sequence,
-    save_raw: bool,
-    max_pixels: int,
-    panel: str | None,
-    report: str | None,
-    beam_runner: str | None,
-    beam_options: Sequence[str],
-    settings: dict,
-) -> int:
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Says what a run over many pairs runs on, and what it writes beside the results.
+
+    The description of each field is its `metadata["help"]`.
+    """
+
+    panel: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Also write one picture of sources and results side by side (of "
+            f"the first {PANEL_ROWS} pairs)."
+        },
+    )
+    report: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Also write a CSV file of the pairs that could not be fused, a row "
+            "each: output, source_1, source_2, ..., error; a header alone if there are "
+            "none. With --runner by default fuse_report.csv in the folder of the "
+            "results."
+        },
+    )
+    runner: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Fuse on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
+            "same results: DirectRunner for processes of this machine; FlinkRunner, "
+            "SparkRunner, DataflowRunner, ... for machines that all see the files "
+            "under the same paths. See docs/scaling.md."
+        },
+    )
+    beam_options: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "With --runner: Beam's pipeline options, as on a command line."
+        },
+    )
+
+
+def fuse(request: Request, run: Run) -> int:
     """Fuses one pair, or many.
 
     Args:
-      sources: Files, folders or patterns of images.
-      output: A file or a folder.
-      names: What the panel calls the sources.
-      value_ranges: As `batch.fuse_files` takes them.
-      save_raw: As of `batch.fuse_files`.
-      max_pixels: As of `batch.fuse_files`.
-      panel: --panel.
-      report: --report.
-      beam_runner: --runner.
-      beam_options: --beam_options.
-      settings: The other arguments of `fusion.Fuser`.
+      request: Says what is fused.
+      run: Says what the run runs on and writes besides.
 
     Returns:
       The exit status.
@@ -51,74 +73,85 @@ def fuse(
       UserError: A mistake, before the first pair is fused where it can be found then;
         the only pair cannot be fused.
     """
+    from densefuse_tf.io import files
     from densefuse_tf.io import images
-    from densefuse_tf.pipelines import batch
+    from densefuse_tf.pipelines import pairs
 
-    launcher = _launcher(beam_runner, beam_options, panel)
-    jobs = batch.plan(images.pair(sources), output)
-    if panel is not None:
-        panel = pathlib.Path(panel)
-        if panel.suffix.lower() not in images.FORMATS:
-            raise UserError(f"--panel={panel}: expected {', '.join(images.FORMATS)}")
-    report = _report(report, jobs, is_always=launcher is not None)
+    launcher = _launcher(run)
+    planned = pairs.plan(images.pair(request.sources), request.output)
+    panel, report = _panel(run), _report(run, planned)
     others = [path for path in (panel, report) if path is not None]
-    if save_raw:
-        others += [job.raw_output for job in jobs]
-    batch.check_outputs(jobs, others)
-    for job in jobs:
-        print(f"{' + '.join(map(str, job.sources))} -> {job.output}", flush=True)
+    if request.options.save_raw:
+        others += [pair.raw_output for pair in planned]
+    pairs.check_outputs(planned, others)
+    for pair in planned:
+        print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}", flush=True)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
 
-    settings = {"num_sources": len(sources), **settings}
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
-    fuser = fusion.Fuser(**settings)
-    for path in (jobs[0].output, panel, report):
+    fuser = Fuser(request.settings)
+    for path in (planned[0].output, panel, report):
         if path is not None:
-            batch.check_writable(path.parent)
+            files.check_writable(path.parent)
     if report is not None:
-        # An earlier run's would say of this one, if it is cut off, that all is well.
+        # That of an earlier run would say of this one, if it is cut off, that all is
+        # well.
         report.unlink(missing_ok=True)
-    how = {
-        "value_ranges": value_ranges,
-        "save_raw": save_raw,
-        "max_pixels": max_pixels,
-    }
-    if launcher is not None:
+    if launcher is None:
+        results = pairs.fuse_pairs(
+            fuser, planned, request.options, with_images=panel is not None
+        )
+        failed = _follow(results, len(planned), panel, request)
+    else:
         del fuser
-        return _launch(launcher, jobs, report, fuser=settings, **how)
-    results = batch.fuse_files(fuser, jobs, with_images=panel is not None, **how)
-    return _follow(results, jobs, names, settings["strategy"], panel, report)
+        failed = _launch(launcher, planned, request)
+        if failed is None:
+            return 1
+    return _finish(failed, planned, report)
 
 
-def _launcher(beam_runner: str | None, beam_options: Sequence[str], panel: str | None):
-    """What runs the pipeline that --runner asks for; None without it."""
-    if beam_runner is None:
-        if beam_options:
+def _launcher(run: Run):
+    """Returns what runs the pipeline that --runner asks for; None without it."""
+    if run.runner is None:
+        if run.beam_options:
             raise UserError("--beam_options goes with --runner")
         return None
-    if panel is not None:
+    if run.panel is not None:
         raise UserError("--panel does not go with --runner: the images are not here")
+    extras.require("beam", "--runner")
     try:
-        options = [option for text in beam_options for option in shlex.split(text)]
+        options = shlex.split(run.beam_options or "")
     except ValueError as error:
         raise UserError(f"--beam_options: {error}") from error
     # Beam logs while it is imported, and looks for parts that are not needed here.
     with runner.hushed():
         from densefuse_tf.pipelines import beam
-    return beam.Launcher(beam_runner, options)
+    return beam.Launcher(run.runner, options)
 
 
-def _report(report: str | None, jobs, *, is_always: bool) -> pathlib.Path | None:
-    """Where the report goes."""
+def _panel(run: Run) -> pathlib.Path | None:
+    """Returns where the panel goes."""
+    from densefuse_tf.io import images
+
+    if run.panel is None:
+        return None
+    path = pathlib.Path(run.panel)
+    if path.suffix.lower() not in images.FORMATS:
+        raise UserError(f"--panel={path}: expected {', '.join(images.FORMATS)}")
+    return path
+
+
+def _report(run: Run, planned: Sequence) -> pathlib.Path | None:
+    """Returns where the report goes."""
     from densefuse_tf.io import files
 
-    if report is not None:
-        path = pathlib.Path(report)
-    elif is_always:
-        path = jobs[0].output.parent / "fuse_report.csv"
+    if run.report is not None:
+        path = pathlib.Path(run.report)
+    elif run.runner is not None:
+        path = planned[0].output.parent / "fuse_report.csv"
     else:
         return None
     if path.suffix.lower() != ".csv":
@@ -127,24 +160,36 @@ def _report(report: str | None, jobs, *, is_always: bool) -> pathlib.Path | None
     return path
 
 
-def _launch(launcher, jobs, report, **settings) -> int:
-    """Fuses on Apache Beam; the exit status."""
+def _launch(launcher, planned: Sequence, request: Request) -> list | None:
+    """Fuses on Apache Beam; returns what failed, or None where the pipeline did."""
     from densefuse_tf.pipelines import beam
 
     start = time.monotonic()
-    settings = beam.Settings(**settings, prepare=runner.import_tensorflow)
-    try:
-        failed = launcher.run(jobs, settings, jobs[0].output.parent)
-    except beam.PipelineError as error:
-        print(f"not all pairs were fused: {error}", file=sys.stderr)
-        return 1
+    # Beam's processes on this machine print between the lines of this command.
+    with runner.hushed() if launcher.is_local else contextlib.nullcontext():
+        try:
+            failed = launcher.run(
+                planned,
+                request.settings,
+                request.options,
+                planned[0].output.parent,
+                prepare=runner.import_tensorflow,
+            )
+        except beam.PipelineError as error:
+            failed, reason = None, error
+    if failed is None:
+        print(f"not all pairs were fused: {reason}", file=sys.stderr)
+        return None
     seconds = time.monotonic() - start
-    print(f"{len(jobs) - len(failed)} of {len(jobs)} pairs fused in {seconds:.0f} s")
-    return _finish(failed, jobs, report)
+    fused = len(planned) - len(failed)
+    print(f"{fused} of {len(planned)} pairs fused in {seconds:.0f} s")
+    return failed
 
 
-def _follow(results, jobs, names, strategy, panel, report) -> int:
-    """Shows the progress, collects panel and errors; the exit status."""
+def _follow(
+    results: Iterable, count: int, panel: pathlib.Path | None, request: Request
+) -> list:
+    """Shows the progress and writes the panel; returns the results that failed."""
     import tqdm
 
     from densefuse_tf.io import images
@@ -153,62 +198,58 @@ def _follow(results, jobs, names, strategy, panel, report) -> int:
     # One pair needs no bar; without a terminal there is none.
     bar = tqdm.tqdm(
         results,
-        total=len(jobs),
+        total=count,
         unit=" pairs",
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
         "{rate_noinv_fmt}]",
-        disable=None if len(jobs) > 1 else True,
+        disable=None if count > 1 else True,
     )
-    for done in bar:
-        if done.error is not None:
-            failed.append(done)
+    for result in bar:
+        if result.error is not None:
+            failed.append(result)
         elif panel is not None and len(rows) < PANEL_ROWS:
-            rows.append(_panel_row(names, strategy, done))
+            rows.append(_panel_row(result, request))
     if rows:
         from densefuse_tf.evaluation import panels
 
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
-    return _finish(failed, jobs, report)
+    return failed
 
 
-def _finish(failed, jobs, report) -> int:
-    """Reports the jobs that failed; the exit status."""
-    lines = [" ".join(str(done.error).split()) for done in failed]
+def _panel_row(result, request: Request) -> list:
+    """Returns (caption, image) of the sources and the result of one pair."""
+    from densefuse_tf.fusion.output_range import to_uint8
+
+    row = [
+        (f"{name}: {path.name}", to_uint8(source, "average"))
+        for name, path, source in zip(
+            request.names, result.pair.sources, result.sources, strict=True
+        )
+    ]
+    return [*row, (f"fused, {request.settings.strategy}", result.image)]
+
+
+def _finish(failed: Sequence, planned: Sequence, report: pathlib.Path | None) -> int:
+    """Reports the pairs that failed; returns the exit status."""
+    from densefuse_tf.io import files
+
+    lines = [" ".join(str(result.error).split()) for result in failed]
     if report is not None:
-        _write_report(report, failed, lines, len(jobs[0].sources))
+        sources = [f"source_{i + 1}" for i in range(len(planned[0].sources))]
+        rows = (
+            [*map(str, (result.pair.output, *result.pair.sources)), line]
+            for result, line in zip(failed, lines, strict=True)
+        )
+        files.write_rows(report, ["output", *sources, "error"], rows)
     if not failed:
         return 0
-    if len(jobs) == 1:
+    if len(planned) == 1:
         raise failed[0].error
-    print(f"{len(failed)} of {len(jobs)} pairs were not fused:", file=sys.stderr)
+    print(f"{len(failed)} of {len(planned)} pairs were not fused:", file=sys.stderr)
     shown = len(lines) if report is None else _ERRORS_SHOWN
     for line in lines[:shown]:
         print(f"  {line}", file=sys.stderr)
     if report is not None:
         print(f"report: {report}", file=sys.stderr)
     return 1
-
-
-def _write_report(report, failed, lines, num_sources) -> None:
-    from densefuse_tf.io import files
-
-    header = ["output", *(f"source_{i + 1}" for i in range(num_sources)), "error"]
-    rows = (
-        [*map(str, (done.job.output, *done.job.sources)), line]
-        for done, line in zip(failed, lines, strict=True)
-    )
-    files.write_rows(report, header, rows)
-
-
-def _panel_row(names, strategy, done):
-    """(caption, image) of the sources and the result of one pair."""
-    from densefuse_tf.fusion import fusion
-
-    row = [
-        (f"{name}: {path.name}", fusion.to_uint8(source, "average"))
-        for name, path, source in zip(
-            names, done.job.sources, done.sources, strict=True
-        )
-    ]
-    return [*row, (f"fused, {strategy}", done.image)]

@@ -1,4 +1,4 @@
-"""What fuse.py does with video: the flags' values in, one sequence out."""
+"""What fuse.py does with video."""
 
 import fractions
 import pathlib
@@ -6,57 +6,50 @@ import re
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf.commands import runner
+from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 
 
 def is_asked_for(sources: Sequence[str], output: str) -> bool:
-    """Whether a source or the output is named as a video file."""
+    """Returns whether a source or the output is named as a video file."""
     from densefuse_tf.io import ffmpeg
 
     suffix = pathlib.Path(output).suffix.lower()
     return suffix in ffmpeg.OUTPUT_FORMATS or any(map(ffmpeg.is_video, sources))
 
 
-def fuse(
-    sources: Sequence[str],
-    output: str,
-    *,
-    value_ranges: Sequence,
-    fps: str | None,
-    max_pixels: int,
-    settings: dict,
-) -> None:
+def fuse(request: Request, fps: str | None) -> None:
     """Fuses a sequence.
 
     Args:
-      sources: Video files, or folders or patterns of frames.
-      output: A video file, or a folder.
-      value_ranges: As `video.survey` takes them.
-      fps: --fps.
-      max_pixels: The largest frame that is read.
-      settings: The other arguments of `fusion.Fuser`.
+      request: Says what is fused: video files, or folders or patterns of frames, into a
+        video file, or a folder.
+      fps: Frames per second as the user gave them, for frames alone.
 
     Raises:
       UserError: A mistake, before the first frame is fused where it can be found then.
     """
-    from densefuse_tf.pipelines import batch
-    from densefuse_tf.pipelines import video
+    from densefuse_tf.io import files
+    from densefuse_tf.pipelines import sequences
 
     rate = _rate(fps)
-    opened = video.open_sources(sources, max_pixels=max_pixels, progress=_progress)
-    video.check_output(output, opened)
+    sources, output = request.sources, request.output
+    opened = sequences.open_sources(
+        sources, max_pixels=request.options.max_pixels, progress=_progress
+    )
+    sequences.check_output(output, opened)
     if rate is not None:
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()
-    from densefuse_tf.fusion import fusion
+    from densefuse_tf.fusion.fuser import Fuser
 
-    fuser = fusion.Fuser(num_sources=len(sources), **settings)
-    batch.check_writable(pathlib.Path(output).parent)
-    footage = video.survey(
+    fuser = Fuser(request.settings)
+    files.check_writable(pathlib.Path(output).parent)
+    footage = sequences.survey(
         opened,
-        value_ranges=value_ranges,
-        color=settings["color"],
+        value_ranges=request.options.value_ranges,
+        color=request.settings.color,
         progress=_progress,
     )
     print(
@@ -65,13 +58,12 @@ def fuse(
         f"{'colour' if footage.has_color else 'grey'}",
         flush=True,
     )
-    with video.writing(output, footage, rate or video.DEFAULT_RATE) as write:
-        for image in video.fuse(fuser, footage, progress=_progress):
-            write(image)
+    frames = sequences.fuse(fuser, footage, progress=_progress)
+    sequences.write(output, footage, frames, rate or sequences.DEFAULT_RATE)
 
 
 def _rate(fps: str | None) -> fractions.Fraction | None:
-    """--fps as a number."""
+    """Returns --fps as a number."""
     if fps is None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", fps):
@@ -98,7 +90,7 @@ def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
 
 
 def _progress(items: Iterable, total: int | None, what: str) -> Iterable:
-    """A bar with frames per second; without a terminal there is none."""
+    """Shows a bar with frames per second; without a terminal there is none."""
     import tqdm
 
     return tqdm.tqdm(

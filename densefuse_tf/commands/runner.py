@@ -1,4 +1,4 @@
-"""How every command starts and ends: flags, --help, the one line for a mistake."""
+"""Starts and ends every command: flags, --help, the one line for a mistake."""
 
 import contextlib
 import ctypes
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import flags
 from absl import logging
 
+import densefuse_tf
 from densefuse_tf.errors import UserError
 
 USAGE_ERROR = 2
@@ -34,7 +35,7 @@ def run(
     Args:
       main: The command; returns its exit status, None for 0.
       flag_values: The flags of this command, and of no other.
-      description: What --help shows above the flags: the module's docstring.
+      description: The module's docstring, which --help shows above the flags.
       argv: The command's name and its arguments; by default those of the process.
 
     Returns:
@@ -59,16 +60,20 @@ def run(
             text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
             print(text, flush=True)
             return 0
+        if "--version" in argv[1:]:
+            print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
+            return 0
         rest = flag_values(argv)[1:]
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
+        _refuse_repeated(flag_values)
         return main() or 0
     except (flags.Error, UserError) as error:
         line = _wrong_value(error, flag_values) or str(error)
         print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
-        # Whoever read the output has closed it; nothing is left to say, at exit either.
+        # The reader has closed the output; Python must not write to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except KeyboardInterrupt:
@@ -78,8 +83,16 @@ def run(
         python_logging.getLogger().removeHandler(log)
 
 
+def _refuse_repeated(flag_values: flags.FlagValues) -> None:
+    """Refuses a flag that is given twice; absl takes its last value without a word."""
+    for name in flag_values:
+        flag = flag_values[name]
+        if flag.present > 1 and not isinstance(flag, flags.MultiFlag):
+            raise UserError(f"--{name} is given {flag.present} times: expected once")
+
+
 def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
-    """The line for a flag of another type; absl's repeats what Python says of it."""
+    """Returns the line for a flag of another type; absl's quotes Python's own error."""
     said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
     if said is None or not isinstance(error, flags.IllegalFlagValueError):
         return None
@@ -95,25 +108,24 @@ def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
 
 
 class _Log(python_logging.Handler):
-    """Log lines on standard error, above a progress bar where there is one."""
-
-    def __init__(self):
-        super().__init__()
-        self.setFormatter(logging.PythonFormatter())
+    """Writes log lines to standard error, above a progress bar where there is one."""
 
     def emit(self, record: python_logging.LogRecord) -> None:
         import tqdm
 
         try:
-            tqdm.tqdm.write(self.format(record), file=sys.stderr)
+            line = self.format(record)
+            if record.levelno > python_logging.INFO:
+                line = f"{record.levelname.lower()}: {line}"
+            tqdm.tqdm.write(line, file=sys.stderr)
         except Exception:
             self.handleError(record)
 
 
 def _print_any_file_name() -> None:
-    """Has what standard output cannot encode written as escapes, as in errors.
+    """Makes standard output write what it cannot encode as escapes, as in errors.
 
-    A file name is any bytes, and a terminal's encoding may be any.
+    A file name may hold any bytes, and a terminal may have any encoding.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -122,7 +134,7 @@ def _print_any_file_name() -> None:
 def import_tensorflow() -> None:
     """Imports TensorFlow without what its libraries print while they load.
 
-    A command calls this when there is work for it, so that --help and a mistake in the
+    A command calls this once its flags are checked, so that --help and a mistake in the
     flags are answered at once.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -130,13 +142,13 @@ def import_tensorflow() -> None:
     with hushed():
         import tensorflow
 
-        # Looking for GPUs prints as well, once a process.
+        # The first search for GPUs prints as well.
         tensorflow.config.list_physical_devices("GPU")
 
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Keeps what libraries in any language print to standard error from the user.
+    """Hides what libraries in any language print to standard error.
 
     It is shown after all if the body raises anything but a UserError.
     """
@@ -159,11 +171,11 @@ def hushed() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc reuse large blocks instead of returning each to the system.
+    """Makes glibc reuse large blocks instead of returning each to the system.
 
-    The maps of an image of 576x768 are 113 MB. By default such a block is mapped
-    anew each time, and the system hands it out page by page: adding two such maps then
-    takes 60 ms instead of 24. With another C library nothing is changed.
+    The maps of a 576x768 image take 113 MB. By default such a block is mapped anew each
+    time, and the system hands it out page by page: adding two such maps then takes
+    60 ms instead of 24. With another C library nothing is changed.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -66,12 +66,13 @@ class DenseFuse:
 
     @functools.cached_property
     def _fuser(self):
-        from densefuse_tf.fusion import fusion
+        from densefuse_tf.fusion.fuser import Fuser
+        from densefuse_tf.fusion.settings import FusionSettings
 
-        settings = {"strategy": self.strategy, "color": "gray"}
+        settings = FusionSettings(self.checkpoint, self.strategy, color="gray")
         if self.window_radius is not None:
-            settings["window_radius"] = self.window_radius
-        return fusion.Fuser(self.checkpoint, output_range="minmax", **settings)
+            settings = dataclasses.replace(settings, window_radius=self.window_radius)
+        return Fuser(settings)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import dataclasses
 import os
 
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import tiles
+
 OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
 
@@ -66,3 +69,21 @@ class FusionSettings:
             "gigabyte of memory each."
         },
     )
+
+    def __post_init__(self):
+        """Refuses values that no checkpoint and no strategy could make right.
+
+        Raises:
+          UserError: There is one.
+        """
+        for name, choices in (("output_range", OUTPUT_RANGES), ("color", COLOR_MODES)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise UserError(
+                    f"{name} is {value!r}: expected one of {', '.join(choices)}"
+                )
+        if self.tile_size and self.tile_size < tiles.MIN_SIZE:
+            raise UserError(
+                f"tile_size is {self.tile_size}: expected 0 for no tiles, or at least "
+                f"{tiles.MIN_SIZE}"
+            )

@@ -172,6 +172,20 @@ def check_replaceable(path: str | os.PathLike) -> None:
         )
 
 
+def check_writable(folder: pathlib.Path) -> None:
+    """Creates the folder if it is missing and checks that files can be made in it.
+
+    Raises:
+      UserError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     """The line a user reads when `path` could not be written."""
     reason = error.strerror or error

@@ -19,9 +19,10 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import decoders
 from densefuse_tf.io import files
+from densefuse_tf.io import limits
 from densefuse_tf.io import pixels
 
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = limits.MAX_PIXELS
 
 # File formats by suffix, for writing and for picking the images out of a folder. What
 # a file is when it is read, its first bytes say.

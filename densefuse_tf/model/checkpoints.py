@@ -1,68 +1,34 @@
 """Trained weights: the project's .keras files and the release's TensorFlow 1 ones.
 
-Nothing in a checkpoint is executed or deserialised. A .keras file is read as data: its
-configuration has to describe the architecture of `densefuse_tf.model.network` and
-nothing else, and its tensors are copied into a network built here, after each one's
-presence, shape and values were checked. TensorFlow 1 checkpoints hold tensors only.
+Keras and TensorFlow read the tensors into a network that is built here. Nothing else in
+a file is looked at, and no object in it is deserialised: layers, functions and losses
+that a .keras file describes are never made.
 """
 
-import json
+import glob
 import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
 
+import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
-from densefuse_tf.model import hdf5
+from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
-from densefuse_tf.model import tensor_bundle
-from densefuse_tf.training import recipes
 
-SHORT_NAMES = tuple(recipes.SSIM_WEIGHTS)
+SHORT_NAMES = tuple(lambdas.SSIM_WEIGHTS)
 # Where the shipped checkpoints are: installed with the package, or in a checkout.
 _FOLDERS = (
     pathlib.Path(__file__).parents[1] / "trained",
     pathlib.Path(__file__).parents[2] / "checkpoints",
 )
-
-# The members of a .keras file, with the most bytes each may have. The network's own
-# take 18 kB and 360 kB.
-_MEMBERS = {
-    "metadata.json": 100_000,
-    "config.json": 1_000_000,
-    "model.weights.h5": 10_000_000,
-}
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_MAX_FILE_BYTES = 2 * sum(_MEMBERS.values())
-# What the configuration of the autoencoder consists of.
-_CLASSES = {
-    "Functional",
-    "InputLayer",
-    "ReflectionPadding",
-    "Conv2D",
-    "Concatenate",
-    "TruncatedNormal",
-    "Zeros",
-    "DTypePolicy",
-    "__keras_tensor__",
-}
-_PACKAGES = ("keras", "densefuse_tf")
-_CONVOLUTION_SETTINGS = (
-    "filters",
-    "kernel_size",
-    "strides",
-    "padding",
-    "data_format",
-    "dilation_rate",
-    "groups",
-    "activation",
-    "use_bias",
-)
+# The network's own files have 0.4 MB, those of the release with Adam's slots 0.9 MB.
+_MAX_BYTES = 20_000_000
 
 # The release's name of each convolution.
 _RELEASE_NAMES = {
@@ -75,13 +41,13 @@ _RELEASE_NAMES = {
     "C4": "decoder/conv2_3",
     "C5": "decoder/conv2_4",
 }
-# What Adam keeps beside the weights; of no use here.
+# Adam keeps these beside the weights; they are of no use here.
 _RELEASE_OPTIMIZER = re.compile(r"(.+/Adam(_1)?|(.+/)?beta[12]_power)")
 _RELEASE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 
 
 def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
-    """The autoencoder with the weights of a checkpoint.
+    """Builds the autoencoder with the weights of a checkpoint.
 
     Args:
       checkpoint: A short name, one of `SHORT_NAMES`, for a model of this project; the
@@ -94,32 +60,37 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
       [batch, H, W, 1] in 0..255 and returns [batch, H, W, 64].
 
     Raises:
-      UserError: No such checkpoint; a damaged file; a file that holds anything but
-        this architecture; a tensor that is missing, unknown, wrongly shaped or not
-        finite.
+      UserError: There is no such checkpoint; its file is damaged or has more than 20
+        MB; a tensor is missing, unknown, wrongly shaped or not finite.
     """
     path = locate(checkpoint)
     model = network.autoencoder(dtype="float32")
-    expected = {
-        f"{name}/{kind}": variable
-        for name in network.CONVOLUTIONS
-        for kind, variable in _variables(model, name)
-    }
-    shapes = {name: tuple(variable.shape) for name, variable in expected.items()}
-    if path.suffix == ".keras":
-        tensors = _read_keras(path, shapes, model)
-    else:
-        tensors = _read_release(path, shapes)
-    for name, variable in expected.items():
-        variable.assign(tensors[name])
+    try:
+        if path.suffix == ".keras":
+            _load_keras(path, model)
+        else:
+            _load_release(path, model)
+    except UserError:
+        raise
+    except Exception as error:  # A damaged file can make the libraries raise any.
+        raise UserError(
+            f"{path}: cannot be read as a checkpoint: {_reason(error)}: expected the "
+            "weights of the DenseFuse autoencoder"
+        ) from error
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy()).all():
+            raise UserError(
+                f"{path}: tensor {weight.path} holds NaN or infinity: expected finite "
+                "weights"
+            )
     return model
 
 
 def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes the weights of an autoencoder as a .keras file, atomically.
 
-    What is saved is a plain float32 `network.autoencoder()`: no optimizer, no compiled
-    loss, no mixed precision of the training run goes along.
+    The file holds a plain float32 `network.autoencoder()`, which Keras alone can load.
+    Optimizer, compiled loss and mixed precision of the training run are left out.
 
     Args:
       model: What `network.autoencoder` returned, of any dtype policy.
@@ -138,11 +109,22 @@ def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
 
 
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
-    """The .keras file or TensorFlow 1 prefix that `checkpoint` names, which exists.
+    """Finds the .keras file or TensorFlow 1 prefix that `checkpoint` names.
 
     Raises:
       UserError: There is none.
     """
+    expected = (
+        f"expected one of {', '.join(SHORT_NAMES)}, a .keras file or the prefix of a "
+        "TensorFlow 1 checkpoint"
+    )
+    if not isinstance(checkpoint, str | os.PathLike):
+        for name, weight in lambdas.SSIM_WEIGHTS.items():
+            if checkpoint == weight:
+                expected = f'expected the text "{name}" for this lambda'
+        raise UserError(
+            f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
+        )
     if str(checkpoint) in SHORT_NAMES:
         names = [folder / f"densefuse_{checkpoint}.keras" for folder in _FOLDERS]
         for path in names:
@@ -169,14 +151,11 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
             kind = "is not a checkpoint"
     except (OSError, ValueError):  # A name no file can have: too long, a NUL in it.
         kind = "no such checkpoint"
-    raise UserError(
-        f"{path}: {kind}: expected one of {', '.join(SHORT_NAMES)}, a .keras file or "
-        "the prefix of a TensorFlow 1 checkpoint"
-    )
+    raise UserError(f"{path}: {kind}: {expected}")
 
 
 def modified(path: pathlib.Path) -> int:
-    """When the checkpoint at a path from `locate` was written, in nanoseconds."""
+    """Returns when the checkpoint at a path from `locate` was written, in ns."""
     return (path if path.suffix == ".keras" else _index(path)).stat().st_mtime_ns
 
 
@@ -184,184 +163,69 @@ def _index(prefix: pathlib.Path) -> pathlib.Path:
     return prefix.with_name(f"{prefix.name}.index")
 
 
-def _variables(model: keras.Model, name: str):
-    layer = network.convolution(model, name)
-    return ("kernel", layer.kernel), ("bias", layer.bias)
-
-
-def _read_keras(
-    path: pathlib.Path, shapes: Mapping[str, tuple], model: keras.Model
-) -> dict[str, np.ndarray]:
-    """The tensors of a .keras file by name ("C1/kernel"), all checked."""
-    try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise UserError(
-                f"{path}: has {size} bytes: expected at most {_MAX_FILE_BYTES}"
+def _load_keras(path: pathlib.Path, model: keras.Model) -> None:
+    _check_size(path, path.stat().st_size)
+    with zipfile.ZipFile(path) as archive:
+        _check_size(path, sum(member.file_size for member in archive.infolist()))
+        # Keras does not compare all checksums.
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
+        with archive.open("model.weights.h5") as file, h5py.File(file) as store:
+            sizes: list[int] = []
+            store.visititems(
+                lambda _, item: sizes.append(getattr(item, "size", 0) or 0)
             )
-        with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
-            if sizes.keys() != _MEMBERS.keys():
-                raise UserError(
-                    f"{path}: holds {', '.join(sorted(sizes)) or 'nothing'}: expected "
-                    f"the {', '.join(sorted(_MEMBERS))} of a .keras file"
-                )
-            for name, limit in _MEMBERS.items():
-                if sizes[name] > limit:
-                    raise UserError(
-                        f"{path}: {name} has {sizes[name]} bytes: expected at most "
-                        f"{limit}"
-                    )
-            config = json.loads(_member(archive, "config.json"))
-            weights = _member(archive, "model.weights.h5")
-        _check_config(path, config, model)
-        names = dict(zip(shapes, _keras_names(), strict=True))
-        called = {stored: name for name, stored in names.items()}
-        return _read(path, hdf5.Store(weights), names, shapes, called)
-    except UserError:
-        raise
-    except Exception as error:  # Whatever a mangled file makes zipfile and json raise.
-        raise _damaged(path, error) from error
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes, no more than are allowed, whatever it says it has.
-
-    Of the compressions a .keras file could have, bzip2 and LZMA unpack without limit.
-    """
-    if archive.getinfo(name).compress_type not in _COMPRESSIONS:
-        raise ValueError(f"{name} is compressed by other than Deflate")
-    with archive.open(name) as file:
-        content = file.read(_MEMBERS[name])
-        # The checksum is compared at the end.
-        if file.read(1):
-            raise ValueError(f"{name} has more bytes than it says")
-    return content
-
-
-def _check_config(path: pathlib.Path, config, model: keras.Model) -> None:
-    """Refuses a configuration that is not the autoencoder's."""
-    for part in _dicts(config):
-        name = part.get("class_name")
-        if name is None:
-            continue
-        module = str(part.get("module") or "keras")
-        called = f"{module}.{name}"
-        registered = part.get("registered_name")
-        if registered not in (None, name, f"densefuse_tf>{name}"):
-            called = registered
-        elif name in _CLASSES and module.split(".")[0] in _PACKAGES:
-            continue
+    # Keras refuses what is missing, and overlooks layers that it does not expect.
+    if sum(sizes) > network.NUM_PARAMETERS:
         raise UserError(
-            f"{path}: holds {called}: only the layers of the DenseFuse autoencoder are "
-            "loaded, as densefuse_tf.model.checkpoints.save_autoencoder writes them"
+            f"{path}: holds {sum(sizes)} numbers: expected the "
+            f"{network.NUM_PARAMETERS} of the DenseFuse autoencoder"
         )
-    found = _convolutions(config)
-    expected = _convolutions(json.loads(model.to_json()))
-    for name in expected.keys() | found.keys():
-        if found.get(name) != expected.get(name):
-            raise UserError(
-                f"{path}: layer {name} is {found.get(name)}: expected "
-                f"{expected.get(name)}"
-            )
+    model.load_weights(path)
 
 
-def _convolutions(config) -> dict[str, dict]:
-    """What defines each convolution of a configuration, by layer name."""
-    return {
-        part["config"]["name"]: {
-            setting: part["config"].get(setting) for setting in _CONVOLUTION_SETTINGS
-        }
-        for part in _dicts(config)
-        if part.get("class_name") == "Conv2D"
-    }
+def _load_release(prefix: pathlib.Path, model: keras.Model) -> None:
+    data = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*")
+    parts = [_index(prefix), *data]
+    for part in parts:
+        # TensorFlow would wait for a named pipe.
+        if not part.is_file():
+            raise UserError(f"{part}: expected a file")
+    _check_size(prefix, sum(part.stat().st_size for part in parts))
+    reader = tf.train.load_checkpoint(str(prefix))
+    shapes = reader.get_variable_to_shape_map()
+    dtypes = reader.get_variable_to_dtype_map()
+    unknown = {name for name in shapes if not _RELEASE_OPTIMIZER.fullmatch(name)}
+    for layer, released in _RELEASE_NAMES.items():
+        convolution = network.convolution(model, layer)
+        for variable in (convolution.kernel, convolution.bias):
+            name = f"{released}/{variable.name}"
+            tensor, expected = f"{prefix}: tensor {name}", tuple(variable.shape)
+            if name not in shapes:
+                raise UserError(f"{tensor} is missing: expected it as {expected}")
+            found = tuple(shapes[name])
+            if found != expected:
+                raise UserError(f"{tensor} has shape {found}: expected {expected}")
+            if not dtypes[name].is_floating:
+                raise UserError(f"{tensor} is {dtypes[name].name}: expected floats")
+            variable.assign(reader.get_tensor(name))
+            unknown.remove(name)
+    for name in sorted(unknown):
+        raise UserError(f"{prefix}: tensor {name} is not part of the network")
 
 
-def _dicts(config) -> Iterator[dict]:
-    """All dictionaries in a JSON value, outermost first."""
-    if isinstance(config, dict):
-        yield config
-        config = list(config.values())
-    if isinstance(config, list):
-        for value in config:
-            yield from _dicts(value)
+def _check_size(path: pathlib.Path, size: int) -> None:
+    if size > _MAX_BYTES:
+        raise UserError(f"{path}: has {size} bytes: expected at most {_MAX_BYTES}")
 
 
-def _keras_names() -> Iterator[str]:
-    """Where Keras stores the tensors: kernel and bias of each convolution, in order."""
-    encoder = 1 + len(network.DENSE_LAYERS)
-    decoder = len(network.DECODER_LAYERS)
-    for part, count in (("functional", encoder), ("functional_1", decoder)):
-        for number in range(count):
-            layer = f"conv2d_{number}" if number else "conv2d"
-            for index in range(2):
-                yield f"layers/{part}/layers/{layer}/vars/{index}"
+def _reason(error: Exception) -> str:
+    """Shortens what a library says to its essential line.
 
-
-def _read_release(
-    prefix: pathlib.Path, shapes: Mapping[str, tuple]
-) -> dict[str, np.ndarray]:
-    """The tensors of a TensorFlow 1 checkpoint by name ("C1/kernel"), all checked."""
-    names = {name: _release_name(name) for name in shapes}
-    try:
-        bundle = tensor_bundle.Bundle(prefix)
-        for name in list(bundle.entries):
-            if _RELEASE_OPTIMIZER.fullmatch(name):
-                del bundle.entries[name]
-        return _read(prefix, bundle, names, shapes, {})
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise _damaged(prefix, error) from error
-
-
-def _release_name(name: str) -> str:
-    layer, kind = name.split("/")
-    return f"{_RELEASE_NAMES[layer]}/{kind}"
-
-
-def _read(
-    path: pathlib.Path,
-    store: hdf5.Store | tensor_bundle.Bundle,
-    names: Mapping[str, str],
-    shapes: Mapping[str, tuple],
-    called: Mapping[str, str],
-) -> dict[str, np.ndarray]:
-    """The tensors of a store, all checked: no more, no less, each as it has to be.
-
-    Args:
-      path: What an error calls the store.
-      store: Where they are.
-      names: Of each tensor, what it is called there ...
-      shapes: ... and its shape.
-      called: What an error calls it, by its name there, if not that.
+    Keras writes paragraphs: how many layers failed, what one of them says, which they
+    are.
     """
-    entries = store.entries
-    for name, stored in names.items():
-        shown, shape = called.get(stored, stored), shapes[name]
-        if stored not in entries:
-            raise UserError(
-                f"{path}: tensor {shown} is missing: expected it as {shape}"
-            )
-        entry = entries[stored]
-        if entry.shape != shape:
-            raise UserError(
-                f"{path}: tensor {shown} has shape {entry.shape}: expected {shape}"
-            )
-        if not entry.is_float:
-            raise UserError(f"{path}: tensor {shown} is {entry.dtype}: expected floats")
-    for stored in entries.keys() - set(names.values()):
-        raise UserError(f"{path}: tensor {stored} is not part of the network")
-    tensors = {}
-    for name, stored in names.items():
-        with np.errstate(over="ignore"):
-            tensors[name] = store.read(stored).astype(np.float32)
-        if not np.isfinite(tensors[name]).all():
-            shown = called.get(stored, stored)
-            raise UserError(f"{path}: tensor {shown} holds NaN or infinity")
-    return tensors
-
-
-def _damaged(path: pathlib.Path, error: Exception) -> UserError:
-    reason = str(error).partition("\n")[0][:200] or type(error).__name__
-    return UserError(f"{path}: cannot be read as a checkpoint: {reason}")
+    paragraphs = [" ".join(part.split()) for part in str(error).split("\n\n")]
+    line = paragraphs[min(1, len(paragraphs) - 1)]
+    return line.rstrip(".")[:300] or type(error).__name__

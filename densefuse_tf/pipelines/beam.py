@@ -1,14 +1,14 @@
-"""Fusing the pairs of an archive on many machines: a pipeline for Apache Beam.
+"""Fuses the pairs of an archive on many machines: a pipeline for Apache Beam.
 
-`plan` in `batch` decides on the launching machine what is fused and where it goes; one
-element of the pipeline is one of its jobs, fused as `batch.fuse_files` does it. Images
-are read and written by the workers, under the paths of the launching machine: all of
-them have to see the same file system. A worker may die and a bundle of jobs may be
-tried again, or by two workers at a time: a result takes its name when it is whole, and
-each try writes the same bytes.
+The launching machine decides by `pairs.plan` what is fused and where it goes. One
+element of the pipeline is one of these pairs, fused as `pairs.fuse_pairs` does it.
+Workers read and write images under the paths of the launching machine: all of them have
+to see the same file system. A worker may die and a bundle of pairs may be tried again,
+or by two workers at a time: a result takes its name when it is whole, and each try
+writes the same bytes.
 
-What goes wrong with one pair, a UserError, comes back as its error. Anything else fails
-the bundle, for the runner to try again.
+A UserError, which concerns one pair, comes back as the pair's error. Any other
+exception fails the bundle, for the runner to try again.
 """
 
 import contextlib
@@ -18,88 +18,67 @@ import json
 import logging
 import os
 import pathlib
-import shlex
 import shutil
-import signal
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
-from densefuse_tf.io import images
-from densefuse_tf.pipelines import batch
-from densefuse_tf.training import recipes
-
-try:
-    import apache_beam
-except ModuleNotFoundError as missing:
-    if missing.name != "apache_beam":
-        raise
-    raise UserError(
-        "a runner needs Apache Beam, which is not installed: pip install '.[beam]'"
-    ) from missing
-
-import grpc
+import apache_beam
 from apache_beam.metrics import Metrics
 from apache_beam.options import pipeline_options
 from apache_beam.runners import runner as beam_runner
 from apache_beam.runners.runner import PipelineState
 from apache_beam.utils import shared
 
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import files
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.options import FileOptions
+
 # The runner on this machine, under any of its names.
-_LOCAL = ("directrunner", "direct", "switchingdirectrunner", "fnapirunner")
-# As many lines of the list of jobs are one element until they are read.
+_LOCAL = ("directrunner", "direct", "fnapirunner")
+# The number of lines in the list of pairs that are one element until they are read.
 _CHUNK = 1000
-_JOBS, _FAILED, _WORKERS_LOG, _PIDS = "jobs", "failed", "workers.log", "pids"
-# Where Beam logs how a cluster's job stands.
-_JOB_LOGS = ("dataflow", "portability.portable_runner")
-# What tells the launching process that a worker is lost. Where nobody waits for it, the
-# system ignores this one: it may come late.
-_LOST = getattr(signal, "SIGURG", None)
+_PAIRS, _FAILED = "pairs", "failed"
 
 
 class PipelineError(RuntimeError):
     """The pipeline did not come to its end; one line says why."""
 
 
-class _WorkerLost(BaseException):
-    """Raised where the main thread waits; Beam may catch an Exception there."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a worker fuses; pickled, and sent to all of them.
+class _Settings:
+    """Says how a worker fuses; pickled, and sent to all of them.
 
     Attributes:
-      fuser: The arguments of `fusion.Fuser`, by name.
-      value_ranges: As of `batch.fuse_files`.
-      save_raw: As of `batch.fuse_files`.
-      max_pixels: As of `batch.fuse_files`.
-      prepare: A function of a module, called once in each process before TensorFlow
-        is imported; None for nothing.
+      fusion: The settings of the `fuser.Fuser`.
+      options: Says how images are read and written.
+      prepare: See `Launcher.run`.
+      threads: The threads that TensorFlow computes an operation with; 0 for its own
+        choice.
     """
 
-    fuser: Mapping[str, Any]
-    value_ranges: Sequence | None = None
-    save_raw: bool = False
-    max_pixels: int = images.MAX_PIXELS
-    prepare: Callable[[], None] | None = None
+    fusion: FusionSettings
+    options: FileOptions
+    prepare: Callable[[], None] | None
+    threads: int
 
 
 class Launcher:
-    """Runs the pipeline on one runner."""
+    """Runs the pipeline on one runner.
+
+    Attributes:
+      is_local: Whether the runner is Beam's on this machine.
+    """
 
     def __init__(self, runner: str, options: Sequence[str] = ()):
         """Finds the runner and reads Beam's pipeline options.
 
         Args:
           runner: A name that Beam knows or the full name of a class. "DirectRunner" is
-            Beam's FnApiRunner, which is what Beam's own DirectRunner comes down to for
-            this pipeline: that one looks for a program to download first, which does
-            not know of several processes.
+            Beam's FnApiRunner, to which Beam's own DirectRunner falls back for this
+            pipeline after it has tried to download another program.
           options: Beam's pipeline options, as on a command line.
 
         Raises:
@@ -107,71 +86,69 @@ class Launcher:
             options that it does not take.
         """
         self.is_local = runner.lower() in _LOCAL
-        with _log_level("apache_beam", logging.CRITICAL):
+        with _log_level(logging.CRITICAL):
             self._options = _parsed(options)
             standard = self._options.view_as(pipeline_options.StandardOptions)
             if standard.runner:
                 raise UserError("Beam's options: --runner is given, a flag of its own")
             if self.is_local:
-                _refuse_unknown(self._options)
-                _check_workers(self._options)
-            direct = self._options.view_as(pipeline_options.DirectOptions)
-            self._in_processes = (
-                self.is_local and direct.direct_running_mode == "multi_processing"
-            )
+                _check_local(self._options)
             standard.runner = "FnApiRunner" if self.is_local else runner
             self._runner = _created(standard.runner)
-            # Looks at what the runner cannot do without.
+            # Checks the options that the runner cannot do without.
             self._pipeline()
 
     def run(
-        self, jobs: Sequence[batch.Job], settings: Settings, folder: str | os.PathLike
-    ) -> list[batch.Done]:
-        """Fuses the images of many files.
-
-        With several processes on this machine, and called from the main thread, the
-        end of one of them is noticed; Beam would wait for it forever.
+        self,
+        planned: Sequence[pairs.Pair],
+        settings: FusionSettings,
+        options: FileOptions,
+        folder: str | os.PathLike,
+        *,
+        prepare: Callable[[], None] | None = None,
+    ) -> list[pairs.Result]:
+        """Fuses pairs of image files.
 
         Args:
-          jobs: What to fuse; see `batch.plan`.
-          settings: How.
-          folder: An existing folder that all workers see, for a list of the jobs and
-            what comes back. They lie in a hidden folder in it, which is gone at the
+          planned: The pairs; see `pairs.plan`.
+          settings: The settings of the fusion.
+          options: Says how images are read and written.
+          folder: An existing folder that all workers see, for a list of the pairs and
+            what comes back. Both lie in a hidden folder in it, which is removed at the
             end.
+          prepare: A function of a module, called once in each process before
+            TensorFlow is imported; None for nothing.
 
         Returns:
-          The jobs that failed, in order, each with its error.
+          The pairs that failed, in order, each with its error.
 
         Raises:
           UserError: The runner does not take the options; the folder cannot be used.
-          PipelineError: A worker of this machine was lost, or the pipeline did not
-            come to its end.
-          Exception: Whatever else the runner raises when the pipeline fails. In any
-            case results that are there are whole.
+          PipelineError: The pipeline did not come to its end; results that are there
+            are whole.
         """
+        worker = _Settings(
+            _with_absolute_path(settings), options, prepare, self._threads()
+        )
         with _working_folder(pathlib.Path(folder).absolute()) as working:
-            chunks = _write_jobs(working / _JOBS, jobs)
-            if self._in_processes:
-                self._runner = self._runner_of_processes(working)
+            chunks = _write_pairs(working / _PAIRS, planned)
             pipeline = self._pipeline()
             _ = (
                 pipeline
                 | "chunks" >> apache_beam.Create(chunks)
-                | "jobs" >> apache_beam.ParDo(_ReadJobs(str(working / _JOBS)))
+                | "pairs" >> apache_beam.ParDo(_ReadPairs(str(working / _PAIRS)))
                 | "spread" >> apache_beam.Reshuffle()
-                | "fuse" >> apache_beam.ParDo(_Fuse(_with_absolute_paths(settings)))
+                | "fuse" >> apache_beam.ParDo(_Fuse(worker))
                 | "gather" >> apache_beam.GroupBy(lambda failed: 0)
                 | "keep" >> apache_beam.ParDo(_KeepFailed(str(working / _FAILED)))
             )
-            watched = contextlib.nullcontext()
-            if self._in_processes:
-                watched = _watched_workers(working)
-            with _log_of_job(self.is_local), watched:
-                result = pipeline.run()
-                result.wait_until_finish()
-            if result.state != PipelineState.DONE:
-                raise PipelineError(f"the pipeline ended as {result.state}")
-            return _read_failed(working / _FAILED, jobs)
+            # A cluster's runner logs how the job stands. On this machine the log has
+            # what the results and the exception say, and more of it.
+            with _log_level(logging.CRITICAL + 1 if self.is_local else logging.INFO):
+                state = _run(pipeline)
+            if state != PipelineState.DONE:
+                raise PipelineError(f"the pipeline ended as {state}")
+            return _read_failed(working / _FAILED, planned)
 
     def _pipeline(self) -> apache_beam.Pipeline:
         try:
@@ -179,50 +156,30 @@ class Launcher:
         except ValueError as error:
             raise UserError(f"Beam's options: {error}") from error
 
-    def _runner_of_processes(self, working: pathlib.Path) -> beam_runner.PipelineRunner:
-        # Internal to Beam, and may be gone in another version. It is the one way to
-        # give the processes a command, which has to be ours: Beam's own finds this
-        # package by the current folder or not at all, gives each process all cores,
-        # prints between the user's lines, and when a process is lost, waits forever.
-        try:
-            from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-            from apache_beam.transforms.environments import SubprocessSDKEnvironment
-
-            from_command = SubprocessSDKEnvironment.from_command_string
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"Beam {apache_beam.__version__} starts its processes in a way that is "
-                "not known here: expected 2.77, or --direct_running_mode=in_memory"
-            ) from error
-        options = self._options.view_as(pipeline_options.DirectOptions)
-        workers = options.direct_num_workers or os.cpu_count()
-        # The runner would put its own command in the place of this one.
-        options.direct_running_mode = "in_memory"
-        threads = max(1, os.cpu_count() // workers)
-        return FnApiRunner(from_command(_worker_command(working, threads)))
+    def _threads(self) -> int:
+        """Returns the cores of one of several processes that share this machine."""
+        direct = self._options.view_as(pipeline_options.DirectOptions)
+        if direct.direct_running_mode != "multi_processing":
+            return 0
+        cores = os.cpu_count() or 1
+        return max(1, cores // (direct.direct_num_workers or cores))
 
 
-def _worker_command(working: pathlib.Path, threads: int) -> str:
-    """What a shell runs to start a worker on this machine.
-
-    The shell stays, and says so if the worker ends with an error. Ctrl-C is for the
-    launching process alone, which ends the workers then: a command in the background
-    does not get it.
-    """
-    root = pathlib.Path(__file__).resolve().parents[2]
-    log, pids = (shlex.quote(str(working / name)) for name in (_WORKERS_LOG, _PIDS))
-    return (
-        f"exec 2>>{log}; trap '' INT; cd {shlex.quote(str(root))} && "
-        f"export TF_NUM_INTRAOP_THREADS=${{TF_NUM_INTRAOP_THREADS:-{threads}}} && "
-        f"{{ {shlex.quote(sys.executable)} "
-        "-m apache_beam.runners.worker.sdk_worker_main & } && "
-        f'echo "$!" >>{pids} && wait "$!" || '
-        '{ echo "status $?" >&2; kill -s URG "$PPID"; }'
-    )
+def _run(pipeline: apache_beam.Pipeline) -> str:
+    """Runs the pipeline to its end and returns the state in which it ended."""
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:  # Runners raise whatever they like.
+        # A worker's traceback is a part of the message; its last line says most.
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = ": ".join([type(error).__name__, *map(str.strip, lines[-1:])])
+        raise PipelineError(f"the pipeline failed: {reason}") from error
+    return result.state
 
 
-class _ReadJobs(apache_beam.DoFn):
-    """(first index, offset, count) -> (index, line), ...
+class _ReadPairs(apache_beam.DoFn):
+    """Turns (first index, offset, count) into (index, line), ...
 
     Lines stay JSON, in ASCII: Beam's strings are UTF-8, and file names any bytes.
     """
@@ -239,9 +196,9 @@ class _ReadJobs(apache_beam.DoFn):
 
 
 class _Fuse(apache_beam.DoFn):
-    """(index, line) -> a line [index, error] for each job that failed."""
+    """Turns (index, line) into a line [index, error] for each pair that failed."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: _Settings):
         self._settings = settings
         # The same in all copies of this object, those in other processes included.
         self._shared = shared.Shared()
@@ -255,38 +212,40 @@ class _Fuse(apache_beam.DoFn):
     def process(self, element: tuple[int, str]) -> Iterator[str]:
         index, line = element
         output, *sources = json.loads(line)
-        done = batch.fuse_file(
+        result = pairs.fuse_pair(
             self._model.fuser,
-            batch.Job(tuple(map(pathlib.Path, sources)), pathlib.Path(output)),
-            value_ranges=self._settings.value_ranges,
-            save_raw=self._settings.save_raw,
-            max_pixels=self._settings.max_pixels,
+            pairs.Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output)),
+            self._settings.options,
             computing=self._model.computing,
         )
-        if done.error is None:
+        if result.error is None:
             self._counts["fused"].inc()
             return
-        if isinstance(done.error.__cause__, MemoryError):
-            # Not the image's fault; there may be more the next time, or elsewhere.
-            raise done.error.__cause__
+        if isinstance(result.error.__cause__, MemoryError):
+            # The image is not to blame; there may be more the next time, or elsewhere.
+            raise result.error.__cause__
         self._counts["failed"].inc()
-        yield f"{json.dumps([index, str(done.error)])}\n"
+        yield f"{json.dumps([index, str(result.error)])}\n"
 
 
 class _Model:
-    """The one model of a process. Its threads read and write at the same time."""
+    """Holds the one model of a process. Its threads read and write at the same time."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: _Settings):
         if settings.prepare is not None:
             settings.prepare()
-        from densefuse_tf.fusion import fusion
+        import tensorflow as tf
 
-        self.fuser = fusion.Fuser(**settings.fuser)
+        from densefuse_tf.fusion.fuser import Fuser
+
+        if settings.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
+        self.fuser = Fuser(settings.fusion)
         self.computing = threading.Lock()
 
 
 class _KeepFailed(apache_beam.DoFn):
-    """(key, all lines) -> a file."""
+    """Writes all lines of (key, lines) into a file."""
 
     def __init__(self, path: str):
         self._path = path
@@ -299,27 +258,20 @@ class _KeepFailed(apache_beam.DoFn):
 
 
 def _parsed(options: Sequence[str]) -> pipeline_options.PipelineOptions:
-    """Beam's options; argparse prints what is wrong with them and exits."""
-    previous = ""
-    for option in options:
-        is_value = previous.startswith("-") and "=" not in previous
-        if not option.startswith("-") and not is_value:
-            raise UserError(f"Beam's option {option!r}: expected --NAME=VALUE")
-        previous = option
+    """Parses Beam's options; argparse prints what is wrong with them and exits."""
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(None):
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             parsed = pipeline_options.PipelineOptions(list(options))
             parsed.get_all_options()
     except SystemExit as error:
-        if not error.code:
-            raise UserError("Beam's options: --help is not for here") from None
-        last = printed.getvalue().strip().rpartition("error: ")[2]
-        raise UserError(f"Beam's options: {last}") from error
+        said = printed.getvalue().strip().rpartition("error: ")[2]
+        line = said if error.code else "--help is not for here"
+        raise UserError(f"Beam's options: {line}") from error
     return parsed
 
 
-def _refuse_unknown(options: pipeline_options.PipelineOptions) -> None:
+def _check_local(options: pipeline_options.PipelineOptions) -> None:
     """Refuses what Beam would leave out. (Clusters may have options of their own.)"""
     with_unknown = options.get_all_options(retain_unknown_options=True)
     unknown = sorted(with_unknown.keys() - options.get_all_options().keys())
@@ -328,20 +280,10 @@ def _refuse_unknown(options: pipeline_options.PipelineOptions) -> None:
             f"Beam's options: --{unknown[0]} is unknown: expected those of Beam's "
             "PipelineOptions, such as --direct_num_workers"
         )
-
-
-def _check_workers(options: pipeline_options.PipelineOptions) -> None:
-    """Refuses what Beam would run in another way than it was asked for."""
     direct = options.view_as(pipeline_options.DirectOptions)
-    workers = direct.direct_num_workers
-    if workers < 0:
+    if direct.direct_num_workers != 1 and direct.direct_running_mode == "in_memory":
         raise UserError(
-            f"Beam's options: --direct_num_workers={workers}: expected how many, or 0 "
-            "for as many as cores"
-        )
-    if workers != 1 and direct.direct_running_mode == "in_memory":
-        raise UserError(
-            f"Beam's options: --direct_num_workers={workers} needs "
+            f"Beam's options: --direct_num_workers={direct.direct_num_workers} needs "
             "--direct_running_mode=multi_processing or multi_threading"
         )
 
@@ -363,20 +305,9 @@ def _created(runner: str) -> beam_runner.PipelineRunner:
 
 
 @contextlib.contextmanager
-def _log_of_job(is_local: bool) -> Iterator[None]:
-    """Keeps Beam's log to what matters: of a cluster's job how it stands."""
-    with contextlib.ExitStack() as stack:
-        # What is wrong with the own machine's workers is told in another way.
-        level = logging.CRITICAL + 1 if is_local else logging.WARNING
-        stack.enter_context(_log_level("apache_beam", level))
-        for name in _JOB_LOGS if not is_local else ():
-            stack.enter_context(_log_level(f"apache_beam.runners.{name}", logging.INFO))
-        yield
-
-
-@contextlib.contextmanager
-def _log_level(name: str, level: int) -> Iterator[None]:
-    logger = logging.getLogger(name)
+def _log_level(level: int) -> Iterator[None]:
+    """Shows Beam's log lines from this level on."""
+    logger = logging.getLogger("apache_beam")
     previous = logger.level
     logger.setLevel(level)
     try:
@@ -385,13 +316,14 @@ def _log_level(name: str, level: int) -> Iterator[None]:
         logger.setLevel(previous)
 
 
-def _with_absolute_paths(settings: Settings) -> Settings:
+def _with_absolute_path(settings: FusionSettings) -> FusionSettings:
     """Workers have another current folder."""
-    checkpoint = os.fspath(settings.fuser["checkpoint"])
-    if checkpoint in recipes.SSIM_WEIGHTS:
+    from densefuse_tf.model import checkpoints
+
+    checkpoint = os.fspath(settings.checkpoint)
+    if checkpoint in checkpoints.SHORT_NAMES:
         return settings
-    fuser = {**settings.fuser, "checkpoint": os.path.abspath(checkpoint)}
-    return dataclasses.replace(settings, fuser=fuser)
+    return dataclasses.replace(settings, checkpoint=os.path.abspath(checkpoint))
 
 
 @contextlib.contextmanager
@@ -408,86 +340,34 @@ def _working_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _write_jobs(path: pathlib.Path, jobs: Sequence[batch.Job]) -> list[tuple]:
-    """Writes a line for each job; the chunks of them as `_ReadJobs` takes them.
+def _write_pairs(path: pathlib.Path, planned: Sequence[pairs.Pair]) -> list[tuple]:
+    """Writes a line for each pair and returns the chunks that `_ReadPairs` takes.
 
-    Not as elements of the pipeline from the start: runners limit the size of what they
-    are sent, and an archive's paths are more than that.
+    Runners limit the size of what they are sent, and an archive's paths are more than
+    that: they become elements of the pipeline on the workers.
     """
     chunks = []
     with (
         files.replacing(path) as temporary,
         open(temporary, "w", encoding="ascii") as file,
     ):
-        for index, job in enumerate(jobs):
+        for index, pair in enumerate(planned):
             if index % _CHUNK == 0:
-                count = min(_CHUNK, len(jobs) - index)
+                count = min(_CHUNK, len(planned) - index)
                 chunks.append((index, file.tell(), count))
-            paths = [os.path.abspath(path) for path in (job.output, *job.sources)]
+            paths = [os.path.abspath(path) for path in (pair.output, *pair.sources)]
             file.write(f"{json.dumps(paths)}\n")
     return chunks
 
 
-def _read_failed(path: pathlib.Path, jobs: Sequence[batch.Job]) -> list[batch.Done]:
+def _read_failed(
+    path: pathlib.Path, planned: Sequence[pairs.Pair]
+) -> list[pairs.Result]:
     if not path.exists():
         return []
     with open(path, encoding="ascii") as file:
         errors = dict(json.loads(line) for line in file)
     return [
-        batch.Done(jobs[index], error=UserError(errors[index]))
+        pairs.Result(planned[index], error=UserError(errors[index]))
         for index in sorted(errors)
     ]
-
-
-@contextlib.contextmanager
-def _watched_workers(working: pathlib.Path) -> Iterator[None]:
-    """Ends the wait of the main thread when a worker process of this machine is lost.
-
-    Beam would wait for its answer forever, and after that or Ctrl-C for the other
-    workers until they are through all they were given: they are killed first.
-    """
-    interrupt = signal.getsignal(signal.SIGINT)
-    hook = threading.excepthook
-    if threading.current_thread() is not threading.main_thread() or _LOST is None:
-        yield
-        return
-
-    def end(number, frame) -> None:
-        # That the others are lost as well is no news.
-        signal.signal(_LOST, signal.SIG_IGN)
-        _kill_workers(working / _PIDS)
-        if number == _LOST:
-            raise _WorkerLost
-        interrupt(number, frame)
-
-    def report(arguments) -> None:
-        # Connections that are cut: Beam's threads raise them besides.
-        if not isinstance(arguments.exc_value, grpc.RpcError):
-            hook(arguments)
-
-    lost = signal.signal(_LOST, end)
-    # Whoever ignores it keeps on doing so.
-    if callable(interrupt):
-        signal.signal(signal.SIGINT, end)
-    threading.excepthook = report
-    try:
-        yield
-    except _WorkerLost:
-        lines = (working / _WORKERS_LOG).read_text(errors="replace").split("\n")
-        last = ", ".join([line.strip() for line in lines if line.strip()][-2:])
-        raise PipelineError(
-            f"a worker is lost ({last}): what is fused is whole; run the same command "
-            "again, with fewer workers if there was not enough memory"
-        ) from None
-    finally:
-        threading.excepthook = hook
-        signal.signal(signal.SIGINT, interrupt)
-        signal.signal(_LOST, lost)
-
-
-def _kill_workers(pids: pathlib.Path) -> None:
-    # There is no file before the first worker has started.
-    with contextlib.suppress(FileNotFoundError):
-        for pid in pids.read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)

@@ -10,7 +10,9 @@ from densefuse_tf.model import network
 # Each takes a dtype policy and whether the step is compiled with XLA, and returns an
 # autoencoder from [batch, H, W, 1] float32 in 0..255 to the same shape, float32.
 _BUILDERS: dict[str, Callable[[str, bool], keras.Model]] = {
-    "densefuse": lambda dtype, xla: network.autoencoder(dtype=dtype, in_place=not xla),
+    "densefuse": lambda dtype, xla: network.autoencoder(
+        dtype=dtype, quick=network.use_quick_layers() and not xla
+    ),
 }
 
 

@@ -4,9 +4,6 @@ import dataclasses
 
 from densefuse_tf.errors import UserError
 
-# lambda of L = lambda * L_ssim + L_p (Eq. 1), by the short names of the checkpoints.
-SSIM_WEIGHTS = {"1e0": 1.0, "1e1": 10.0, "1e2": 100.0, "1e3": 1000.0}
-
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:

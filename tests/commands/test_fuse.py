@@ -12,9 +12,14 @@ import pytest
 import videos
 from PIL import Image
 
+import densefuse_tf
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -71,7 +76,7 @@ def test_one_pair_into_a_file(pairs, run, checkpoint):
     status, output, _ = run(*PAIR, "--output=new/fused.png", "--strategy=l1_norm")
     assert status == 0
     assert output == "ir/IR1.png + vis/VIS1.png -> new/fused.png\n"
-    expected = fusion.fuse(
+    expected = densefuse_tf.fuse(
         [photograph(0), photograph(9)], checkpoint, strategy="l1_norm"
     )
     np.testing.assert_array_equal(images.read("new/fused.png"), expected)
@@ -88,7 +93,7 @@ def test_folders_in_natural_order_with_raw_output(pairs, run, checkpoint):
     assert names("out") == [
         f"VIS{number}.{end}" for number in (1, 10, 2) for end in ("npy", "png")
     ]
-    fuser = fusion.Fuser(checkpoint)
+    fuser = Fuser(FusionSettings(checkpoint))
     for seed, number in enumerate((1, 2, 10)):
         expected = fuser.fuse([photograph(seed), photograph(seed + 9)])
         found = images.read(f"out/VIS{number}.png")
@@ -114,7 +119,7 @@ def test_three_sources(pairs, run, checkpoint):
     first = output.splitlines()[0]
     assert first == "ir/IR1.png + vis/VIS1.png + ir/IR1.png -> out/IR1.png"
     sources = [photograph(0), photograph(9), photograph(0)]
-    expected = fusion.fuse(sources, checkpoint)
+    expected = densefuse_tf.fuse(sources, checkpoint)
     np.testing.assert_array_equal(images.read("out/IR1.png"), expected)
 
 
@@ -133,8 +138,8 @@ def test_tiles_that_are_too_small(pairs, run):
     assert not pathlib.Path("fused.png").exists()
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_colour_and_range(pairs, run, checkpoint, color, output_range):
     visible = photograph(5, (3,))
     images.write("vis/VIS1.png", visible)
@@ -144,7 +149,7 @@ def test_colour_and_range(pairs, run, checkpoint, color, output_range):
     assert status == 0
     fused = images.read("fused.png")
     assert fused.ndim == (2 if color == "gray" else 3)
-    expected = fusion.fuse(
+    expected = densefuse_tf.fuse(
         [photograph(0), visible], checkpoint, window_radius=0, **settings
     )
     np.testing.assert_array_equal(fused, expected)
@@ -162,7 +167,7 @@ def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
     assert status == 0
     assert f"ir/IR1.png: {low}..{high} brought to 0..255" in errors
     infrared = (deep.reshape(SIZE) - float(low)) * 255 / (high - low)
-    expected = fusion.fuse([infrared, photograph(9)], checkpoint)
+    expected = densefuse_tf.fuse([infrared, photograph(9)], checkpoint)
     difference = images.read("fused.png").astype(int) - expected
     assert np.abs(difference).max() <= 1
 
@@ -269,6 +274,8 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         (FOLDERS, "--output is missing"),
         ((*FOLDERS, "--sources=ir", "--output=out"), "--sources is given as well as"),
         (("--sources=ir", "--output=out"), "1 source given: expected two or more"),
+        (("--sources=ir,vis", "--output=o"), "expected --sources=ir --sources=vis"),
+        ((*FOLDERS, "--output=a", "--output=b"), "--output is given 2 times: expected"),
         (
             ("--sources=ir", "--sources=vis", "--ir_range=auto", "--output=out"),
             "--ir_range goes with --ir",
@@ -375,13 +382,13 @@ def test_a_read_only_folder_is_one_line(pairs, run, small_disk):
 
 
 def test_a_source_that_vanishes_meanwhile(pairs, run, monkeypatch):
-    fused = fusion.Fuser.fuse
+    fused = Fuser.fuse
 
     def fuse(self, *arguments, **settings):
         pathlib.Path("vis/VIS10.png").unlink(missing_ok=True)
         return fused(self, *arguments, **settings)
 
-    monkeypatch.setattr(fusion.Fuser, "fuse", fuse)
+    monkeypatch.setattr(Fuser, "fuse", fuse)
     status, _, errors = run(*FOLDERS, "--output=out")
     assert status == 1
     assert errors.splitlines()[-2:] == [
@@ -440,7 +447,7 @@ def test_a_video(clips, run):
     assert found.shape == (6, 32, 48, 3)
     assert about["fps"] == 30
     # Average is the default, with which a frame depends on no other.
-    fuser = fusion.Fuser("1e2", output_range="average")
+    fuser = Fuser(FusionSettings("1e2", output_range="average"))
     pairs = zip(videos.read("ir.mp4")[0], videos.read("vis.mp4")[0], strict=True)
     expected = [pixels.rgb(fuser.fuse(pair).image) for pair in pairs]
     assert np.abs(found.astype(int) - expected).mean() < 1.5
@@ -459,11 +466,11 @@ def test_frames_to_frames(clips, run, flags):
     assert names("out") == sorted(f"{number}.png" for number in range(7, 13))
     found = np.stack([images.read(f"out/{number}.png") for number in range(7, 13)])
     radius = 0 if "--window_radius=0" in flags else 1
-    fuser = fusion.Fuser("1e2", strategy="l1_norm", window_radius=radius)
+    fuser = Fuser(FusionSettings("1e2", strategy="l1_norm", window_radius=radius))
     pairs = zip(videos.scene(6), videos.scene(6, seed=1), strict=True)
     raws = np.stack([fuser.raw(pair) for pair in pairs])
     is_minmax = "--output_range=minmax" in flags
-    expected = fusion.to_uint8(raws, "minmax" if is_minmax else "average")
+    expected = to_uint8(raws, "minmax" if is_minmax else "average")
     # Tiles and whole images differ by rounding.
     assert np.abs(found.astype(int) - expected).max() <= (0 if is_minmax else 1)
 
@@ -499,73 +506,50 @@ def test_16_bits_of_a_video_in_one_range(clips, run):
         assert f"ir.mkv: {expected} brought to 0..255 in all frames" in errors
 
 
+VIDEO_OUT = (*CLIPS, "--output=fused.mp4")
+FRAMES_OUT = (*FRAMES, "--output=fused.mp4")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("--ir=frames/ir", "--vis=vis5.mp4"),
-            "differ in frames: frames/ir has 6, vis5",
-        ),
-        (
-            ("--ir=ir.mp4", "--vis=vis5.mp4"),
-            "differ in frames: ir.mp4 has 6, vis5.mp4 h",
-        ),
-        (
-            ("--ir=ir.mp4", "--vis=small.mp4"),
-            "height and width: ir.mp4 has 32x48, small",
-        ),
-        (
-            ("--ir=ir.mp4", "--vis=slow.mp4"),
-            "frames per second: ir.mp4 has 30, slow.mp4",
-        ),
-        (
-            ("--ir=ir.mp4", "--vis=text.mp4"),
-            "text.mp4: cannot be read as a video: moov",
-        ),
+        (("--ir=ir.mp4", "--vis=vis5.mp4"), "frames: ir.mp4 has 6, vis5.mp4 has 5"),
+        (("--ir=ir.mp4", "--vis=small.mp4"), "height and width: ir.mp4 has 32x48, sm"),
+        (("--ir=ir.mp4", "--vis=slow.mp4"), "frames per second: ir.mp4 has 30, slow"),
+        (("--ir=ir.mp4", "--vis=text.mp4"), "text.mp4: cannot be read as a video: mo"),
         (("--ir=ir.mp4", "--vis=cut.mkv"), "cut.mkv: c"),
         (("--ir=ir.mp4", "--vis=nowhere.mp4"), "nowhere.mp4: no such file or folder"),
-        (
-            ("--ir=ir.mp4", "--vis=frames/vis/7.png"),
-            "ir.mp4 has 6, frames/vis/7.png has",
-        ),
+        (("--ir=ir.mp4", "--vis=frames/vis/7.png"), "has 6, frames/vis/7.png has 1"),
         (("--ir=ir.mp4",), "--vis is missing"),
         (("--sources=ir.mp4",), "1 source given: expected two or more"),
         (("--ir=frames/ir", "--vis=odd"), "8.png is 9x12: the frames of a sequence"),
-        ((*CLIPS, "--fps=25"), "--fps=25 goes with folders of frames: ir.mp4 has 30"),
-        ((*FRAMES, "--fps=0"), "--fps=0: expected frames per second"),
-        ((*FRAMES, "--fps=1/0"), "--fps=1/0: expected frames per second"),
-        ((*FRAMES, "--fps=fast"), "--fps=fast: expected frames per second"),
+        ((*VIDEO_OUT, "--fps=25"), "--fps=25 goes with folders of frames: ir.mp4 has"),
+        ((*FRAMES_OUT, "--fps=0"), "--fps=0: expected frames per second"),
+        ((*FRAMES_OUT, "--fps=1/0"), "--fps=1/0: expected frames per second"),
+        ((*FRAMES_OUT, "--fps=fast"), "--fps=fast: expected frames per second"),
         ((*FRAMES, "--output=o", "--fps=9", "--video"), "with a video as --output"),
         ((*FRAMES, "--output=o", "--fps=9"), "--fps goes with a video: give --video"),
-        ((*CLIPS, "--panel=panel.png"), "--panel goes with images, not with a video"),
-        ((*CLIPS, "--save_raw"), "--save_raw goes with images, not with a video"),
-        (
-            (*CLIPS, "--output=fused.png"),
-            "cannot write a video named .png: expected .mp4",
-        ),
+        ((*VIDEO_OUT, "--panel=panel.png"), "--panel goes with images, not with a vi"),
+        ((*VIDEO_OUT, "--save_raw"), "--save_raw goes with images, not with a video"),
+        ((*CLIPS, "--output=fused.png"), "cannot write a video named .png: expected"),
         ((*CLIPS, "--output=vis.mp4"), "vis.mp4: would overwrite a source"),
         ((*CLIPS, "--output=frames"), "frames: exists, and is not overwritten"),
         ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: a part of"),
-        (
-            (*CLIPS, "--max_pixels=100"),
-            "frames of 32x48 pixels (height x width): expec",
-        ),
-        ((*CLIPS, "--color=red"), "color is 'red'"),
-        ((*CLIPS, "--output_range=x"), "output_range is 'x'"),
-        ((*CLIPS, "--ir_range=9,1"), "--ir_range=9,1: expected auto"),
-        ((*CLIPS, "--strategy=mean"), "unknown strategy 'mean'"),
-        ((*CLIPS, "--checkpoint=1e9"), "1e9: "),
+        ((*VIDEO_OUT, "--max_pixels=100"), "of 32x48 pixels (height x width): expec"),
+        ((*VIDEO_OUT, "--color=red"), "color is 'red'"),
+        ((*VIDEO_OUT, "--ir_range=9,1"), "--ir_range=9,1: expected auto"),
+        ((*VIDEO_OUT, "--strategy=mean"), "unknown strategy 'mean'"),
     ],
 )
 def test_a_mistake_with_a_video_is_one_line(odd_clips, run, arguments, message):
-    before = {
-        path: path.read_bytes() for path in odd_clips.rglob("*.*") if path.is_file()
-    }
-    assert message in mistake(run("--output=fused.mp4", *arguments))
-    after = {
-        path: path.read_bytes() for path in odd_clips.rglob("*.*") if path.is_file()
-    }
-    assert after == before
+    def contents():
+        return {path: path.read_bytes() for path in odd_clips.rglob("*.*")}
+
+    if len(arguments) < 3:
+        arguments = (*arguments, "--output=fused.mp4")
+    before = contents()
+    assert message in mistake(run(*arguments))
+    assert contents() == before
 
 
 def test_a_video_of_one_frame(clips, run):
@@ -614,7 +598,7 @@ def test_the_script_itself(pairs, checkpoint):
     Image.fromarray(photograph(0).astype(np.uint16)).save("ir/IR1.png")
     result = subprocess.run(command, capture_output=True, text=True)
     (line,) = result.stderr.splitlines()
-    assert line.endswith("brought to 0..255")
+    assert line.startswith("ir/IR1.png: ") and line.endswith("brought to 0..255")
 
 
 def test_a_file_name_of_any_bytes(pairs, checkpoint):
@@ -647,7 +631,7 @@ def test_log_lines_stand_above_the_progress_bar(pairs, run, capsys, monkeypatch)
     assert "pairs/s]" in errors
     # A log line starts at a line's start, which is where "\r" goes back to as well.
     for line in errors.replace("\r", "\n").splitlines():
-        assert "brought to" not in line or line.startswith("I")
+        assert "brought to" not in line or line.startswith("ir/IR")
     assert errors.count("brought to") == 3
 
 
@@ -666,6 +650,12 @@ def test_the_released_weights_on_colour_pairs(shared, released, run, tmp_path):
         assert pixels.is_color(image)
         assert image.min() == 0
         assert image.max() == 255
+
+
+def test_version_says_the_name_and_the_version(capsys):
+    assert fuse.run(["fuse.py", "--version"]) == 0
+    version = densefuse_tf.__version__
+    assert capsys.readouterr().out == f"fuse.py (densefuse_tf {version})\n"
 
 
 @pytest.mark.parametrize("name", ["curves", "evaluate", "export", "fuse", "train"])

@@ -19,7 +19,7 @@ from densefuse_tf.evaluation import reproduce
 from densefuse_tf.evaluation.settings import Table2Settings
 from densefuse_tf.evaluation.store import Store
 from densefuse_tf.evaluation.store import digest
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 
 
@@ -102,7 +102,7 @@ def test_densefuse_is_fused_as_fuse_does_and_evaluated(tiny, checkpoint, tmp_pat
     for result in results:
         pair = result.pair
         settings = {"strategy": result.entry.name, "window_radius": 0}
-        fused = fusion.fuse([pair.ir, pair.vis], checkpoint, **settings)
+        fused = fuser.fuse([pair.ir, pair.vis], checkpoint, **settings)
         np.testing.assert_array_equal(images.read(result.path), fused)
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
 

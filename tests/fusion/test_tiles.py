@@ -10,11 +10,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
 from densefuse_tf.fusion import tiles
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.fuser import automatic_tile_size
+from densefuse_tf.fusion.fuser import fuse
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 
+MODULE = "densefuse_tf.fusion.fuser"
 # Of 255.
 TOLERANCE = 1e-3
 
@@ -38,7 +42,7 @@ def fusers(checkpoint):
 
     @functools.cache
     def get(**arguments):
-        return fusion.Fuser(checkpoint, **arguments)
+        return Fuser(FusionSettings(checkpoint, **arguments))
 
     return get
 
@@ -129,7 +133,7 @@ def test_equals_the_whole_image(fusers, arguments, channels):
 
 @pytest.mark.parametrize("tile_size", (2, 3, 7, 40))
 @pytest.mark.parametrize("size", ((2, 2), (3, 23), (21, 20)))
-def test_tiny_tiles(fusers, tile_size, size):
+def test_tiny_tiles_equal_the_whole_image(fusers, tile_size, size):
     fuser = fusers(strategy="l1_norm")
     whole, tiled = in_both_ways(fuser, photographs(2, size), tile_size)
     assert_equal(tiled, whole)
@@ -137,18 +141,18 @@ def test_tiny_tiles(fusers, tile_size, size):
 
 @pytest.mark.parametrize("pair", (1, 8))
 @pytest.mark.parametrize("strategy", ("addition", "l1_norm"))
-def test_photographs_and_trained_weights(shared, released, pair, strategy):
+def test_tiles_of_photographs_equal_the_whole_image(shared, released, pair, strategy):
     """Odd crops, and tiles that do not divide them."""
     from densefuse_tf.io import images
 
     names = (f"IR{pair}.png", f"VIS{pair}.png")
     sources = [images.read(shared / "tno" / name)[7:180, 11:220] for name in names]
-    fuser = fusion.Fuser(released["1e2"], strategy=strategy)
+    fuser = Fuser(FusionSettings(released["1e2"], strategy=strategy))
     whole, tiled = in_both_ways(fuser, sources, 50)
     assert np.abs(tiled - whole).max() < TOLERANCE
 
 
-def test_a_smaller_margin_shows(fusers, monkeypatch):
+def test_a_smaller_margin_changes_the_image(fusers, monkeypatch):
     """Which the comparisons with the whole image would notice."""
     sources = photographs(2, (47, 61))
     fuser = fusers(strategy="l1_norm", window_radius=3)
@@ -168,12 +172,12 @@ def test_the_image_is_rescaled_after_all_tiles(fusers):
     assert (tiled.image != whole.image).mean() < 0.01
 
 
-def test_large_images_are_tiled_by_themselves(fusers, monkeypatch):
+def test_large_images_are_tiled_by_default(fusers, monkeypatch):
     sources = photographs(2, (48, 62))
     fuser = fusers(strategy="addition")
     expected = fuser.raw(sources)
-    monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 48 * 62 - 1)
-    monkeypatch.setattr(fusion, "_TILE_BYTES", 1200 * 40**2)
+    monkeypatch.setattr(f"{MODULE}.MAX_WHOLE_PIXELS", 48 * 62 - 1)
+    monkeypatch.setattr(f"{MODULE}._TILE_BYTES", 1200 * 40**2)
     shapes = []
     compute = fuser._compute
     monkeypatch.setattr(
@@ -183,7 +187,7 @@ def test_large_images_are_tiled_by_themselves(fusers, monkeypatch):
     assert shapes == [(40, 37)] * 6
     assert_equal(tiled, expected)
     shapes.clear()
-    monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 48 * 62)
+    monkeypatch.setattr(f"{MODULE}.MAX_WHOLE_PIXELS", 48 * 62)
     fuser.raw(sources)
     assert shapes == [(48, 62)]
 
@@ -192,37 +196,29 @@ def test_large_images_are_tiled_by_themselves(fusers, monkeypatch):
 @pytest.mark.parametrize("radius", (0, 1, 50, 10_000))
 def test_automatic_tiles_are_no_slivers(num_sources, radius):
     margin = network.RECEPTIVE_RADIUS + radius
-    size = fusion.automatic_tile_size(num_sources, margin)
+    size = automatic_tile_size(num_sources, margin)
     assert 300 < size < 1100
 
 
-def test_a_strategy_with_a_reach_of_its_own(fusers):
+def test_the_reach_of_a_strategy_widens_the_margin(fusers):
     sources = photographs(2, (41, 53))
     whole, tiled = in_both_ways(fusers(strategy="blur_of_the_tests"), sources, 14)
     assert_equal(tiled, whole)
 
 
-def test_a_strategy_without_a_reach_is_not_tiled(fusers, checkpoint, monkeypatch):
+def test_a_strategy_without_a_reach_is_not_tiled(fusers, monkeypatch):
     sources = photographs(2, (30, 40))
     fuser = fusers(strategy="brightest_of_the_tests")
     expected = fuser.raw(sources)
-    monkeypatch.setattr(fusion, "MAX_WHOLE_PIXELS", 10)
-    monkeypatch.setattr(fusion, "_TILE_BYTES", 1200 * 30**2)
+    monkeypatch.setattr(f"{MODULE}.MAX_WHOLE_PIXELS", 10)
+    monkeypatch.setattr(f"{MODULE}._TILE_BYTES", 1200 * 30**2)
     np.testing.assert_array_equal(fuser.raw(sources), expected)
     with pytest.raises(UserError, match="'brightest_of_the_tests' .* without a reach"):
-        fusion.Fuser(checkpoint, strategy="brightest_of_the_tests", tile_size=14)
-
-
-@pytest.mark.parametrize("tile_size", (1, -1, -512))
-def test_too_small_a_tile(checkpoint, tile_size):
-    with pytest.raises(UserError, match=f"tile_size is {tile_size}: .*at least 2"):
-        fusion.Fuser(checkpoint, tile_size=tile_size)
-    with pytest.raises(UserError, match="at least 2"):
-        fusion.fuse(photographs(2, (9, 12)), checkpoint, tile_size=tile_size)
+        fusers(strategy="brightest_of_the_tests", tile_size=14)
 
 
 def test_fuse_takes_a_tile_size(checkpoint):
     sources = photographs(2, (33, 40))
-    whole = fusion.fuse(sources, checkpoint, output_range="average")
-    tiled = fusion.fuse(sources, checkpoint, output_range="average", tile_size=12)
+    whole = fuse(sources, checkpoint, output_range="average")
+    tiled = fuse(sources, checkpoint, output_range="average", tile_size=12)
     assert np.abs(tiled.astype(int) - whole).max() <= 1

@@ -203,3 +203,11 @@ def test_what_cannot_be_replaced_is_known_before(path):
         files.check_replaceable(path)
     with pytest.raises(UserError, match="it is a folder"):
         files.check_replaceable(path.parent)
+
+
+def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
+    files.check_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file: .* a part of this path is a file"):
+        files.check_writable(tmp_path / "file")

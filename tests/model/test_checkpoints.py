@@ -17,7 +17,7 @@ import tensor_bundles
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import graph
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 
@@ -341,9 +341,9 @@ def test_refuses_a_layer_that_is_registered_and_runs_nothing(tmp_path):
 
 def test_refuses_a_saved_fusion_graph(tmp_path, checkpoint):
     """Its strategy is a function; whoever trusts it loads it with Keras."""
-    fusion.load_fusion_model(checkpoint).save(tmp_path / "fusion.keras")
+    graph.load_fusion_model(checkpoint).save(tmp_path / "fusion.keras")
     with pytest.raises(UserError, match=r"only the layers of the DenseFuse autoenc"):
-        fusion.load_fusion_model(tmp_path / "fusion.keras")
+        graph.load_fusion_model(tmp_path / "fusion.keras")
 
 
 def test_refuses_another_activation(tmp_path, checkpoint):

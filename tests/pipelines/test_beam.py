@@ -1,85 +1,35 @@
 """The Apache Beam pipeline: the files of fuse.py, on one process and on several."""
 
-import contextlib
 import csv
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 
+from densefuse_tf import extras
 from densefuse_tf.commands import fuse
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import fuser as fuser_module
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
-from densefuse_tf.pipelines import batch
+from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.pairs import Pair
+from densefuse_tf.pipelines.pairs import fuse_pairs
+from densefuse_tf.pipelines.pairs import plan
 
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[beam]'")
 
 from densefuse_tf.pipelines import beam
 
 SIZE = (23, 31)
-PROCESSES = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
-# What the worker processes of a test do besides: a line for each model they load, and
-# one of them dies at its second pair if it finds the file "kill".
-WATCHED = """
-import os
-import pathlib
-import signal
-
-HERE = pathlib.Path(__file__).parent
-
-
-def prepare():
-    from densefuse_tf.fusion import fusion
-
-    class Watched(fusion.Fuser):
-        calls = 0
-
-        def __init__(self, *arguments, **settings):
-            super().__init__(*arguments, **settings)
-            with open(HERE / "loaded", "a") as file:
-                file.write(f"{os.getpid()}\\n")
-
-        def fuse(self, *arguments, **settings):
-            self.calls += 1
-            if self.calls == 2:
-                try:
-                    (HERE / "kill").unlink()
-                except FileNotFoundError:
-                    pass
-                else:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return super().fuse(*arguments, **settings)
-
-    fusion.Fuser = Watched
-"""
-
-SLOW_SECONDS = 300
-# Workers that say that they have a pair, and then take their time.
-SLOW = f"""
-import pathlib
-import time
-
-from densefuse_tf.commands.runner import import_tensorflow
-
-
-def prepare():
-    import_tensorflow()
-    from densefuse_tf.fusion import fusion
-
-    def fuse(*arguments, **settings):
-        (pathlib.Path(__file__).parent / "started").touch()
-        time.sleep({SLOW_SECONDS})
-
-    fusion.Fuser.fuse = fuse
-"""
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+OPTIONS = FileOptions(save_raw=True)
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +51,13 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(made, checkpoint):
-    """The files that `batch.fuse_files` makes of them, by name."""
-    fuser = fusion.Fuser(checkpoint, strategy="l1_norm")
+    """The files that `fuse_pairs` makes of them, by name."""
+    fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     folder = made / "expected"
     folder.mkdir()
-    jobs = batch.plan(images.pair([made / "ir", made / "vis"]), folder)
-    done = list(batch.fuse_files(fuser, jobs, save_raw=True))
-    assert [finished.error is None for finished in done] == [1, 1, 0, 1, 1, 0, 1]
+    planned = plan(images.pair([made / "ir", made / "vis"]), folder)
+    results = list(fuse_pairs(fuser, planned, OPTIONS))
+    assert [result.error is None for result in results] == [1, 1, 0, 1, 1, 0, 1]
     return contents(folder)
 
 
@@ -120,25 +70,23 @@ def pairs(made, tmp_path, monkeypatch):
     return tmp_path
 
 
-def jobs_into(folder) -> list[batch.Job]:
+def plan_into(folder) -> list[Pair]:
     pathlib.Path(folder).mkdir()
-    return batch.plan(images.pair(["ir", "vis"]), folder)
+    return plan(images.pair(["ir", "vis"]), folder)
 
 
-def launch(checkpoint, jobs, *options, **settings):
-    settings = beam.Settings(
-        {"checkpoint": checkpoint, "strategy": "l1_norm"}, save_raw=True, **settings
-    )
+def launch(checkpoint, planned, *options):
     launcher = beam.Launcher("DirectRunner", options)
-    return launcher.run(jobs, settings, jobs[0].output.parent)
+    settings = FusionSettings(checkpoint=checkpoint, strategy="l1_norm")
+    return launcher.run(planned, settings, OPTIONS, planned[0].output.parent)
 
 
 def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
-def check_failed(failed, jobs) -> None:
-    assert [done.job for done in failed] == [jobs[2], jobs[5]]
+def check_failed(failed, planned) -> None:
+    assert [result.pair for result in failed] == [planned[2], planned[5]]
     assert "ir/3.png is 9x9 and " in str(failed[0].error)
     assert "vis/6.png: starts with the bytes" in str(failed[1].error)
 
@@ -150,9 +98,9 @@ def check_failed(failed, jobs) -> None:
 )
 def test_same_files_in_this_process(pairs, expected, checkpoint, monkeypatch, options):
     monkeypatch.setattr(beam, "_CHUNK", 3)
-    jobs = jobs_into("out")
-    failed = launch(os.path.relpath(checkpoint), jobs, *options)
-    check_failed(failed, jobs)
+    planned = plan_into("out")
+    failed = launch(os.path.relpath(checkpoint), planned, *options)
+    check_failed(failed, planned)
     assert contents("out") == expected
 
 
@@ -162,7 +110,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
     loaded, at_once = [], []
     lock = threading.Lock()
 
-    class Watched(fusion.Fuser):
+    class Watched(Fuser):
         def __init__(self, *arguments, **settings):
             super().__init__(*arguments, **settings)
             loaded.append(self)
@@ -174,43 +122,34 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
             finally:
                 lock.release()
 
-    monkeypatch.setattr(fusion, "Fuser", Watched)
-    jobs = jobs_into("out")
+    monkeypatch.setattr(fuser_module, "Fuser", Watched)
+    planned = plan_into("out")
     options = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
-    failed = launch(checkpoint, jobs, *options)
-    check_failed(failed, jobs)
+    failed = launch(checkpoint, planned, *options)
+    check_failed(failed, planned)
     assert contents("out") == expected
     assert len(loaded) == 1
     assert len(at_once) == 6 and all(at_once)
 
 
-def test_processes_of_which_one_is_killed(pairs, expected, checkpoint, monkeypatch):
-    """An error without results that are half written; the next run makes all."""
-    helpers = pairs / "helpers"
-    helpers.mkdir()
-    (helpers / "watched_workers.py").write_text(WATCHED)
-    (helpers / "kill").touch()
-    monkeypatch.syspath_prepend(helpers)
-    monkeypatch.setenv("PYTHONPATH", str(helpers), prepend=os.pathsep)
-    import watched_workers
-
-    jobs = jobs_into("out")
-    with pytest.raises(beam.PipelineError, match="a worker is lost .*status 137"):
-        launch(checkpoint, jobs, *PROCESSES, prepare=watched_workers.prepare)
-    whole = {name: data for name, data in contents("out").items() if name[0] != "."}
-    assert whole.items() < expected.items()
-    assert not (helpers / "kill").exists()
-    assert not list(pathlib.Path("out").glob(".fuse-*"))
-
-    (helpers / "loaded").unlink()
-    shutil.rmtree("out")
-    jobs = jobs_into("out")
-    failed = launch(checkpoint, jobs, *PROCESSES, prepare=watched_workers.prepare)
-    check_failed(failed, jobs)
-    assert contents("out") == expected
-    loaded = (helpers / "loaded").read_text().split()
-    assert len(loaded) == len(set(loaded)) == 2
-    assert str(os.getpid()) not in loaded
+def test_processes_give_the_same_files(pairs, expected, checkpoint):
+    """Where the package is not installed, workers find it in the current folder."""
+    command = [
+        *(sys.executable, str(ROOT / "fuse.py"), f"--checkpoint={checkpoint}"),
+        *(
+            f"--ir={pairs / 'ir'}",
+            f"--vis={pairs / 'vis'}",
+            f"--output={pairs / 'out'}",
+        ),
+        *("--strategy=l1_norm", "--save_raw", "--runner=DirectRunner"),
+        "--beam_options=--direct_num_workers=2 --direct_running_mode=multi_processing",
+    ]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 1, run.stderr
+    assert "5 of 7 pairs fused in " in run.stdout
+    assert run.stderr.splitlines()[0] == "2 of 7 pairs were not fused:"
+    (pairs / "out/fuse_report.csv").unlink()
+    assert contents(pairs / "out") == expected
 
 
 def test_the_command(pairs, expected, checkpoint, capsys):
@@ -258,79 +197,35 @@ def test_the_command_on_one_bad_pair(pairs, checkpoint, capsys):
     assert contents("out") == {}
 
 
-def test_memory_that_runs_out_is_not_the_pairs_fault(pairs, checkpoint, monkeypatch):
+def test_a_pipeline_that_fails_is_one_line_and_status_1(
+    pairs, checkpoint, monkeypatch, capsys
+):
+    """Memory that runs out is not the pair's fault, and goes to no report."""
+
     def read(path, **settings):
         raise UserError("there is not enough memory") from MemoryError("not enough")
 
     monkeypatch.setattr(images, "read", read)
-    with pytest.raises(MemoryError, match="not enough"):
-        launch(checkpoint, jobs_into("out"))
+    flags = ("--ir=ir", "--vis=vis", "--output=out", "--runner=direct")
+    assert fuse.run(["fuse.py", *flags, f"--checkpoint={checkpoint}"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("not all pairs were fused: the pipeline failed: MemoryError")
     assert contents("out") == {}
 
 
 def test_names_of_any_bytes(pairs, checkpoint):
     name = os.fsdecode(b"\xff \n \xe2\x82\xac.png")
     shutil.copy("vis/1.png", f"vis/{name}")
-    job = batch.Job(
+    pair = Pair(
         (pathlib.Path("ir/1.png"), pathlib.Path(f"vis/{name}")),
         pathlib.Path(f"out/{name}"),
     )
-    bad = batch.Job((job.sources[0], pathlib.Path(f"vis/no{name}")), job.output)
+    bad = Pair((pair.sources[0], pathlib.Path(f"vis/no{name}")), pair.output)
     pathlib.Path("out").mkdir()
-    (failed,) = launch(checkpoint, [job, bad])
-    assert failed.job == bad
+    (failed,) = launch(checkpoint, [pair, bad])
+    assert failed.pair == bad
     assert f"no{name}".replace("\n", "\\n") in str(failed.error)
-    assert job.output.exists()
-
-
-def test_ctrl_c_ends_the_workers_and_is_no_loss(pairs, checkpoint):
-    """It goes to all processes of a terminal; the workers leave it to the first."""
-    helpers = pairs / "helpers"
-    helpers.mkdir()
-    (helpers / "slow_workers.py").write_text(SLOW)
-    code = (
-        "import signal, sys, slow_workers\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from densefuse_tf.commands import fuse, runner\n"
-        "runner.import_tensorflow = slow_workers.prepare\n"
-        "sys.exit(fuse.run(sys.argv))"
-    )
-    out = pairs / "out"
-    out.mkdir()
-    (out / "fuse_report.csv").write_text("of an earlier run")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", code, "--ir=ir", "--vis=vis", "--output=out"),
-            *("--runner=direct", f"--checkpoint={checkpoint}"),
-            f"--beam_options={' '.join(PROCESSES)}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(helpers), *sys.path])},
-        start_new_session=True,
-    )
-    try:
-        while not (helpers / "started").exists():
-            assert process.poll() is None
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=SLOW_SECONDS / 2)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert (process.returncode, errors) == (130, "-c: interrupted\n")
-    assert contents("out") == {}
-
-
-def test_another_version_of_beam(pairs, checkpoint, monkeypatch):
-    """The internal part of Beam that several processes need may be gone."""
-    from apache_beam.transforms import environments
-
-    monkeypatch.delattr(environments, "SubprocessSDKEnvironment")
-    with pytest.raises(UserError, match="Beam 2.* starts its processes in a way"):
-        launch(checkpoint, jobs_into("out"), *PROCESSES)
-    assert contents("out") == {}
+    assert pair.output.exists()
 
 
 FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
@@ -342,7 +237,6 @@ FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
         (("--runner=NoRunner",), "unknown runner 'NoRunner': expected one of Data"),
         (("--runner=pathlib.Path",), "runner pathlib.Path: is no runner of Beam"),
         (("--runner=no.module.Here",), "runner no.module.Here: No module named 'no'"),
-        (("--runner=direct", "--beam_options=x=1"), "'x=1': expected --NAME=VALUE"),
         (("--runner=direct", "--beam_options=--x=1"), "--x is unknown: expected"),
         (
             ("--runner=direct", "--beam_options=--direct_num_workers two"),
@@ -352,10 +246,6 @@ FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
             ("--runner=direct", "--beam_options=--direct_num_workers=4"),
             "=4 needs --direct_running_mode=multi_processing or multi_threading",
         ),
-        (
-            ("--runner=direct", "--beam_options=--direct_num_workers=-1"),
-            "--direct_num_workers=-1: expected how many",
-        ),
         (("--runner=direct", "--beam_options=--help"), "--help is not for here"),
         (("--runner=direct", "--beam_options='--x"), "No closing quotation"),
         (("--runner=direct", "--beam_options=--runner=x"), "--runner is given"),
@@ -363,7 +253,6 @@ FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
         (("--runner=direct", "--panel=p.png"), "--panel does not go with --runner"),
         (("--runner=direct", "--report=r.txt"), "--report=r.txt: expected a name"),
         (("--runner=direct",), "none.keras: no such checkpoint"),
-        (("--runner=direct", "--ir=gs://b/ir"), "gs://b/ir: is a URL: expected a path"),
     ],
 )
 def test_a_mistake_is_one_line(pairs, capsys, flags, message):
@@ -374,10 +263,8 @@ def test_a_mistake_is_one_line(pairs, capsys, flags, message):
     assert not pathlib.Path("out").exists()
 
 
-def test_without_beam(pairs, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "apache_beam", None)
-    monkeypatch.delitem(sys.modules, "densefuse_tf.pipelines.beam")
-    monkeypatch.delattr("densefuse_tf.pipelines.beam")
+def test_a_missing_beam_says_what_to_install(pairs, capsys, monkeypatch):
+    monkeypatch.setitem(extras._PACKAGES, "beam", {"no_beam": "apache-beam"})
     assert fuse.run(["fuse.py", *FLAGS, "--runner=direct"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("which is not installed: pip install '.[beam]'")
+    assert line.endswith("--runner needs apache-beam: pip install 'densefuse-tf[beam]'")

@@ -22,7 +22,10 @@ from densefuse_tf.commands import evaluate
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import train
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.model import checkpoints
@@ -154,7 +157,7 @@ def fusers(checkpoint):
     @functools.cache
     def get(name, num_sources=2, **settings):
         settings = {"strategy": name, "num_sources": num_sources} | settings
-        return fusion.Fuser(checkpoint, **settings)
+        return Fuser(FusionSettings(checkpoint, **settings))
 
     return get
 
@@ -199,7 +202,7 @@ def test_images_of_any_size_in_any_order(fusers, name, data, count):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0, 1, 255])
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
 def test_constant_images(fusers, name, level, output_range):
     """Reflection makes them constant everywhere, so the result is."""
     source = np.full((9, 12), level, np.uint8)
@@ -275,7 +278,7 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_fuse_gives_the_same_bytes(checkpoint, tmp_path, name, color):
     generator = np.random.default_rng(1)
     for number in range(2):

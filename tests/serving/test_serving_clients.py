@@ -16,9 +16,11 @@ import pytest
 from PIL import Image
 
 from densefuse_tf.commands import export
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
-from densefuse_tf.serving import serving
+from densefuse_tf.serving import export as exporting
+from densefuse_tf.serving.settings import ExportSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/serving.md").read_text()
@@ -56,7 +58,7 @@ def folder(checkpoint, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(folder, checkpoint):
     """What fuse.py makes of the pair."""
-    fuser = fusion.Fuser(checkpoint, strategy="l1_norm")
+    fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     return fuser.fuse([images.read(folder / f"{name}.png") for name in ("ir", "vis")])
 
 
@@ -193,10 +195,12 @@ def test_converted_files_compute_what_fuse_py_does(
 ):
     pytest.importorskip(runtime)
     monkeypatch.chdir(tmp_path)
-    settings = {"strategy": strategy, "output_range": "average"}
-    serving.export(released["1e2"], f"densefuse{suffix}", format=format, **settings)
+    settings = FusionSettings(
+        released["1e2"], strategy=strategy, output_range="average"
+    )
+    exporting.export(settings, f"densefuse{suffix}", ExportSettings(format=format))
     assert [path.name for path in tmp_path.iterdir()] == [f"densefuse{suffix}"]
-    fuser = fusion.Fuser(released["1e2"], **settings)
+    fuser = Fuser(settings)
     for shape in ((1, 2, 3), (2, 40, 31), (1, 128, 96)):
         generator = np.random.default_rng(1)
         sources = [generator.integers(0, 256, shape, np.uint8) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Plans, and the pipeline: order, errors, bounded memory."""
+"""Plans and pairs of files: order, errors, bounded memory."""
 
 import contextlib
 import gc
@@ -10,24 +10,27 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fused
+from densefuse_tf.fusion.fuser import check_sizes
+from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.io import images
-from densefuse_tf.pipelines import batch
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.options import FileOptions
+
+RAW = FileOptions(save_raw=True)
 
 
 class Mean:
-    """Fuses by the mean: what `batch` needs of a Fuser, without a network."""
-
-    num_sources = 2
+    """Fuses by the mean: what `fuse_pairs` needs of a Fuser, without a network."""
 
     def __init__(self):
         self.calls = 0
 
     def fuse(self, sources, names):
         self.calls += 1
-        fusion.check_sizes(sources, names)
+        check_sizes(sources, names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
-        return fusion.Fused(fusion.to_uint8(raw, "average"), raw)
+        return Fused(to_uint8(raw, "average"), raw)
 
 
 def paths(*names):
@@ -35,103 +38,94 @@ def paths(*names):
 
 
 @pytest.fixture
-def jobs(tmp_path):
-    """Five jobs of tiny images on disk."""
+def five(tmp_path):
+    """Five five of tiny images on disk."""
     found = []
     for index in range(5):
-        pair = paths(tmp_path / f"ir/{index}.png", tmp_path / f"vis/{index}.png")
-        for path, value in zip(pair, (10 * index, 20 * index), strict=True):
+        sources = paths(tmp_path / f"ir/{index}.png", tmp_path / f"vis/{index}.png")
+        for path, value in zip(sources, (10 * index, 20 * index), strict=True):
             images.write(path, np.full((3, 4), value, np.uint8))
-        found.append(batch.Job(pair, tmp_path / f"out/{index}.png"))
+        found.append(pairs.Pair(sources, tmp_path / f"out/{index}.png"))
     return found
 
 
 def test_plan_of_one_pair_into_a_file(tmp_path):
     pair = paths("ir.png", "vis.jpg")
-    assert batch.plan([pair], tmp_path / "f.tif") == [
-        batch.Job(pair, tmp_path / "f.tif")
+    assert pairs.plan([pair], tmp_path / "f.tif") == [
+        pairs.Pair(pair, tmp_path / "f.tif")
     ]
 
 
 @pytest.mark.parametrize("end", ("folder", "made.today", "slash.png/"))
 def test_plan_of_pairs_into_a_folder(tmp_path, end):
     (tmp_path / "made.today").mkdir()
-    pairs = [paths("ir/a.png", "vis/b.jpg"), paths("ir/c.png", "vis/d.e.tif")]
+    sources = [paths("ir/a.png", "vis/b.jpg"), paths("ir/c.png", "vis/d.e.tif")]
     folder = tmp_path / end
     count = 1 if end.endswith("/") else 2
-    jobs = batch.plan(pairs[:count], f"{tmp_path}/{end}")
-    assert [job.output for job in jobs] == [folder / "b.png", folder / "d.e.png"][
-        :count
-    ]
-    assert jobs[0].raw_output == folder / "b.npy"
+    planned = pairs.plan(sources[:count], f"{tmp_path}/{end}")
+    expected = [folder / "b.png", folder / "d.e.png"][:count]
+    assert [pair.output for pair in planned] == expected
+    assert planned[0].raw_output == folder / "b.npy"
 
 
 def test_plan_refuses_a_file_for_several_pairs(tmp_path):
-    pairs = [paths("a.png", "b.png"), paths("c.png", "d.png")]
+    sources = [paths("a.png", "b.png"), paths("c.png", "d.png")]
     with pytest.raises(UserError, match="as an image: expected a folder for 2 pairs"):
-        batch.plan(pairs, tmp_path / "fused.png")
+        pairs.plan(sources, tmp_path / "fused.png")
 
 
 def test_plan_refuses_an_unknown_suffix(tmp_path):
     with pytest.raises(UserError, match="cannot write an image named .gif"):
-        batch.plan([paths("a.png", "b.png")], tmp_path / "fused.gif")
+        pairs.plan([paths("a.png", "b.png")], tmp_path / "fused.gif")
 
 
 def test_plan_refuses_two_results_of_one_name(tmp_path):
-    pairs = [paths("ir/1.png", "vis/a.jpg"), paths("ir/2.png", "vis/a.png")]
+    sources = [paths("ir/1.png", "vis/a.jpg"), paths("ir/2.png", "vis/a.png")]
     with pytest.raises(UserError, match=r"a.png: would be written twice, for vis"):
-        batch.plan(pairs, tmp_path)
+        pairs.plan(sources, tmp_path)
 
 
 @pytest.mark.parametrize("output", ("vis", "vis/x.png", "ir/x.png", "link"))
 def test_plan_refuses_to_overwrite_a_source(tmp_path, output):
     (tmp_path / "vis").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "vis")
-    pair = paths(tmp_path / "ir/x.png", tmp_path / "vis/x.png")
+    sources = paths(tmp_path / "ir/x.png", tmp_path / "vis/x.png")
     with pytest.raises(UserError, match=r"x.png: would overwrite a source image"):
-        batch.plan([pair], tmp_path / output)
+        pairs.plan([sources], tmp_path / output)
 
 
 @pytest.mark.parametrize("other", ("out/1.png", "vis/1.png"))
-def test_refuses_another_output_that_collides(jobs, tmp_path, other):
+def test_refuses_another_output_that_collides(five, tmp_path, other):
     with pytest.raises(UserError, match=r"1.png: would"):
-        batch.check_outputs(jobs, [tmp_path / other])
-
-
-def test_check_writable(tmp_path):
-    batch.check_writable(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file: .* a part of this path is a file"):
-        batch.check_writable(tmp_path / "file")
+        pairs.check_outputs(five, [tmp_path / other])
 
 
 @pytest.mark.parametrize("save_raw", (False, True))
-def test_fuses_all_in_order(jobs, tmp_path, save_raw):
-    done = list(batch.fuse_files(Mean(), jobs, save_raw=save_raw))
-    assert [finished.job for finished in done] == jobs
+def test_fuses_all_in_order(five, tmp_path, save_raw):
+    done = list(pairs.fuse_pairs(Mean(), five, FileOptions(save_raw=save_raw)))
+    assert [finished.pair for finished in done] == five
     for index, finished in enumerate(done):
         assert finished.error is None
         expected = np.full((3, 4), 15 * index, np.uint8)
         np.testing.assert_array_equal(finished.image, expected)
-        np.testing.assert_array_equal(images.read(finished.job.output), expected)
+        np.testing.assert_array_equal(images.read(finished.pair.output), expected)
         assert [source[0, 0] for source in finished.sources] == [10 * index, 20 * index]
         if save_raw:
-            raw = np.load(finished.job.raw_output)
+            raw = np.load(finished.pair.raw_output)
             assert raw.dtype == np.float32
             np.testing.assert_array_equal(raw, expected)
     assert len(list((tmp_path / "out").iterdir())) == 5 * (1 + save_raw)
 
 
-def test_goes_on_after_a_bad_pair(jobs, tmp_path):
-    jobs[1].sources[0].write_bytes(b"no image")
-    images.write(jobs[2].sources[1], np.zeros((4, 4), np.uint8))
-    jobs[4].sources[0].unlink()
-    done = list(batch.fuse_files(Mean(), jobs))
+def test_goes_on_after_a_bad_pair(five, tmp_path):
+    five[1].sources[0].write_bytes(b"no image")
+    images.write(five[2].sources[1], np.zeros((4, 4), np.uint8))
+    five[4].sources[0].unlink()
+    done = list(pairs.fuse_pairs(Mean(), five, FileOptions()))
     assert [finished.error is None for finished in done] == [1, 0, 0, 1, 0]
     for index, source in ((1, 0), (2, 1), (4, 0)):
-        assert str(jobs[index].sources[source]) in str(done[index].error)
-        assert not jobs[index].output.exists()
+        assert str(five[index].sources[source]) in str(done[index].error)
+        assert not five[index].output.exists()
         assert done[index].image is None
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "0.png",
@@ -139,7 +133,7 @@ def test_goes_on_after_a_bad_pair(jobs, tmp_path):
     ]
 
 
-def test_a_result_that_cannot_be_written_leaves_nothing(jobs, monkeypatch, tmp_path):
+def test_a_result_that_cannot_be_written_leaves_nothing(five, monkeypatch, tmp_path):
     write = images.writing
 
     def fail(path, image):
@@ -148,65 +142,29 @@ def test_a_result_that_cannot_be_written_leaves_nothing(jobs, monkeypatch, tmp_p
         return write(path, image)
 
     monkeypatch.setattr(images, "writing", fail)
-    done = list(batch.fuse_files(Mean(), jobs, save_raw=True))
+    done = list(pairs.fuse_pairs(Mean(), five, RAW))
     assert [finished.error is None for finished in done] == [1, 1, 0, 1, 1]
     names = {path.stem for path in (tmp_path / "out").iterdir()}
     assert names == {"0", "1", "3", "4"}
 
 
 @pytest.mark.parametrize("suffix", (".png", ".npy"))
-def test_earlier_results_stay_if_one_of_the_two_is_read_only(jobs, suffix):
-    job = jobs[1]
-    job.output.parent.mkdir()
-    job.output.write_text("earlier")
-    job.raw_output.write_text("earlier")
-    job.output.with_suffix(suffix).chmod(0o444)
-    (done,) = batch.fuse_files(Mean(), [job], save_raw=True)
+def test_earlier_results_stay_if_one_of_the_two_is_read_only(five, suffix):
+    pair = five[1]
+    pair.output.parent.mkdir()
+    pair.output.write_text("earlier")
+    pair.raw_output.write_text("earlier")
+    pair.output.with_suffix(suffix).chmod(0o444)
+    (done,) = pairs.fuse_pairs(Mean(), [pair], RAW)
     assert f"{suffix}: cannot be written: it is read-only" in str(done.error)
-    assert job.output.read_text() == job.raw_output.read_text() == "earlier"
-    assert len(list(job.output.parent.iterdir())) == 2
-
-
-def test_holds_few_images_at_a_time(jobs, monkeypatch):
-    """Neither reading nor writing runs away from the computing."""
-    fuser = Mean()
-    lock = threading.Lock()
-    counts = {"read": 0, "written": 0}
-    ahead, behind = [], []
-    read, write = images.read, images.writing
-
-    def counted_read(path, **settings):
-        with lock:
-            counts["read"] += 1
-            ahead.append(counts["read"] / 2 - fuser.calls)
-        return read(path, **settings)
-
-    @contextlib.contextmanager
-    def counted_write(path, image):
-        with write(path, image):
-            yield
-        with lock:
-            counts["written"] += 1
-
-    def endless():
-        while True:
-            behind.append(fuser.calls - counts["written"])
-            yield from jobs
-
-    monkeypatch.setattr(images, "read", counted_read)
-    monkeypatch.setattr(images, "writing", counted_write)
-    results = batch.fuse_files(fuser, endless())
-    for _ in range(40):
-        next(results)
-    results.close()
-    assert max(ahead) <= batch._AHEAD + 1
-    assert max(behind) <= batch._BEHIND + 1
+    assert pair.output.read_text() == pair.raw_output.read_text() == "earlier"
+    assert len(list(pair.output.parent.iterdir())) == 2
 
 
 @pytest.mark.parametrize("pixels", (24, 23))
-def test_large_images_are_alone(jobs, monkeypatch, pixels):
+def test_large_images_are_alone(five, monkeypatch, pixels):
     """Pairs of 24 pixels: nothing is held besides the one that is computed."""
-    monkeypatch.setattr(batch, "_PIXELS", pixels)
+    monkeypatch.setattr(pairs, "_MAX_PIXELS_HELD", pixels)
     is_large = pixels < 24
     counts = {"read": 0, "written": 0}
     held, ahead, unwritten = [], [], []
@@ -238,7 +196,7 @@ def test_large_images_are_alone(jobs, monkeypatch, pixels):
 
     monkeypatch.setattr(images, "read", watched_read)
     monkeypatch.setattr(images, "writing", watched_write)
-    results = batch.fuse_files(Watching(), jobs * 3, save_raw=True, with_images=False)
+    results = pairs.fuse_pairs(Watching(), five * 3, RAW, with_images=False)
     for done in results:
         assert done.error is None
         assert (done.sources, done.image) == ((), None)
@@ -249,18 +207,18 @@ def test_large_images_are_alone(jobs, monkeypatch, pixels):
         assert max(ahead) <= 2 and max(unwritten) <= 1
 
 
-def test_a_large_pair_among_small_ones(jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_PIXELS", 2 * 24)
-    for path in jobs[2].sources:
+def test_a_large_pair_among_small_ones(five, tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "_MAX_PIXELS_HELD", 2 * 24)
+    for path in five[2].sources:
         images.write(path, np.full((30, 40), 7, np.uint8))
-    jobs[3].sources[1].write_bytes(b"no image")
-    done = list(batch.fuse_files(Mean(), jobs))
-    assert [finished.job for finished in done] == jobs
+    five[3].sources[1].write_bytes(b"no image")
+    done = list(pairs.fuse_pairs(Mean(), five, FileOptions()))
+    assert [finished.pair for finished in done] == five
     assert [finished.error is None for finished in done] == [1, 1, 1, 0, 1]
     assert done[2].image.shape == (30, 40)
 
 
-def test_one_job_at_a_time(jobs, tmp_path):
+def test_one_job_at_a_time(five, tmp_path):
     lock = threading.Lock()
 
     class Locked(Mean):
@@ -268,26 +226,26 @@ def test_one_job_at_a_time(jobs, tmp_path):
             assert lock.locked()
             return super().fuse(sources, names)
 
-    done = batch.fuse_file(Locked(), jobs[1], save_raw=True, computing=lock)
-    assert done == batch.Done(jobs[1])
-    assert (images.read(jobs[1].output) == 15).all()
-    assert (np.load(jobs[1].raw_output) == 15).all()
-    jobs[2].sources[0].unlink()
-    done = batch.fuse_file(Locked(), jobs[2], computing=lock)
-    assert str(jobs[2].sources[0]) in str(done.error)
-    assert not jobs[2].output.exists()
+    done = pairs.fuse_pair(Locked(), five[1], RAW, computing=lock)
+    assert done == pairs.Result(five[1])
+    assert (images.read(five[1].output) == 15).all()
+    assert (np.load(five[1].raw_output) == 15).all()
+    five[2].sources[0].unlink()
+    done = pairs.fuse_pair(Locked(), five[2], FileOptions(), computing=lock)
+    assert str(five[2].sources[0]) in str(done.error)
+    assert not five[2].output.exists()
 
 
-def test_brings_16_bits_to_the_network_s_range(tmp_path, jobs, caplog):
+def test_brings_16_bits_to_the_network_s_range(tmp_path, five, caplog):
     import tifffile
 
     deep = np.linspace(7000, 9000, 12).astype(np.uint16).reshape(3, 4)
     infrared = tmp_path / "deep.tif"
     tifffile.imwrite(infrared, deep)
-    job = batch.Job((infrared, jobs[1].sources[1]), tmp_path / "deep.png")
-    (done,) = batch.fuse_files(Mean(), [job])
+    pair = pairs.Pair((infrared, five[1].sources[1]), tmp_path / "deep.png")
+    (done,) = pairs.fuse_pairs(Mean(), [pair], FileOptions())
     assert done.sources[0].dtype == np.float32
     assert (done.sources[0].min(), done.sources[0].max()) == (0, 255)
-    (done,) = batch.fuse_files(Mean(), [job], value_ranges=[(6000, 10000), None])
+    (done,) = pairs.fuse_pairs(Mean(), [pair], FileOptions(((6000, 10000), None)))
     assert done.sources[0].min() == pytest.approx(1000 / 4000 * 255)
     assert done.sources[1].dtype == np.uint8

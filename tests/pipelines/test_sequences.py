@@ -15,10 +15,15 @@ import pytest
 import videos
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion.fuser import Fused
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.pipelines import video
+from densefuse_tf.pipelines import sequences
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
@@ -26,13 +31,13 @@ SIZE = (32, 48)
 
 @functools.cache
 def fuser_for(color, output_range):
-    return fusion.Fuser("1e2", output_range=output_range, color=color)
+    return Fuser(FusionSettings("1e2", output_range=output_range, color=color))
 
 
 @pytest.fixture(scope="module")
 def fusers():
     """Fusers of the shipped model by output range."""
-    return {name: fuser_for("auto", name) for name in fusion.OUTPUT_RANGES}
+    return {name: fuser_for("auto", name) for name in OUTPUT_RANGES}
 
 
 def save(folder, frames):
@@ -49,11 +54,11 @@ def save(folder, frames):
 
 
 def footage_of(*sources, **settings):
-    return video.survey(video.open_sources(sources), **settings)
+    return sequences.survey(sequences.open_sources(sources), **settings)
 
 
 def fused(fuser, footage):
-    return list(video.fuse(fuser, footage))
+    return list(sequences.fuse(fuser, footage))
 
 
 def names(folder):
@@ -83,11 +88,11 @@ def test_minmax_is_that_of_the_sequence(tmp_path, fusers):
     pairs = list(zip(videos.scene(5), videos.scene(5, seed=1), strict=True))
     raws = np.stack([fusers["minmax"].raw(pair) for pair in pairs])
     found = np.stack(fused(fusers["minmax"], footage_of(*sources)))
-    np.testing.assert_array_equal(found, fusion.to_uint8(raws, "minmax"))
+    np.testing.assert_array_equal(found, to_uint8(raws, "minmax"))
     assert (found.min(), found.max()) == (0, 255)
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
 def test_what_stays_keeps_its_brightness(tmp_path, fusers, output_range):
     """A hot object enters on the right; on the left nothing changes."""
     still = videos.scene(1, (32, 96))[0] // 2
@@ -168,8 +173,8 @@ def colored(count, first=0):
     return [pixels.rgb(grey[i]) if i < first else color[i] for i in range(count)]
 
 
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_colour_is_decided_once(tmp_path, color, output_range):
     """Colour that comes late is there from the start on."""
     ir, vis = videos.scene(4), colored(4, first=2)
@@ -200,7 +205,7 @@ def test_luma_takes_the_chroma_of_one_source(tmp_path):
     assert is_color == [False, False, True]
 
 
-@pytest.mark.parametrize("color", fusion.COLOR_MODES)
+@pytest.mark.parametrize("color", COLOR_MODES)
 def test_grey_video_is_fused_in_grey(tmp_path, color):
     """H.264 has three planes; three equal channels are not fused three times."""
     frames = videos.scene(3)
@@ -216,7 +221,7 @@ def test_a_colour_video_is_looked_at_only_once(tmp_path, monkeypatch):
         videos.write(tmp_path / f"{name}.mp4", videos.scene(30, channels=(3,)))
         for name in ("ir", "vis")
     ]
-    opened = video.open_sources(sources)
+    opened = sequences.open_sources(sources)
     seen = []
 
     def progress(items, total, what):
@@ -226,7 +231,7 @@ def test_a_colour_video_is_looked_at_only_once(tmp_path, monkeypatch):
 
     for color, looks in (("auto", 1), ("luma", 1), ("rgb", 0), ("gray", 0)):
         seen.clear()
-        video.survey(opened, color=color, progress=progress)
+        sequences.survey(opened, color=color, progress=progress)
         assert len(seen) == looks
 
 
@@ -238,7 +243,7 @@ def test_three_sources_of_two_kinds(tmp_path):
     ]
     footage = footage_of(*sources)
     assert footage.rate == 50
-    fuser = fusion.Fuser("1e2", num_sources=3, output_range="average")
+    fuser = Fuser(FusionSettings("1e2", num_sources=3, output_range="average"))
     found = fused(fuser, footage)
     second = videos.read(sources[1])[0][..., 0]
     moments = zip(videos.scene(3), second, videos.scene(3, seed=2), strict=True)
@@ -272,23 +277,23 @@ def make(tmp_path, name, count=5, size=SIZE, fps=25):
 def test_videos_that_differ(tmp_path, other, message):
     ir, vis = make(tmp_path, "ir"), make(tmp_path, "vis", **other)
     with pytest.raises(UserError) as error:
-        video.open_sources([ir, vis])
+        sequences.open_sources([ir, vis])
     assert message.format(ir=ir, vis=vis) in str(error.value)
 
 
 def test_a_name_that_is_too_long(tmp_path):
     ir = make(tmp_path, "ir")
     with pytest.raises(UserError, match="x.mp4: "):
-        video.open_sources([ir, tmp_path / f"{'x' * 300}.mp4"])
+        sequences.open_sources([ir, tmp_path / f"{'x' * 300}.mp4"])
 
 
 def test_folders_that_differ(tmp_path):
     ir = save(tmp_path / "ir", videos.scene(3))
     vis = save(tmp_path / "vis", videos.scene(4))
     with pytest.raises(UserError, match="without partner: 4.png"):
-        video.open_sources([ir, vis])
+        sequences.open_sources([ir, vis])
     with pytest.raises(UserError, match=r"frames: .*ir has 3, .*\.mp4 has 5"):
-        video.open_sources([ir, make(tmp_path, "five")])
+        sequences.open_sources([ir, make(tmp_path, "five")])
 
 
 @pytest.mark.parametrize("number", (1, 3))
@@ -325,12 +330,6 @@ def test_a_frame_that_is_damaged(tmp_path):
         footage_of(ir, vis)
 
 
-def write_all(path, footage, frames, **settings):
-    with video.writing(path, footage, **settings) as write:
-        for frame in frames:
-            write(frame)
-
-
 @pytest.mark.parametrize("size", (SIZE, (31, 45)))
 def test_a_video_is_written(tmp_path, size):
     frames = videos.scene(9, size)
@@ -340,7 +339,8 @@ def test_a_video_is_written(tmp_path, size):
         (50, tmp_path / "new/fused.mp4"),
         (None, tmp_path / "fused.mkv"),
     ):
-        write_all(path, footage, frames, **({"rate": rate} if rate else {}))
+        settings = {"rate": rate} if rate else {}
+        sequences.write(path, footage, frames, **settings)
         found, about = videos.read(path)
         assert found.shape == (9, *size, 3)
         assert about["fps"] == (rate or 25)
@@ -352,8 +352,8 @@ def test_the_rate_is_that_of_the_sources(tmp_path):
     sources = [make(tmp_path, name, fps=30000 / 1001) for name in ("ir", "vis")]
     footage = footage_of(*sources)
     path = tmp_path / "fused.mp4"
-    write_all(path, footage, videos.scene(5))
-    assert video.open_sources([path, path])[0].rate == footage.rate
+    sequences.write(path, footage, videos.scene(5))
+    assert sequences.open_sources([path, path])[0].rate == footage.rate
 
 
 def test_a_folder_is_written(tmp_path):
@@ -365,13 +365,18 @@ def test_a_folder_is_written(tmp_path):
     ):
         footage = footage_of(ir, vis)
         path = tmp_path / f"fused_{vis.stem}"
-        video.check_output(path, footage.sources)
-        write_all(path, footage, frames)
+        sequences.check_output(path, footage.sources)
+        sequences.write(path, footage, frames)
         for name, frame in zip(expected, frames, strict=True):
             np.testing.assert_array_equal(images.read(path / name), frame)
         assert len(names(path)) == 11
         with pytest.raises(UserError, match="exists, and is not overwritten"):
-            video.check_output(path, footage.sources)
+            sequences.check_output(path, footage.sources)
+
+
+def failing(frames, error):
+    yield from frames
+    raise error("in between")
 
 
 @pytest.mark.parametrize("name", ("fused.mp4", "fused"))
@@ -382,10 +387,8 @@ def test_nothing_is_left_of_a_run_that_fails(tmp_path, name, error):
         save(tmp_path / "in/ir", frames), save(tmp_path / "in/vis", frames)
     )
     path = tmp_path / "out" / name
-    with pytest.raises(error), video.writing(path, footage) as write:
-        for frame in frames[:5]:
-            write(frame)
-        raise error("in between")
+    with pytest.raises(error):
+        sequences.write(path, footage, failing(frames[:5], error))
     assert names(tmp_path / "out") == []
 
 
@@ -395,31 +398,26 @@ def test_an_older_result_stays_if_the_run_fails(tmp_path, count):
     footage = footage_of(save(tmp_path / "ir", frames), save(tmp_path / "vis", frames))
     path = tmp_path / "fused.mp4"
     path.write_bytes(b"older")
-    with (
-        pytest.raises(UserError, match="in between"),
-        video.writing(path, footage) as write,
-    ):
-        for frame in frames[:count]:
-            write(frame)
-        raise UserError("in between")
+    with pytest.raises(UserError, match="in between"):
+        sequences.write(path, footage, failing(frames[:count], UserError))
     assert path.read_bytes() == b"older"
 
 
 def test_an_output_that_cannot_be(tmp_path):
     ir, vis = make(tmp_path, "ir"), make(tmp_path, "vis")
-    opened = video.open_sources([ir, vis])
+    opened = sequences.open_sources([ir, vis])
     for name, message in (
         ("fused.png", "cannot write a video named .png: expected .mp4, "),
         ("fused.avi", "cannot write a video named .avi: expected .mp4, "),
         ("./ir.mp4", "would overwrite a source"),
     ):
         with pytest.raises(UserError, match=message):
-            video.check_output(tmp_path / name, opened)
+            sequences.check_output(tmp_path / name, opened)
     save(tmp_path / "twice", videos.scene(5))
     (tmp_path / "twice/5.png").rename(tmp_path / "twice/4.bmp")
-    opened = video.open_sources([ir, tmp_path / "twice"])
+    opened = sequences.open_sources([ir, tmp_path / "twice"])
     with pytest.raises(UserError, match=r"fused/4\.png: would be written twice"):
-        video.check_output(tmp_path / "fused", opened)
+        sequences.check_output(tmp_path / "fused", opened)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -460,16 +458,16 @@ class Quick:
     output_range = "average"
 
     def fuse(self, sources, names, output_range):
-        return fusion.Fused(np.array(sources[0]), None)
+        return Fused(np.array(sources[0]), None)
 
 
 def test_as_many_frames_are_held_however_many_there_are(tmp_path):
     most = {}
     for count in (10, 300):
         cameras = Camera(count), Camera(count)
-        footage = video.Footage(cameras, SIZE, (None, None), False, (True, True))
+        footage = sequences.Footage(cameras, SIZE, (None, None), False, (True, True))
         path = tmp_path / f"{count}.mp4"
-        write_all(path, footage, video.fuse(Quick(), footage))
+        sequences.write(path, footage, sequences.fuse(Quick(), footage))
         assert len(videos.read(path)[0]) == count
         most[count] = [camera.most[0] for camera in cameras]
         assert [len(camera.closed) for camera in cameras] == [1, 1]
@@ -478,8 +476,8 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path):
 
 def test_sources_are_closed_when_the_reader_stops(tmp_path):
     cameras = Camera(300), Camera(300)
-    footage = video.Footage(cameras, SIZE, (None, None), False, (True, True))
-    with contextlib.closing(video.fuse(Quick(), footage)) as frames:
+    footage = sequences.Footage(cameras, SIZE, (None, None), False, (True, True))
+    with contextlib.closing(sequences.fuse(Quick(), footage)) as frames:
         assert len(list(itertools.islice(frames, 3))) == 3
     gc.collect()
     assert [len(camera.closed) for camera in cameras] == [1, 1]
@@ -491,15 +489,15 @@ def test_a_source_that_fails_in_the_middle(tmp_path, fusers):
     footage = footage_of(ir, vis)
     make(tmp_path, "ir", 9)
     with pytest.raises(UserError, match=r"ir\.mp4: only 9 of 20 frames could be read"):
-        write_all(
-            tmp_path / "fused.mp4", footage, video.fuse(fusers["average"], footage)
+        sequences.write(
+            tmp_path / "fused.mp4", footage, sequences.fuse(fusers["average"], footage)
         )
     assert names(tmp_path) == ["ir.mp4", "vis.mp4"]
 
 
 def test_tensorflow_is_not_imported():
     code = (
-        "import sys; from densefuse_tf.pipelines import video; from densefuse_tf.io import ffmpeg; "
+        "import sys; from densefuse_tf.pipelines import sequences; "
         "assert not {'tensorflow', 'keras', 'imageio_ffmpeg'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,18 +1,18 @@
-"""Fusing sequences: video files and numbered frames, with one brightness throughout.
+"""Fuses sequences, video files and numbered frames, with one brightness throughout.
 
-What is decided image by image elsewhere is decided here once for the whole sequence:
-the values that become 0 and 255 at the input, whether the result has colour, and the
-range of the output. So nothing flickers.
+`pairs` decides image by image which values become 0 and 255, whether the result has
+colour, and the range of the output. Here each is decided once for the whole sequence,
+so that nothing flickers.
 
 A thread for each source reads ahead and one writes behind while the calling thread
-fuses; how many frames are held at a time does not depend on how many there are.
+fuses. How many frames are held at a time does not depend on how many there are.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import fractions
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,10 +25,11 @@ from densefuse_tf.io import ffmpeg
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io.ordered_map import ordered_map
 
 DEFAULT_RATE = fractions.Fraction(25)
 
-# Frames of each source read ahead, and results waiting to be written, at most.
+# The frames of each source that are read ahead, and those that are written behind.
 _AHEAD = 2
 _BEHIND = 2
 
@@ -207,18 +208,11 @@ def _together(
 def _ahead(items: Iterator) -> Iterator:
     """Yields the items of a generator, which runs in a thread."""
     end = object()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        waiting = collections.deque(
-            thread.submit(next, items, end) for _ in range(_AHEAD)
-        )
-        try:
-            while (item := waiting.popleft().result()) is not end:
-                waiting.append(thread.submit(next, items, end))
-                yield item
-        finally:
-            for future in waiting:
-                future.cancel()
-            thread.submit(items.close).result()
+    ahead = ordered_map(
+        lambda _: next(items, end), itertools.repeat(None), workers=1, most=_AHEAD + 1
+    )
+    with contextlib.closing(items), contextlib.closing(ahead):
+        yield from itertools.takewhile(lambda item: item is not end, ahead)
 
 
 @dataclasses.dataclass
@@ -274,7 +268,7 @@ def survey(
       value_ranges: For each source (min, max); "auto" for the extremes of its frames;
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
-      color: As of `fusion.Fuser`.
+      color: As of `FusionSettings`.
       progress: Shows how far it is.
 
     Returns:
@@ -369,7 +363,7 @@ def fuse(
     """Fuses a sequence with one output range.
 
     Args:
-      fuser: A `fusion.Fuser` for as many sources and with the color that `survey` was
+      fuser: A `fuser.Fuser` for as many sources and with the color that `survey` was
         given. If its output_range is "minmax", all frames are first fused for the
         extremes of the decoder's output over the sequence, which takes the time twice.
       footage: From `survey`.
@@ -446,12 +440,12 @@ def _frame_names(source: Source) -> list[str]:
     return [f"{source.path.stem}_{index + 1:06}.png" for index in range(source.count)]
 
 
-@contextlib.contextmanager
-def writing(
+def write(
     path: str | os.PathLike,
     footage: Footage,
+    frames: Iterable[np.ndarray],
     rate: fractions.Fraction = DEFAULT_RATE,
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
     A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
@@ -460,55 +454,36 @@ def writing(
     Args:
       path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
         at the end, is a folder, which must be new.
-      footage: What is fused.
+      footage: The footage that is fused.
+      frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
+        made in the calling thread while others are written.
       rate: Frames per second if no source says how many.
 
-    Yields:
-      A function that takes the next frame, uint8 [height, width] or [height, width,
-      3]. It may still be on its way when the function returns.
-
     Raises:
-      UserError: The output cannot be written.
+      UserError: The output cannot be written; or what `frames` raises.
     """
     if _is_folder(os.fspath(path)):
         with files.creating_folder(path) as folder:
-            names = iter(_frame_names(footage.sources[-1]))
-
-            def save(frame: np.ndarray) -> None:
-                images.write(folder / next(names), frame)
-
-            with _behind(save) as write:
-                yield write
+            names = [folder / name for name in _frame_names(footage.sources[-1])]
+            _consume(lambda pair: images.write(*pair), zip(names, frames, strict=True))
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
         encoder = ffmpeg.Encoder(
-            path,
-            temporary,
-            footage.size,
-            footage.rate or rate,
-            footage.pixel_aspect,
+            path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )
         try:
-            with _behind(encoder.add) as write:
-                yield write
+            _consume(encoder.add, frames)
             encoder.finish()
         except BaseException:
             encoder.kill()
             raise
 
 
-@contextlib.contextmanager
-def _behind(work: Callable[[np.ndarray], None]) -> Iterator[Callable]:
-    """Yields `work` as a function that has it done in a thread, in order."""
-    waiting: collections.deque = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-
-        def submit(frame: np.ndarray) -> None:
-            waiting.append(thread.submit(work, frame))
-            if len(waiting) > _BEHIND:
-                waiting.popleft().result()
-
-        yield submit
-        while waiting:
-            waiting.popleft().result()
+def _consume(work: Callable, items: Iterable) -> None:
+    """Calls `work` with each item, in order, in a thread."""
+    with contextlib.closing(
+        ordered_map(work, items, workers=1, most=_BEHIND + 1)
+    ) as results:
+        for _ in results:
+            pass

@@ -1,4 +1,4 @@
-"""The exported graphs against `fusion.Fuser`, in this process."""
+"""The exported graphs against `fuser.Fuser`, in this process."""
 
 import io
 
@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorflow_serving.apis import prediction_log_pb2
 
-from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import fusion
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
-from densefuse_tf.serving import serving
+from densefuse_tf.serving import signatures
 
 SIZE = (9, 12)
 MAX_PIXELS = 10_000
@@ -35,13 +36,6 @@ def encoded_16(image) -> bytes:
     return imagecodecs.png_encode(image)
 
 
-def with_orientation(value, kind="JPEG", endian="<") -> bytes:
-    exif = Image.Exif()
-    exif.endian = endian
-    exif[274] = value
-    return encoded(noise(1), kind, exif=exif)
-
-
 GRAY, COLOR = noise(1), noise(2, *SIZE, 3)
 FILES = {
     "gray": encoded(GRAY),
@@ -61,8 +55,6 @@ FILES = {
     "progressive JPEG": encoded(COLOR, "JPEG", progressive=True, quality=40),
     "JPEG": encoded(COLOR, "JPEG", subsampling=2),
     "gray JPEG": encoded(GRAY, "JPEG"),
-    "upright JPEG": with_orientation(1),
-    "upright PNG": with_orientation(1, "PNG", ">"),
 }
 FILES_16 = {
     "gray": noise(6, dtype=np.uint16),
@@ -74,50 +66,25 @@ FILES_16 = {
 
 
 def rescaling(output_range, divisor=1.0):
-    return lambda raw: serving.to_uint8(raw, output_range, divisor)
+    return lambda raw: to_uint8_in_graph(raw, output_range, divisor)
 
 
 @pytest.fixture(scope="module")
 def served(checkpoint):
     """The signatures of the addition strategy for a pair, not saved."""
-    model = fusion.load_inference_model(checkpoint)
-    return serving.signatures(model, rescaling("minmax"), MAX_PIXELS)
+    model = graph.load_inference_model(checkpoint)
+    return signatures.signatures(model, rescaling("minmax"), MAX_PIXELS)
 
 
 @pytest.fixture(scope="module")
 def fuser(checkpoint):
-    return fusion.Fuser(checkpoint)
+    return Fuser(FusionSettings(checkpoint))
 
 
 def fuse_files(served, *batches) -> list[np.ndarray]:
     """The fused images that fuse_encoded makes of lists of files."""
-    result = served[serving.ENCODED](*map(tf.constant, batches))["fused_bytes"]
+    result = served[signatures.ENCODED](*map(tf.constant, batches))["fused_bytes"]
     return [np.asarray(Image.open(io.BytesIO(data))) for data in result.numpy()]
-
-
-# The twin of fusion.to_uint8.
-
-
-@pytest.mark.parametrize("output_range", fusion.OUTPUT_RANGES)
-def test_to_uint8_equals_numpys_bit_for_bit(output_range):
-    graph = tf.function(serving.to_uint8, reduce_retracing=True)
-    generator = np.random.default_rng(0)
-    for _ in range(300):
-        divisor = float(generator.integers(1, 5))
-        center, spread = generator.normal(100, 200), 10 ** generator.uniform(-3, 5)
-        raw = generator.normal(center, spread, (3, 7, 11, 1)).astype(np.float32)
-        # One constant image, and one of the halves that rounding is about.
-        raw[1] = raw[1, 0, 0]
-        raw[2] = np.round(raw[2] * 2) / 2
-        result = graph(tf.constant(raw), output_range, tf.constant(divisor)).numpy()
-        expected = [fusion.to_uint8(image, output_range, divisor) for image in raw]
-        np.testing.assert_array_equal(result, np.stack(expected))
-
-
-def test_to_uint8_takes_the_extremes_of_all_channels_together():
-    raw = np.random.default_rng(1).normal(100, 50, (1, 5, 6, 3)).astype(np.float32)
-    result = serving.to_uint8(tf.constant(raw), "minmax", 1.0).numpy()
-    np.testing.assert_array_equal(result, fusion.to_uint8(raw, "minmax"))
 
 
 # Arrays.
@@ -126,7 +93,7 @@ def test_to_uint8_takes_the_extremes_of_all_channels_together():
 @pytest.mark.parametrize("shape", [(1, 2, 2), (3, 9, 12), (2, 33, 20)])
 def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
     sources = [noise(seed, *shape) for seed in (1, 2)]
-    result = served[serving.ARRAYS](
+    result = served[signatures.ARRAYS](
         *[tf.constant(source[..., None], tf.float32) for source in sources]
     )
     assert result["fused"].dtype == tf.uint8
@@ -139,15 +106,15 @@ def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
 
 def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
-    fuser = fusion.Fuser(checkpoint, output_range="average", **settings)
-    model = fusion.load_inference_model(checkpoint, **settings)
-    served = serving.signatures(model, rescaling("average"))
+    fuser = Fuser(FusionSettings(checkpoint, output_range="average", **settings))
+    model = graph.load_inference_model(checkpoint, **settings)
+    served = signatures.signatures(model, rescaling("average"), MAX_PIXELS)
     sources = [noise(seed) for seed in range(3)]
     batches = {
         f"source_{index + 1}": tf.constant(source[None, ..., None], tf.float32)
         for index, source in enumerate(sources)
     }
-    result = served[serving.ARRAYS].get_concrete_function()(**batches)["fused"]
+    result = served[signatures.ARRAYS].get_concrete_function()(**batches)["fused"]
     expected = fuser.fuse(sources).image
     np.testing.assert_array_equal(result[0, :, :, 0], expected)
     (image,) = fuse_files(served, *[[encoded(source)] for source in sources])
@@ -171,16 +138,16 @@ ZEROS = np.zeros((2, 4, 5, 1), np.float32)
 )
 def test_arrays_that_cannot_be_fused(served, ir, vis, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        served[serving.ARRAYS](tf.constant(ir), tf.constant(vis))
+        served[signatures.ARRAYS](tf.constant(ir), tf.constant(vis))
 
 
 def test_an_output_that_is_not_finite_is_an_error(checkpoint):
-    model = fusion.load_inference_model(checkpoint)
+    model = graph.load_inference_model(checkpoint)
     # The bias of C5.
     model.weights[-1].assign([np.inf])
-    served = serving.signatures(model, rescaling("minmax"))
+    served = signatures.signatures(model, rescaling("minmax"), MAX_PIXELS)
     with pytest.raises(tf.errors.InvalidArgumentError, match="output is not finite"):
-        served[serving.ARRAYS](tf.constant(ZEROS + 1), tf.constant(ZEROS + 1))
+        served[signatures.ARRAYS](tf.constant(ZEROS + 1), tf.constant(ZEROS + 1))
 
 
 # Files.
@@ -216,21 +183,20 @@ def test_pairs_of_a_batch_may_differ_in_size(served, fuser):
 
 
 def test_photographs_equal_fuse_py(shared, released):
-    model = fusion.load_inference_model(released["1e2"], strategy="l1_norm")
-    served = serving.signatures(model, rescaling("minmax"))
+    model = graph.load_inference_model(released["1e2"], strategy="l1_norm")
+    served = signatures.signatures(model, rescaling("minmax"), 1_000_000)
     paths = [
         sorted((shared / "roadscene" / folder).iterdir())[0]
         for folder in ("infrared", "visible")
     ]
     (result,) = fuse_files(served, *[[path.read_bytes()] for path in paths])
-    fuser = fusion.Fuser(released["1e2"], strategy="l1_norm")
+    fuser = Fuser(FusionSettings(released["1e2"], strategy="l1_norm"))
     expected = fuser.fuse([images.read(path) for path in paths]).image
     np.testing.assert_array_equal(result, expected)
 
 
 PNG = FILES["gray"]
 HUGE = PNG[:16] + b"\xff" * 8 + PNG[24:]
-SCANS = FILES["progressive JPEG"][:-2] + b"\xff\xda" * 101 + b"\xff\xd9"
 
 
 @pytest.mark.parametrize(
@@ -259,79 +225,8 @@ SCANS = FILES["progressive JPEG"][:-2] + b"\xff\xda" * 101 + b"\xff\xd9"
             [PNG],
             "ir_bytes holds 2 images and vis_bytes 1: expected as many",
         ),
-        (
-            [PNG + bytes(2**20 + 1000)],
-            [PNG],
-            r"ir_bytes\[0\] has 10\d\d\d\d\d bytes for 9x12 pixels: expected at most 8",
-        ),
-        ([SCANS], [PNG], r"ir_bytes\[0\] is a JPEG of more scans than the 100"),
-        ([with_orientation(6)], [PNG], r"ir_bytes\[0\] has an orientation tag"),
-        ([with_orientation(2, endian=">")], [PNG], r"ir_bytes\[0\] has an orientation"),
-        ([PNG], [with_orientation(8, "PNG")], r"vis_bytes\[0\] has an orientation"),
     ],
 )
 def test_files_that_cannot_be_fused(served, ir, vis, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         fuse_files(served, ir, vis)
-
-
-# What is written.
-
-
-def test_warm_up_requests_run(checkpoint, tmp_path):
-    serving.export(checkpoint, tmp_path / "densefuse/1", output_range="average")
-    loaded = tf.saved_model.load(str(tmp_path / "densefuse/1"))
-    assert set(loaded.signatures) == {serving.ARRAYS, serving.ENCODED}
-    path = tmp_path / "densefuse/1/assets.extra/tf_serving_warmup_requests"
-    seen = []
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-        request = prediction_log_pb2.PredictionLog.FromString(
-            record
-        ).predict_log.request
-        assert request.model_spec.name == "densefuse"
-        inputs = {
-            name: tf.make_ndarray(proto) for name, proto in request.inputs.items()
-        }
-        signature = loaded.signatures[request.model_spec.signature_name]
-        result = signature(**{name: tf.constant(v) for name, v in inputs.items()})
-        assert all(tf.shape(output)[0] == 1 for output in result.values())
-        seen.append(request.model_spec.signature_name)
-    assert seen == [serving.ARRAYS, serving.ENCODED]
-
-
-def test_nothing_is_left_where_writing_fails(checkpoint, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        (tmp_path / "seen").write_text(str(len(list(tmp_path.iterdir()))))
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    monkeypatch.setattr(tf.saved_model, "save", fail)
-    with pytest.raises(UserError, match=r"1: cannot be written: No space left"):
-        serving.export(checkpoint, tmp_path / "1")
-    assert (tmp_path / "seen").read_text() == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["seen"]
-
-
-def test_an_export_that_exists_is_not_overwritten(checkpoint, tmp_path):
-    (tmp_path / "1").mkdir()
-    with pytest.raises(UserError, match=r"1: exists, and is not overwritten"):
-        serving.export(checkpoint, tmp_path / "1")
-    assert [path.name for path in tmp_path.rglob("*")] == ["1"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"format": "pickle"}, "format is 'pickle': expected one of saved_model, lit"),
-        ({"output_range": "log"}, "output_range is 'log': expected one of minmax"),
-        ({"max_pixels": 0}, "max_pixels is 0: expected 1 or more"),
-        ({"strategy": "max"}, "unknown strategy 'max': expected one of addition"),
-        ({"num_sources": 1}, "num_sources is 1: fusion takes 2 or more"),
-        ({"window_radius": -1, "strategy": "l1_norm"}, "window_radius is -1"),
-        ({"format": "litert"}, r"1: expected a name that ends in \.tflite"),
-        ({"format": "onnx"}, r"1: expected a name that ends in \.onnx"),
-    ],
-)
-def test_arguments_that_cannot_be_used(checkpoint, tmp_path, settings, message):
-    with pytest.raises(UserError, match=message):
-        serving.export(checkpoint, tmp_path / "1", **settings)
-    assert not list(tmp_path.iterdir())

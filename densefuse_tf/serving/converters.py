@@ -1,9 +1,8 @@
-"""The fusion graph as a LiteRT or ONNX file, which is checked before it is kept.
+"""Converts the fusion graph to a LiteRT or ONNX file and checks what it computes.
 
-The converters and the runtimes are extras, imported when they are asked for.
+The converters and the runtimes are extras, imported when they are needed.
 """
 
-import importlib.util
 import pathlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +13,12 @@ import tensorflow as tf
 
 from densefuse_tf.errors import UserError
 
-# What LiteRT and ONNX files are called, and what has to be installed to make and to
-# check them.
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
-_REQUIRED = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
-# How far the decoder's output of such a file may be from the Keras model's, in 0..255,
-# and the [batch, height, width] at which that is checked before the file is kept.
+# The largest difference between the decoder's output of such a file and the Keras
+# model's, in 0..255, and the [batch, height, width] at which it is measured.
 _MAX_DIFFERENCE = 0.5
 _CHECKED_SHAPES = ((1, 2, 2), (1, 37, 50), (2, 64, 48))
-# What Keras calls the graph of a LiteRT file.
+# The name that Keras gives the graph of a LiteRT file.
 _SIGNATURE = "serving_default"
 
 # Decoder output [batch, H, W, channels] -> uint8.
@@ -31,27 +27,14 @@ _Rescale = Callable[[tf.Tensor], tf.Tensor]
 _Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-def check_installed(format: str) -> None:
-    """Refuses a format whose converter or runtime is missing.
-
-    Raises:
-      UserError: Says what to install.
-    """
-    missing = [name for name in _REQUIRED[format] if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(
-            f"format {format} needs {' and '.join(missing)}: pip install '.[{format}]'"
-        )
-
-
 def write(
     model: keras.Model, rescale: _Rescale, format: str, path: pathlib.Path
 ) -> None:
     """Writes a LiteRT or ONNX file and checks what it computes.
 
     Args:
-      model: From `fusion.load_fusion_model`: the converters know no in-place update,
-        which `fusion.load_inference_model` has.
+      model: From `graph.load_fusion_model`: the converters know no in-place update,
+        which `graph.load_inference_model` has.
       rescale: Decoder output [batch, H, W, 1] -> uint8.
       format: One of `SUFFIXES`.
       path: The file.
@@ -85,11 +68,11 @@ def write(
 
 
 def _complete(model: keras.Model, rescale: _Rescale) -> keras.Model:
-    """The model with the outputs fused, uint8, and raw, float32."""
+    """Returns the model with the outputs fused, uint8, and raw, float32."""
     (raw,) = model.outputs
     shape = raw.shape[1:]
-    # Changes nothing; without it tf2onnx 1.17 at times, as its sets are ordered, leaves
-    # an output with a fifth dimension.
+    # This changes nothing, but without it tf2onnx 1.17 at times leaves an output with a
+    # fifth dimension, depending on the order of its sets.
     same_shape = keras.layers.Lambda(
         lambda pair: tf.reshape(pair[0], tf.shape(pair[1])), output_shape=shape
     )
@@ -99,7 +82,7 @@ def _complete(model: keras.Model, rescale: _Rescale) -> keras.Model:
 
 
 def _difference(model: keras.Model, run: _Run, shape: Sequence[int]) -> float:
-    """The largest difference of the decoder's outputs on noise."""
+    """Returns the largest difference of the decoder's outputs on noise."""
     noise = np.random.default_rng(sum(shape))
     sources = {
         source.name: noise.integers(0, 256, [*shape, 1]).astype(np.float32)
@@ -113,8 +96,8 @@ def _difference(model: keras.Model, run: _Run, shape: Sequence[int]) -> float:
 
 
 def _write_litert(model: keras.Model, path: pathlib.Path) -> None:
-    # What format="litert" of Keras 3.13 does, in steps that Keras 3.12 has, too: it is
-    # the newest for Python 3.10.
+    # These are the steps of format="litert" of Keras 3.13; Keras 3.12, the newest for
+    # Python 3.10, has no such format.
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

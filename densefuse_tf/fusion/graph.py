@@ -1,0 +1,98 @@
+"""The fusion graph: a trained autoencoder and a strategy with k sources (Fig. 3).
+
+The encoder is shared by the sources; the fusion layer sits between encoder and decoder.
+
+References:
+  H. Li, X.-J. Wu, "DenseFuse: A Fusion Approach to Infrared and Visible Images", IEEE
+  Transactions on Image Processing 28(5), 2019. https://doi.org/10.1109/TIP.2018.2887342
+"""
+
+import os
+
+import keras
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.model import checkpoints
+from densefuse_tf.model import network
+from densefuse_tf.model import strategies
+
+
+def source_names(num_sources: int) -> tuple[str, ...]:
+    """Names the sources: ir and vis, or source_1 ... source_k where k is not 2."""
+    if num_sources == 2:
+        return ("ir", "vis")
+    return tuple(f"source_{index + 1}" for index in range(num_sources))
+
+
+def fusion_model(
+    autoencoder: keras.Model,
+    *,
+    strategy: str = FusionSettings.strategy,
+    num_sources: int = FusionSettings.num_sources,
+    window_radius: int = FusionSettings.window_radius,
+) -> keras.Model:
+    """Builds the fusion graph of a trained autoencoder.
+
+    A graph of Keras's own layers, saved as .keras, loads again in Keras's safe mode
+    after `import densefuse_tf.fusion.graph`, and the import of the module with the
+    strategy if that is your own.
+
+    Args:
+      autoencoder: From `network.autoencoder` or `checkpoints.load_autoencoder`;
+        its layers are shared, not copied.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: r of the block average (Eq. 6), for the strategies that have one.
+
+    Returns:
+      A model with the inputs ir and vis (source_1 ... source_k where k is not 2), each
+      [batch, H, W, 1] float32 in 0..255, H and W at least 2. Its output is the
+      decoder's, [batch, H, W, 1] float32: it spans about 0..255, or 0..255k where the
+      strategy adds.
+
+    Raises:
+      UserError: Unknown strategy, fewer than two sources or a negative radius.
+    """
+    if num_sources < 2:
+        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
+    encoder = autoencoder.get_layer("encoder")
+    decoder = autoencoder.get_layer("decoder")
+    sources = [
+        keras.Input((None, None, 1), name=name, dtype="float32")
+        for name in source_names(num_sources)
+    ]
+    fusion_layer = strategies.layer(strategy, window_radius=window_radius)
+    fused = decoder(fusion_layer([encoder(source) for source in sources]))
+    return keras.Model(sources, fused, name="densefuse_fusion")
+
+
+def load_fusion_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model:
+    """Builds the fusion graph of a checkpoint, of Keras's own layers.
+
+    Args:
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+      **arguments: strategy, num_sources and window_radius, as `fusion_model` takes
+        them.
+
+    Returns:
+      The model that `fusion_model` describes.
+
+    Raises:
+      UserError: One of the arguments cannot be used.
+    """
+    return fusion_model(checkpoints.load_autoencoder(checkpoint), **arguments)
+
+
+def load_inference_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model:
+    """Builds the fusion graph of the layers that are quickest on this machine.
+
+    Takes the arguments of `load_fusion_model`. The outputs differ by rounding from
+    those of that model, and the graph cannot be saved as .keras on a CPU.
+    """
+    autoencoder = checkpoints.load_autoencoder(checkpoint)
+    if network.use_quick_layers():
+        weights = autoencoder.get_weights()
+        autoencoder = network.autoencoder(dtype="float32", quick=True)
+        autoencoder.set_weights(weights)
+    return fusion_model(autoencoder, **arguments)

@@ -1,0 +1,74 @@
+"""The decoder's output as 8-bit pixels, in NumPy and as TensorFlow operations."""
+
+import numpy as np
+import tensorflow as tf
+
+from densefuse_tf.model import strategies
+
+
+def average_divisor(strategy: str, num_sources: int) -> int:
+    """Returns what "average" divides by: k where the strategy adds, else 1."""
+    return num_sources if strategies.get(strategy).scales_with_sources else 1
+
+
+def to_uint8(
+    raw: np.ndarray, output_range: str | tuple[float, float], divisor: float = 1
+) -> np.ndarray:
+    """Turns the decoder's output into pixels.
+
+    "minmax" is what the release does through scipy.misc.imsave and what Table II was
+    made with: (x - min) * 255 / (max - min) + 0.5, truncated, with min and max over the
+    whole array, all channels of an RGB result together. An output that is constant
+    becomes 0, as there. With a pair of numbers these are min and max, whatever the
+    array's own are, and what is outside is clipped: for the frames of a sequence.
+    "average" is x / divisor, rounded and clipped to 0..255, which keeps brightness
+    comparable between images.
+
+    Args:
+      raw: Decoder output, any shape, float32.
+      output_range: One of `settings.OUTPUT_RANGES`, or (min, max).
+      divisor: Of "average": the number of sources where the strategy adds, else 1.
+
+    Returns:
+      uint8, same shape.
+    """
+    raw = np.asarray(raw, np.float32)
+    # Large images: one array besides, and all further steps in place.
+    fixed = not isinstance(output_range, str)
+    if output_range == "average":
+        pixels = raw / np.float32(divisor)
+        np.rint(pixels, out=pixels)
+        return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+    low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
+    # float32 throughout and one multiplication by the scale: the release's arithmetic.
+    scale = np.float32(255) / (high - low) if high > low else np.float32(0)
+    pixels = raw - low
+    pixels *= scale
+    pixels += np.float32(0.5)
+    if fixed:
+        np.clip(pixels, 0, 255, out=pixels)
+    return pixels.astype(np.uint8)
+
+
+def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
+    """Turns the decoder's output into pixels, each image of a batch by itself.
+
+    The float32 operations are those of `to_uint8` in the same order, so that the pixels
+    are the same.
+
+    Args:
+      raw: Decoder output, [batch, H, W, channels] float32.
+      output_range: One of `settings.OUTPUT_RANGES`.
+      divisor: As of `to_uint8`.
+
+    Returns:
+      uint8, same shape.
+    """
+    if output_range == "average":
+        pixels = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
+        return tf.cast(pixels, tf.uint8)
+    low = tf.reduce_min(raw, axis=[1, 2, 3], keepdims=True)
+    span = tf.reduce_max(raw, axis=[1, 2, 3], keepdims=True) - low
+    # A constant image becomes 0 with any scale.
+    scale = 255.0 / tf.where(span > 0.0, span, 1.0)
+    return tf.cast((raw - low) * scale + 0.5, tf.uint8)

@@ -1,0 +1,221 @@
+"""Reflection padding and convolution in one layer, quicker on a CPU.
+
+A convolution on concatenated and padded maps copies all of them, and their gradients
+back: a quarter of the time of a fusion and a fifth of that of a training step. The
+layer here adds up the convolutions of the parts, each with its share of the kernel and
+with zero padding, which costs nothing; then it computes the outermost pixels once more
+from reflected ones and overwrites them in place.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+
+class ReflectionConv2D(keras.layers.Layer):
+    """Concatenates maps, pads them by reflection and convolves them with 3x3 kernels.
+
+    A list of [batch, H, W, C_i], H and W at least 2 -> [batch, H, W, filters]. Kernel
+    and bias are those of a Conv2D on the concatenated maps. The layer cannot be saved
+    as .keras: its weights are copied into a network of Keras's own layers for that.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        *,
+        activation: str,
+        kernel_initializer: keras.initializers.Initializer,
+        **settings,
+    ):
+        """Takes what a Conv2D takes; `activation` is "relu" or "linear"."""
+        super().__init__(**settings)
+        self.filters = filters
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = kernel_initializer
+
+    def build(self, input_shapes):
+        self._channels = [shape[-1] for shape in input_shapes]
+        self.kernel = self.add_weight(
+            shape=(3, 3, sum(self._channels), self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), initializer="zeros", name="bias"
+        )
+
+    def compute_output_shape(self, input_shapes):
+        return (*input_shapes[0][:-1], self.filters)
+
+    def call(self, inputs, training=False):
+        kernel = tf.convert_to_tensor(self.kernel)
+        bias = tf.convert_to_tensor(self.bias)
+        if not training:
+            return self._outputs(kernel, bias, inputs)
+
+        @tf.custom_gradient
+        def convolve(kernel, bias, *parts):
+            outputs = self._outputs(kernel, bias, parts)
+            return outputs, lambda upstream: self._gradients(
+                kernel, parts, outputs, upstream
+            )
+
+        return convolve(kernel, bias, *inputs)
+
+    def _outputs(self, kernel, bias, parts):
+        outputs = self._convolve(kernel, bias, parts)
+        height, width = tf.unstack(tf.shape(outputs)[1:3])
+        # The first and the last row of the outputs depend on the rows 0, 1, H - 2 and
+        # H - 1 alone, which reflection turns into 1, 0, 1, H - 2, H - 1, H - 2. The
+        # same holds for columns.
+        rows = [tf.concat([maps[:, :2], maps[:, -2:]], axis=1) for maps in parts]
+        columns = [
+            tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
+        ]
+        outputs = _overwrite(
+            outputs,
+            self._convolve_reflected(kernel, bias, rows, [3, 1]),
+            strides=[1, height - 1, 1, 1],
+        )
+        return _overwrite(
+            outputs,
+            self._convolve_reflected(kernel, bias, columns, [1, 3]),
+            strides=[1, 1, width - 1, 1],
+        )
+
+    def _convolve(self, kernel, bias, parts):
+        """Convolves the concatenation of all parts, with zero padding."""
+        kernels = tf.split(kernel, self._channels, axis=2)
+        newest, *others = [
+            tf.nn.conv2d(maps, share, 1, "SAME")
+            for maps, share in zip(parts, kernels, strict=True)
+        ]
+        # TensorFlow fuses a convolution, its bias, the sum of the others and the
+        # activation into one operation.
+        outputs = tf.nn.bias_add(newest, bias)
+        if others:
+            outputs += functools.reduce(tf.add, others)
+        return self.activation(outputs)
+
+    def _convolve_reflected(self, kernel, bias, parts, strides):
+        maps = tf.concat(parts, axis=3)
+        padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+        outputs = tf.nn.conv2d(padded, kernel, strides, "VALID")
+        return self.activation(tf.nn.bias_add(outputs, bias))
+
+    def _gradients(self, kernel, parts, outputs, upstream):
+        """Returns the gradients of kernel, bias and each part.
+
+        They are those of zero padding, to which the border's are added.
+
+        Reflection adds a ring of pixels around the maps. Only the outermost pixels of
+        the outputs see it, each row or column of them through one row or column of
+        the kernel; and what a ring pixel receives belongs to the pixel it mirrors.
+        """
+        if self.activation is keras.activations.relu:
+            upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=outputs)
+        _, height, width = tf.unstack(tf.shape(upstream)[:3])
+        of_kernel = tf.concat(
+            [_kernel_gradient(maps, [3, 3], upstream, "SAME") for maps in parts],
+            axis=2,
+        )
+        of_parts = [
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(maps),
+                filter=share,
+                out_backprop=upstream,
+                strides=[1] * 4,
+                padding="SAME",
+            )
+            for maps, share in zip(
+                parts, tf.split(kernel, self._channels, axis=2), strict=True
+            )
+        ]
+        # For each side of the ring: the row or column that it mirrors, the one of the
+        # outputs that sees it, and the one of the kernel through which it does. The
+        # corners belong to the rows.
+        for axis, mirrored, edge, tap in (
+            (1, 1, 0, 0),
+            (1, height - 2, height - 1, 2),
+            (2, 1, 0, 0),
+            (2, width - 2, width - 1, 2),
+        ):
+            line = tf.concat([_line(maps, axis, mirrored) for maps in parts], axis=3)
+            if axis == 1:
+                ring = tf.pad(line, [[0, 0], [0, 0], [1, 1], [0, 0]], "REFLECT")
+            else:
+                ring = tf.pad(line, [[0, 0], [1, 1], [0, 0], [0, 0]])
+            size = [1, 3] if axis == 1 else [3, 1]
+            edge_upstream = _line(upstream, axis, edge)
+            of_line = _kernel_gradient(ring, size, edge_upstream, "VALID")
+            around = [[tap, 2 - tap], [0, 0], [0, 0], [0, 0]]
+            if axis == 2:
+                around[:2] = around[1::-1]
+            of_kernel += tf.pad(of_line, around)
+            received = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(ring),
+                filter=_line(kernel, axis - 1, tap),
+                out_backprop=edge_upstream,
+                strides=[1] * 4,
+                padding="VALID",
+            )
+            received = _folded(received) if axis == 1 else received[:, 1:-1]
+            shares = tf.split(received, self._channels, axis=3)
+            of_parts = [
+                _add_to_line(maps, axis, mirrored, share)
+                for maps, share in zip(of_parts, shares, strict=True)
+            ]
+        return of_kernel, tf.raw_ops.BiasAddGrad(out_backprop=upstream), *of_parts
+
+
+def _kernel_gradient(maps, size, upstream, padding):
+    return tf.raw_ops.Conv2DBackpropFilter(
+        input=maps,
+        filter_sizes=[*size, maps.shape[3], upstream.shape[3]],
+        out_backprop=upstream,
+        strides=[1] * 4,
+        padding=padding,
+    )
+
+
+def _line(maps, axis, index):
+    """Takes one row (axis 1) or column (axis 2) of maps; axis 0 or 1 of a kernel."""
+    return tf.gather(maps, tf.reshape(index, [1]), axis=axis)
+
+
+def _folded(row):
+    """Adds the ends to the pixels they mirror: [batch, 1, W + 2, C] -> [..., W, C]."""
+    inner = row[:, :, 1:-1]
+    width = tf.shape(inner)[2]
+    first = tf.pad(row[:, :, :1], [[0, 0], [0, 0], [1, width - 2], [0, 0]])
+    last = tf.pad(row[:, :, -1:], [[0, 0], [0, 0], [width - 2, 1], [0, 0]])
+    return inner + first + last
+
+
+def _add_to_line(maps, axis, index, values):
+    """Adds values to one row or column, in place in a graph."""
+    begin, end = [0] * 4, list(tf.unstack(tf.shape(maps)))
+    begin[axis], end[axis] = index, index + 1
+    return tf.raw_ops.TensorStridedSliceUpdate(
+        input=maps,
+        begin=tf.stack(begin),
+        end=tf.stack(end),
+        strides=[1] * 4,
+        value=_line(maps, axis, index) + values,
+    )
+
+
+def _overwrite(maps, values, strides):
+    """Assigns maps[::strides] = values, in place in a graph."""
+    zeros = [0] * 4
+    return tf.raw_ops.TensorStridedSliceUpdate(
+        input=maps,
+        begin=zeros,
+        end=zeros,
+        strides=tf.stack(strides),
+        value=values,
+        begin_mask=0b1111,
+        end_mask=0b1111,
+    )

@@ -1,0 +1,40 @@
+"""How images are read and written; importing this needs no other package."""
+
+import dataclasses
+
+from densefuse_tf.io import limits
+
+# (min, max), "auto" or None, as `pixels.to_pixel_range` takes it.
+ValueRange = tuple[float, float] | str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FileOptions:
+    """Says how source images are read and results are written.
+
+    Attributes:
+      value_ranges: For each source the values that become 0 and 255; by default None
+        for each.
+      max_pixels: The largest image that is read, in pixels.
+      save_raw: Whether the decoder's output is written as well.
+    """
+
+    value_ranges: tuple[ValueRange, ...] | None = None
+    max_pixels: int = dataclasses.field(
+        default=limits.MAX_PIXELS,
+        metadata={
+            "help": "The largest image that is read, in pixels.",
+            "lower_bound": 1,
+        },
+    )
+    save_raw: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Also write the decoder's output, float32, as NAME.npy: with "
+            "addition the sum over the sources, about 0..255 times their number."
+        },
+    )
+
+    def ranges(self, num_sources: int) -> tuple[ValueRange, ...]:
+        """Returns the value range of each source."""
+        return self.value_ranges or (None,) * num_sources

@@ -1,0 +1,257 @@
+"""Fuses image files, one pair or a folder full: reading and writing overlap computing.
+
+Threads read the next source images and write the last results while the calling thread
+fuses. How many images are held at a time does not depend on how many there are, and a
+large pair is held alone.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from absl import logging
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines.options import FileOptions
+
+# The pairs that are read ahead, and the results that are written behind, at most.
+_AHEAD = 2
+_BEHIND = 2
+# The source pixels of either, at most. A pair that has more by itself is read when its
+# turn comes, and written before the next one is read: computing it takes so long that
+# nothing is lost, and it needs the memory.
+_MAX_PIXELS_HELD = 40_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The source images of one scene, infrared first, and the file of the result."""
+
+    sources: tuple[pathlib.Path, ...]
+    output: pathlib.Path
+
+    @property
+    def raw_output(self) -> pathlib.Path:
+        """The file of the decoder's output if it is saved: beside the image, .npy."""
+        return self.output.with_suffix(".npy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """The end of one pair.
+
+    Attributes:
+      pair: The pair.
+      sources: The source images in 0..255, uint8 or float32; empty after an error, or
+        if they were not asked for.
+      image: The fused image, uint8; None where there are no sources.
+      error: The reason why the pair could not be fused, or None.
+    """
+
+    pair: Pair
+    sources: tuple[np.ndarray, ...] = ()
+    image: np.ndarray | None = None
+    error: UserError | None = None
+
+
+def plan(
+    sources: Sequence[tuple[pathlib.Path, ...]], output: str | os.PathLike
+) -> list[Pair]:
+    """Names the file of each result.
+
+    Args:
+      sources: The source images of each scene, infrared first, as `images.pair`
+        matches them.
+      output: A file, for one pair; else a folder, where each result takes the name of
+        the pair's last source, the visible image, as PNG.
+
+    Returns:
+      The pairs, with their outputs.
+
+    Raises:
+      UserError: A file is given for several pairs; two results would have the same
+        name; a result would overwrite a source image.
+    """
+    folder = pathlib.Path(output)
+    is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
+    is_image = folder.suffix.lower() in images.FORMATS
+    if is_folder or not folder.suffix or (len(sources) > 1 and not is_image):
+        pairs = [Pair(each, folder / f"{each[-1].stem}.png") for each in sources]
+    elif len(sources) > 1:
+        raise UserError(
+            f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
+        )
+    elif not is_image:
+        raise UserError(
+            f"{folder}: cannot write an image named {folder.suffix}: expected "
+            f"{', '.join(images.FORMATS)}"
+        )
+    else:
+        pairs = [Pair(sources[0], folder)]
+    check_outputs(pairs)
+    return pairs
+
+
+def check_outputs(pairs: Sequence[Pair], others: Iterable[pathlib.Path] = ()) -> None:
+    """Refuses outputs that would overwrite a source image or one another.
+
+    Args:
+      pairs: All pairs of a run.
+      others: More files that the run will write.
+
+    Raises:
+      UserError: Names the two.
+    """
+    sources = {os.path.realpath(path) for pair in pairs for path in pair.sources}
+    origins: dict[str, str] = {}
+    outputs = [(pair.output, str(pair.sources[-1])) for pair in pairs]
+    outputs += [(path, "another output") for path in others]
+    for path, origin in outputs:
+        real = os.path.realpath(path)
+        if real in sources:
+            raise UserError(f"{path}: would overwrite a source image: choose another")
+        if real in origins:
+            raise UserError(
+                f"{path}: would be written twice, for {origins[real]} and {origin}: "
+                "give them different names"
+            )
+        origins[real] = origin
+
+
+def fuse_pairs(
+    fuser,
+    pairs: Iterable[Pair],
+    options: FileOptions,
+    *,
+    with_images: bool = True,
+) -> Iterator[Result]:
+    """Fuses pairs of image files.
+
+    Args:
+      fuser: A `fuser.Fuser`.
+      pairs: Any number of them.
+      options: Says how they are read and written.
+      with_images: Whether the results hold the images. Without them images are let go
+        as soon as they are written.
+
+    Yields:
+      The results in order, each when its files are written. A pair that fails has its
+      error set and leaves no file; the others go on.
+    """
+    read = ordered_map(
+        functools.partial(_read, options=options),
+        pairs,
+        workers=_AHEAD,
+        most=_AHEAD,
+        cost=lambda pair: sum(map(images.pixel_count, pair.sources)),
+        most_cost=_MAX_PIXELS_HELD,
+    )
+    compute = functools.partial(
+        _compute, fuser=fuser, options=options, with_images=with_images
+    )
+    written = ordered_map(
+        functools.partial(_write, options=options, with_images=with_images),
+        # The calling thread computes while `ordered_map` takes its items.
+        map(compute, read),
+        workers=_BEHIND,
+        most=_BEHIND + 1,
+        cost=_pixels,
+        most_cost=_MAX_PIXELS_HELD,
+    )
+    with contextlib.closing(read), contextlib.closing(written):
+        yield from written
+
+
+def fuse_pair(
+    fuser,
+    pair: Pair,
+    options: FileOptions,
+    *,
+    computing: contextlib.AbstractContextManager | None = None,
+) -> Result:
+    """Fuses one pair of image files, as `fuse_pairs` does, in the calling thread.
+
+    Args:
+      fuser: A `fuser.Fuser`.
+      pair: The pair.
+      options: Says how it is read and written.
+      computing: Entered while `fuser` computes: a lock, where threads share it.
+
+    Returns:
+      The result without the images.
+    """
+    work = _read(pair, options)
+    with computing or contextlib.nullcontext():
+        work = _compute(work, fuser, options, with_images=False)
+    return _write(work, options, with_images=False)
+
+
+@dataclasses.dataclass
+class _Work:
+    """A pair on its way: `_read` fills in the sources, `_compute` what is fused."""
+
+    pair: Pair
+    sources: tuple[np.ndarray, ...] = ()
+    image: np.ndarray | None = None
+    raw: np.ndarray | None = None
+    error: UserError | None = None
+
+
+def _pixels(work: _Work) -> int:
+    """The source pixels of a pair that is fused."""
+    if work.image is None:
+        return 0
+    height, width = work.image.shape[:2]
+    return height * width * len(work.pair.sources)
+
+
+def _read(pair: Pair, options: FileOptions) -> _Work:
+    """Reads the source images and brings them to 0..255."""
+    sources = []
+    ranges = options.ranges(len(pair.sources))
+    try:
+        for path, value_range in zip(pair.sources, ranges, strict=True):
+            image = images.read(path, max_pixels=options.max_pixels)
+            # 8-bit images stay as they are, unless a range is asked for.
+            if image.dtype != np.uint8 or value_range is not None:
+                image, (low, high) = pixels.to_pixel_range(image, value_range)
+                logging.info("%s: %g..%g brought to 0..255", path, low, high)
+            sources.append(image)
+    except UserError as error:
+        return _Work(pair, error=error)
+    return _Work(pair, tuple(sources))
+
+
+def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Work:
+    if work.error is None:
+        names = [str(path) for path in work.pair.sources]
+        try:
+            fused = fuser.fuse(work.sources, names=names)
+            work.image, work.raw = fused.image, fused.raw if options.save_raw else None
+        except UserError as error:
+            work.error = error
+    if not with_images:
+        work.sources = ()
+    return work
+
+
+def _write(work: _Work, options: FileOptions, with_images: bool) -> Result:
+    if work.error is not None:
+        return Result(work.pair, error=work.error)
+    try:
+        # The image comes last: where it is, the pair is done.
+        with images.writing(work.pair.output, work.image):
+            if options.save_raw:
+                images.write_raw(work.pair.raw_output, work.raw)
+    except UserError as error:
+        return Result(work.pair, error=error)
+    if with_images:
+        return Result(work.pair, work.sources, work.image)
+    return Result(work.pair)

@@ -1,0 +1,58 @@
+"""The settings of an export; importing them needs no TensorFlow."""
+
+import dataclasses
+
+from densefuse_tf.errors import UserError
+
+FORMATS = ("saved_model", "litert", "onnx")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportSettings:
+    """Says in which form a fusion graph is exported.
+
+    The description of each field is its `metadata["help"]`.
+    """
+
+    format: str = dataclasses.field(
+        default="saved_model",
+        metadata={
+            "help": "saved_model, for TensorFlow and TensorFlow Serving; litert "
+            "(needs pip install 'densefuse-tf[litert]'); onnx (needs pip install "
+            "'densefuse-tf[onnx]').",
+            "choices": FORMATS,
+        },
+    )
+    max_pixels: int = dataclasses.field(
+        default=2048 * 2048,
+        metadata={
+            "help": "The largest image that the SavedModel's fuse_encoded decodes, in "
+            "pixels; fusing takes some 1,700 bytes of memory a pixel.",
+            "lower_bound": 1,
+        },
+    )
+    warmup: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Also write requests that TensorFlow Serving runs before it "
+            "reports a SavedModel as available (needs pip install "
+            "'densefuse-tf[serving]')."
+        },
+    )
+
+    def __post_init__(self):
+        """Refuses values that no export can have.
+
+        Raises:
+          UserError: There is one.
+        """
+        if self.format not in FORMATS:
+            raise UserError(
+                f"format is {self.format!r}: expected one of {', '.join(FORMATS)}"
+            )
+        if self.max_pixels < 1:
+            raise UserError(f"max_pixels is {self.max_pixels}: expected 1 or more")
+        if self.warmup and self.format != "saved_model":
+            raise UserError(
+                f"warmup goes with the format saved_model, not with {self.format}"
+            )
