@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 
 def seconds(work: Callable[[], object]) -> float:
     """The wall-clock time that a call takes."""
@@ -18,3 +20,14 @@ def peak_memory() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Darwin counts bytes, Linux KiB.
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def synthetic_pair(height: int, width: int) -> list[np.ndarray]:
+    """An infrared, a visible and a fused image, [H, W] uint8, always the same."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:height, :width]
+    ir = 80 + 50 * np.sin(x / 40) + 90 * (np.hypot(y - height / 2, x - width / 3) < 60)
+    vis = 120 + 40 * np.cos(y / 25 + x / 60) + 30 * ((x // 32 + y // 32) % 2)
+    fused = (ir + vis) / 2
+    noisy = (image + random.normal(0, 4, image.shape) for image in (ir, vis, fused))
+    return [np.clip(image, 0, 255).astype(np.uint8) for image in noisy]

@@ -48,7 +48,7 @@ def main() -> None:
     elif any(paths):
         raise UserError("give all of --ir, --vis and --fused, or none")
     else:
-        pair = synthetic_pair(576, 768)
+        pair = measuring.synthetic_pair(576, 768)
     metrics.evaluate(*pair)  # compiles
     before = measuring.peak_memory()
 
@@ -80,17 +80,6 @@ def main() -> None:
         report("per pair, side by side", best(side_by_side) / cores, reference)
     together = measuring.peak_memory()
     print(f"peak memory {before + rise:.2f} GB, {together:.2f} GB side by side")
-
-
-def synthetic_pair(height: int, width: int) -> list[np.ndarray]:
-    """An infrared, a visible and a fused image, [H, W] uint8, always the same."""
-    random = np.random.default_rng(0)
-    y, x = np.mgrid[:height, :width]
-    ir = 80 + 50 * np.sin(x / 40) + 90 * (np.hypot(y - height / 2, x - width / 3) < 60)
-    vis = 120 + 40 * np.cos(y / 25 + x / 60) + 30 * ((x // 32 + y // 32) % 2)
-    fused = (ir + vis) / 2
-    noisy = (image + random.normal(0, 4, image.shape) for image in (ir, vis, fused))
-    return [np.clip(image, 0, 255).astype(np.uint8) for image in noisy]
 
 
 def published_logarithms(height: int, width: int) -> float:

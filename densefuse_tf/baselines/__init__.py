@@ -3,12 +3,32 @@
 Importing this package registers them; see `densefuse_tf.baselines.method`.
 """
 
+from densefuse_tf.baselines import cbf
+from densefuse_tf.baselines import dchwt
+from densefuse_tf.baselines import gtf
+from densefuse_tf.baselines import wls
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.baselines.method import check_pair
+from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import create
 from densefuse_tf.baselines.method import get
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import names
 from densefuse_tf.baselines.method import summary
+from densefuse_tf.baselines.method import to_uint8
 
-__all__ = ["Method", "check_pair", "create", "get", "method", "names", "summary"]
+__all__ = [
+    "Method",
+    "cbf",
+    "check_pair",
+    "check_positive",
+    "create",
+    "dchwt",
+    "get",
+    "gtf",
+    "method",
+    "names",
+    "summary",
+    "to_uint8",
+    "wls",
+]

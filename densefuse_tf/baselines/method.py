@@ -15,12 +15,16 @@ pair of 8-bit grey images. One line registers it:
         weight: float = 0.5
 
         def fuse(self, ir, vis):
-            return np.rint(self.weight * ir + (1 - self.weight) * vis).astype(np.uint8)
+            check_pair(ir, vis, method="mean")
+            return to_uint8(self.weight * ir + (1 - self.weight) * vis)
 
-The first line of the docstring is what `fuse.py --help` shows.
+The first line of the docstring is what `fuse.py --help` shows. An option that is a
+keyword of Python is a field with an underscore at its end: the option `lambda` is the
+field `lambda_`.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -60,10 +64,13 @@ def method(name: str) -> Callable[[_Class], _Class]:
     cell can be changed and run again.
 
     Raises:
+      TypeError: The class is no dataclass.
       ValueError: The name is taken.
     """
 
     def register(cls: _Class) -> _Class:
+        if not dataclasses.is_dataclass(cls):
+            raise TypeError(f"the class {cls.__qualname__} is no dataclass")
         taken = _METHODS.get(name)
         if taken is not None and (taken.__module__, taken.__qualname__) != (
             cls.__module__,
@@ -105,22 +112,39 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
     Args:
       name: A registered method.
       options: Values for some of its fields. Text, as a command line has it, is
-        converted to the type of the field.
+        converted to the type of the field: str, int, float, bool, pathlib.Path, a
+        Literal of texts, or one of these or None.
 
     Raises:
-      UserError: There is no such method or option, or a value has another type.
+      UserError: There is no such method or option, a text does not fit the type of
+        its field, or an option that has no default is missing.
     """
     cls = get(name)
-    fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
+    fields = {
+        field.name.rstrip("_"): field for field in dataclasses.fields(cls) if field.init
+    }
     values = {}
     for key, value in (options or {}).items():
         if key not in fields:
-            known = ", ".join(fields) or "none"
+            known = ", ".join(fields)
             raise UserError(
-                f"unknown option {key!r} of method {name}: expected one of {known}"
+                f"method {name} has no option {key!r}: "
+                + (f"expected one of {known}" if known else "it has none")
             )
-        values[key] = _converted(f"option {key} of method {name}", value, hints[key])
+        field = fields[key].name
+        values[field] = _converted(
+            f"option {key} of method {name}", value, hints[field]
+        )
+    missing = [
+        key
+        for key, field in fields.items()
+        if field.name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UserError(f"method {name} needs the option {missing[0]!r}")
     return cls(**values)
 
 
@@ -128,17 +152,41 @@ def _converted(what: str, value: Any, hint: Any) -> Any:
     """Converts the text of an option to the type of its field."""
     if not isinstance(value, str):
         return value
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         # An optional field: text is never None.
         (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
     if hint is bool:
         if value.lower() in ("true", "1", "false", "0"):
             return value.lower() in ("true", "1")
         raise UserError(f"{what} is {value!r}: expected true or false")
+    if typing.get_origin(hint) is typing.Literal:
+        if value in typing.get_args(hint):
+            return value
+        known = ", ".join(typing.get_args(hint))
+        raise UserError(f"{what} is {value!r}: expected one of {known}")
     try:
         return hint(value)
     except ValueError:
-        raise UserError(f"{what} is {value!r}: expected {hint.__name__}") from None
+        kind = {int: "a whole number", float: "a number"}.get(hint, hint.__name__)
+        raise UserError(f"{what} is {value!r}: expected {kind}") from None
+
+
+def check_positive(method: str, **options: float) -> None:
+    """Checks options of a method that are finite and above 0.
+
+    Args:
+      method: Name of the method, for the message.
+      **options: The values by their option's name.
+
+    Raises:
+      UserError: A value is 0, negative, infinite or NaN.
+    """
+    for key, value in options.items():
+        if not 0 < value < math.inf:
+            raise UserError(
+                f"option {key.rstrip('_')} of method {method} is {value}: expected a "
+                "finite number above 0"
+            )
 
 
 def check_pair(
@@ -175,3 +223,16 @@ def check_pair(
             f"the images are {ir.shape[0]}x{ir.shape[1]}: {method} expects at least "
             f"{min_side}x{min_side}"
         )
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """Rounds grey values to 8 bits as MATLAB's uint8 does.
+
+    Args:
+      values: Grey values on the scale of 0..255, none of them NaN. Halves are rounded
+        away from 0, and what lies outside of 0..255 becomes 0 or 255.
+
+    Returns:
+      uint8 of the same shape.
+    """
+    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)

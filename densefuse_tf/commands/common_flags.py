@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -132,3 +132,30 @@ def value_range(flag: flags.FlagHolder) -> tuple[float, float] | str | None:
         f"--{flag.name}={flag.value}: expected auto or MIN,MAX, two numbers of which "
         "the first is the smaller one"
     )
+
+
+def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Sorts the values of --method_options by the fusion method that they belong to.
+
+    Args:
+      texts: METHOD.OPTION=VALUE each, as in cnn.checkpoint=weights.npz.
+
+    Returns:
+      The options and values of each method that has any.
+
+    Raises:
+      UserError: A text has another form, or an option is given twice.
+    """
+    result: dict[str, dict[str, str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        method, dot, option = key.strip().partition(".")
+        if not (method and dot and option and equals):
+            raise UserError(
+                f"--method_options has {text!r}: expected METHOD.OPTION=VALUE"
+            )
+        options = result.setdefault(method, {})
+        if option in options:
+            raise UserError(f"--method_options has {method}.{option} twice")
+        options[option] = value
+    return result

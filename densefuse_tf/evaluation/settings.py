@@ -1,6 +1,7 @@
 """The settings of Table II; importing them needs neither NumPy nor TensorFlow."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 AVERAGES = ("uniform", "paper")
@@ -29,10 +30,13 @@ class Table2Settings:
         "the rows to make: ours, the names of other methods, or all. Other rows of the "
         "paper show the paper's values alone.",
     )
-    method_options: tuple[str, ...] = _field(
-        (),
-        "METHOD.OPTION=VALUE,...: options of other methods. Of a folder, "
-        "jsr.dictionary=FOLDER, each pair <n> gets the file dictionary<n>.npy.",
+    method_options: Mapping[str, Mapping[str, str]] = dataclasses.field(
+        default_factory=dict,
+        metadata={
+            "help": "With --table2: METHOD.OPTION=VALUE,...: options of other methods. "
+            "Of a folder, as in jsr.dictionary=FOLDER, each pair <n> gets the file "
+            "dictionary<n>.npy."
+        },
     )
     averages: str = _field(
         AVERAGES[0],
