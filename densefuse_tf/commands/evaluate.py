@@ -76,7 +76,13 @@ _LATEX = flags.DEFINE_string(
 _TABLE2 = flags.DEFINE_bool(
     "table2", False, "Reproduce Table II of the paper.", flag_values=_FLAGS
 )
-common_flags.define(settings.Table2Settings, _FLAGS)
+common_flags.define(settings.Table2Settings, _FLAGS, except_=("method_options",))
+_METHOD_OPTIONS = flags.DEFINE_list(
+    "method_options",
+    [],
+    settings.Table2Settings.__dataclass_fields__["method_options"].metadata["help"],
+    flag_values=_FLAGS,
+)
 _PAIRS_CSV = flags.DEFINE_string(
     "pairs_csv",
     None,
@@ -92,10 +98,11 @@ _PANELS = flags.DEFINE_string(
 )
 _TABLES = (_CSV, _PAIRS_CSV, _MARKDOWN, _LATEX)
 _OF_FILES = ("ir", "vis", "fused", "ir_range", "vis_range")
-_OF_TABLE2 = (
+_OF_TABLE2 = [
     *(field.name for field in dataclasses.fields(settings.Table2Settings)),
     *("pairs_csv", "panels"),
-)
+]
+_OF_TABLE2.remove("methods_dir")
 # Files of these kinds are dear: they are read here, or lie beside what is.
 _SUFFIXES_OF_INPUTS = (
     *(".keras", ".index", ".meta", ".data-00000-of-00001"),
@@ -104,10 +111,8 @@ _SUFFIXES_OF_INPUTS = (
 
 
 def main() -> None:
-    how, others = "goes", set(_OF_TABLE2) - {"methods_dir"}
-    if _TABLE2.value:
-        how, others = "does not go", set(_OF_FILES)
-    for name in sorted(others):
+    how, others = ("does not go", _OF_FILES) if _TABLE2.value else ("goes", _OF_TABLE2)
+    for name in others:
         if _FLAGS[name].present:
             raise UserError(f"--{name} {how} with --table2")
     if _TABLE2.value:
@@ -173,7 +178,8 @@ def _table2() -> None:
     from densefuse_tf.evaluation import store
     from densefuse_tf.io import files
 
-    chosen = common_flags.read(settings.Table2Settings, _FLAGS)
+    options = common_flags.options_by_method(_METHOD_OPTIONS.value)
+    chosen = common_flags.read(settings.Table2Settings, _FLAGS, method_options=options)
     if chosen.checkpoint_dir is None and {settings.OURS, settings.ALL} & set(
         chosen.methods
     ):

@@ -84,9 +84,10 @@ def plan(settings: Table2Settings) -> Plan:
         )
     lambdas = _lambdas(settings)
     methods = _methods(settings)
-    options = _options(settings, methods)
     rows = [
-        entries.registered(name, options[name], averages=settings.averages)
+        entries.registered(
+            name, settings.method_options.get(name, {}), averages=settings.averages
+        )
         for name in methods
     ]
     if settings.methods_dir is not None:
@@ -189,29 +190,13 @@ def _methods(settings: Table2Settings) -> list[str]:
                 f"--methods={','.join(settings.methods)}: unknown method {name!r}: "
                 f"expected some of {', '.join((ALL, OURS, *known))}"
             )
-    return [
-        name for name in known if ALL in settings.methods or name in settings.methods
-    ]
-
-
-def _options(
-    settings: Table2Settings, methods: Sequence[str]
-) -> dict[str, dict[str, str]]:
-    """Returns the options of each method by their names."""
-    options: dict[str, dict[str, str]] = {name: {} for name in methods}
-    for text in settings.method_options:
-        key, separator, value = text.partition("=")
-        method, dot, option = key.partition(".")
-        if not (separator and dot and option):
-            raise UserError(f"--method_options={text}: expected METHOD.OPTION=VALUE")
-        if method not in options:
+    chosen = [name for name in known if {ALL, name} & set(settings.methods)]
+    for name in settings.method_options:
+        if name not in chosen:
             raise UserError(
-                f"--method_options={text}: the method {method} is not in --methods"
+                f"--method_options: the method {name!r} is not in --methods"
             )
-        if option in options[method]:
-            raise UserError(f"--method_options: {key} is given twice: expected one")
-        options[method][option] = value
-    return options
+    return chosen
 
 
 def _checkpoints(

@@ -329,7 +329,9 @@ def test_image_that_is_too_small_is_one_line(protocol, run, quick):
     for kind in ("IR", "VIS"):
         images.write(f"tno/{kind}5.png", np.zeros((40, 60), np.uint8))
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
-    assert "tno/IR5.png and tno/VIS5.png, fused: ir is 40x60: expected at leas" in line
+    assert (
+        "tno/IR5.png and tno/VIS5.png, addition_1e0: ir is 40x60: expected at" in line
+    )
 
 
 def test_inputs_and_files_beside_them_are_not_overwritten(protocol, run):

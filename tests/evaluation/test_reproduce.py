@@ -196,7 +196,7 @@ def test_plan_takes_all_methods_that_are_registered(tiny, blend, released):
     settings = Table2Settings(
         data_dir=tiny,
         methods=("all",),
-        method_options=("blend.weight=0.25",),
+        method_options={"blend": {"weight": "0.25"}},
         checkpoint_dir=released["1e0"].rpartition("/")[0],
         lambdas=("1e2", "1e0"),
     )
@@ -216,11 +216,9 @@ def test_plan_takes_all_methods_that_are_registered(tiny, blend, released):
     [
         ({"methods": ("soup",)}, "unknown method 'soup': expected some of all, ours"),
         ({"methods": ()}, "--methods=: unknown method ''"),
-        ({"method_options": ("weight=1",)}, "expected METHOD.OPTION=VALUE"),
-        ({"method_options": ("cbf.x=1",)}, "the method cbf is not in --methods"),
-        ({"method_options": ("blend.x=1",)}, "option 'x'"),
-        ({"method_options": ("blend.weight=a",)}, "weight of method blend is 'a'"),
-        ({"method_options": ("blend.weight=1",) * 2}, "blend.weight is given twice"),
+        ({"method_options": {"cbf": {}}}, "the method 'cbf' is not in --methods"),
+        ({"method_options": {"blend": {"x": "1"}}}, "option 'x'"),
+        ({"method_options": {"blend": {"weight": "a"}}}, "method blend is 'a'"),
         ({"lambdas": ("1e9",)}, "--lambdas=1e9: expected some of 1e0, 1e1"),
         ({"data_dir": None}, "--data_dir is missing"),
     ],
