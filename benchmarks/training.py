@@ -38,16 +38,15 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from densefuse_tf.model import network
     from densefuse_tf.training import dataset
+    from densefuse_tf.training import networks
     from densefuse_tf.training import recipes
-    from densefuse_tf.training import training
+    from densefuse_tf.training.trainer import Trainer
 
     photographs = dataset.Photographs(dataset.find_photographs(_TRAIN_DIR.value))
     batches = photographs.training_batches(_BATCH_SIZE)
     data = next(iter(batches))
-    model = network.autoencoder(quick=network.use_quick_layers())
-    trainer = training.Trainer(model, recipes.PAPER, 100.0)
+    trainer = Trainer(networks.build("densefuse"), recipes.PAPER, 100.0)
     trainer.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
     step = tf.function(trainer.train_step)
     matrix = tf.random.normal([_MATRIX.value, _MATRIX.value])

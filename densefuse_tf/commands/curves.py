@@ -6,6 +6,9 @@
       --history=1e2=checkpoints/densefuse_1e2.history.csv \\
       --history=1e3=checkpoints/densefuse_1e3.history.csv
 
+The legend shows the lambda of each run: that of the config.json beside the history, or
+else NAME. In a run's folder NAME may be left out: --history=runs/a/history.csv.
+
 Writes figure5.png (pixel, SSIM and total loss in training) and figure6.png (pixel loss
 and SSIM on the validation images) into the folder.
 """
@@ -22,7 +25,7 @@ _FLAGS = flags.FlagValues()
 _HISTORY = flags.DEFINE_multi_string(
     "history",
     None,
-    "NAME=FILE: a curve's name, usually lambda, and its history.csv; once per curve",
+    "FILE, or NAME=FILE: a history.csv and a name for its curve; once per curve",
     flag_values=_FLAGS,
 )
 _OUTPUT_DIR = flags.DEFINE_string(
@@ -44,10 +47,19 @@ def main() -> None:
 
     histories = {}
     for item in _HISTORY.value:
-        name, separator, path = item.partition("=")
-        if not separator or not name or not path:
-            raise UserError(f"--history={item}: expected NAME=FILE")
-        histories[name] = history.read(path)
+        name, _, path = item.rpartition("=")
+        if not path or item.startswith("="):
+            raise UserError(f"--history={item}: expected FILE or NAME=FILE")
+        if os.path.exists(item):
+            name, path = "", item
+        rows = history.read(path)
+        label = curves.label(path, name or None)
+        if label in histories:
+            raise UserError(
+                f"--history={item}: another curve is called {label!r} as well: "
+                "expected NAME=FILE with a name of its own"
+            )
+        histories[label] = rows
     for panels, name in (
         (curves.FIGURE_5, "figure5.png"),
         (curves.FIGURE_6, "figure6.png"),
@@ -58,7 +70,7 @@ def main() -> None:
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 

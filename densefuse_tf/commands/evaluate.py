@@ -1,21 +1,27 @@
 """Evaluates fused images with the seven metrics of the paper's Table II.
 
   evaluate.py --ir=pairs/ir --vis=pairs/vis --fused=fused --csv=metrics.csv
+  evaluate.py --ir=pairs/ir --vis=pairs/vis --methods_dir=methods --markdown=table.md
 
-prints a row for each pair and their mean. Images are 8-bit, matched in natural sort
-order; of colour images the luma is evaluated. TensorFlow is not needed.
+The first prints a row for each pair and their mean, the second one table with a row for
+each sub-folder of methods. Images are 8-bit, matched in natural sort order; of colour
+images the luma is evaluated. TensorFlow is not needed.
 
   evaluate.py --table2 --data_dir=tno --csv=table2.csv --markdown=table2.md
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=released_checkpoints
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=runs --lambdas=1e2,1e3
   evaluate.py --table2 --data_dir=tno --methods_dir=methods --panels=panels
+  evaluate.py --table2 --data_dir=tno --methods=all --averages=paper
 
-fuses the 20 pairs of the paper with both strategies and four checkpoints, and prints
-Table II with this run's values beside the paper's. Run again, it goes on where it was.
+--table2 fuses the 20 pairs of the paper with both strategies and four checkpoints, and
+with other methods if they are asked for, and prints Table II with this run's values
+beside the paper's, the best marked * and the second best '. Run again, it goes on where
+it was.
 
 Exit status: 0, or 2 for a mistake.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -26,6 +32,7 @@ from absl import flags
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import settings
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -35,52 +42,51 @@ _FUSED = flags.DEFINE_string(
     "Fused images: a file, a folder or a glob pattern.",
     flag_values=_FLAGS,
 )
+_RANGES = tuple(
+    flags.DEFINE_string(
+        f"{name}_range",
+        None,
+        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX, or "
+        "auto for the image's own minimum and maximum. Sources of more than 8 bits "
+        "need it.",
+        flag_values=_FLAGS,
+    )
+    for name, kind in (("ir", "infrared"), ("vis", "visible"))
+)
 _CSV = flags.DEFINE_string(
     "csv",
     None,
-    "Also write a CSV file: a row for each pair and the mean, or with --table2 a row "
-    "for each cell.",
+    "Also write a CSV file: a row for each pair, and the mean of one set of fused "
+    "images; with --table2 a row for each cell.",
     flag_values=_FLAGS,
 )
 _MARKDOWN = flags.DEFINE_string(
-    "markdown", None, "Also write the table as Markdown.", flag_values=_FLAGS
+    "markdown",
+    None,
+    "Also write the table as Markdown, the best values bold and the second best in "
+    "italics.",
+    flag_values=_FLAGS,
+)
+_LATEX = flags.DEFINE_string(
+    "latex",
+    None,
+    "Also write the table as a LaTeX tabular for the package booktabs.",
+    flag_values=_FLAGS,
 )
 _TABLE2 = flags.DEFINE_bool(
     "table2", False, "Reproduce Table II of the paper.", flag_values=_FLAGS
 )
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir",
+common_flags.define(settings.Table2Settings, _FLAGS, except_=("method_options",))
+_METHOD_OPTIONS = flags.DEFINE_list(
+    "method_options",
+    [],
+    settings.Table2Settings.__dataclass_fields__["method_options"].metadata["help"],
+    flag_values=_FLAGS,
+)
+_PAIRS_CSV = flags.DEFINE_string(
+    "pairs_csv",
     None,
-    "With --table2: the folder of IR<n>.png and VIS<n>.png, n = 1 to 19 and 21.",
-    flag_values=_FLAGS,
-)
-_CHECKPOINT_DIR = flags.DEFINE_string(
-    "checkpoint_dir",
-    None,
-    "With --table2: a folder with a checkpoint for each lambda: densefuse_1e0.keras, "
-    "the authors' ..._1e0.ckpt.index, or runs of train.py, 1e0/model.keras, and so on; "
-    "by default the models of this project.",
-    flag_values=_FLAGS,
-)
-_LAMBDAS = flags.DEFINE_list(
-    "lambdas",
-    "1e0,1e1,1e2,1e3",
-    "With --table2: for which lambda.",
-    flag_values=_FLAGS,
-)
-_WINDOW_RADIUS = flags.DEFINE_integer(
-    "window_radius",
-    1,
-    "With --table2: r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the "
-    "release.",
-    lower_bound=0,
-    flag_values=_FLAGS,
-)
-_METHODS_DIR = flags.DEFINE_string(
-    "methods_dir",
-    None,
-    "With --table2: a folder with a sub-folder of fused images for each other method, "
-    "the number of the pair in each file's name; each method adds a row.",
+    "With --table2: also write a CSV file with the values of each pair of each row.",
     flag_values=_FLAGS,
 )
 _PANELS = flags.DEFINE_string(
@@ -90,30 +96,22 @@ _PANELS = flags.DEFINE_string(
     "results, like the paper's Figures 8 and 9.",
     flag_values=_FLAGS,
 )
-_WORK_DIR = flags.DEFINE_string(
-    "work_dir",
-    "out/table2",
-    "With --table2: where fused images and metrics are kept, so that nothing is done "
-    "twice.",
-    flag_values=_FLAGS,
+_TABLES = (_CSV, _PAIRS_CSV, _MARKDOWN, _LATEX)
+_OF_FILES = ("ir", "vis", "fused", "ir_range", "vis_range")
+_OF_TABLE2 = [
+    *(field.name for field in dataclasses.fields(settings.Table2Settings)),
+    *("pairs_csv", "panels"),
+]
+_OF_TABLE2.remove("methods_dir")
+# Files of these kinds are dear: they are read here, or lie beside what is.
+_SUFFIXES_OF_INPUTS = (
+    *(".keras", ".index", ".meta", ".data-00000-of-00001"),
+    *(".npy", ".npz", ".mat"),
 )
-_OF_FILES = ("ir", "vis", "fused")
-_OF_TABLE2 = (
-    "data_dir",
-    "checkpoint_dir",
-    "lambdas",
-    "window_radius",
-    "methods_dir",
-    "panels",
-    "work_dir",
-)
-_CHECKPOINT_SUFFIXES = (".keras", ".index", ".meta", ".data-00000-of-00001")
 
 
 def main() -> None:
-    how, others = ("goes", _OF_TABLE2)
-    if _TABLE2.value:
-        how, others = ("does not go", _OF_FILES)
+    how, others = ("does not go", _OF_FILES) if _TABLE2.value else ("goes", _OF_TABLE2)
     for name in others:
         if _FLAGS[name].present:
             raise UserError(f"--{name} {how} with --table2")
@@ -124,124 +122,108 @@ def main() -> None:
 
 
 def _files() -> None:
-    """Evaluates --fused."""
-    from densefuse_tf.evaluation import evaluation
+    """Evaluates --fused, or each folder of --methods_dir."""
+    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.evaluation import inputs
+    from densefuse_tf.evaluation import report
     from densefuse_tf.io import images
 
-    for flag in (_IR, _VIS, _FUSED):
+    methods_dir = _FLAGS["methods_dir"].value
+    for flag in (_IR, _VIS):
         if flag.value is None:
             raise UserError(
                 f"--{flag.name} is missing: expected --ir, --vis and --fused, or "
                 "--table2"
             )
-    triplets = images.pair([_IR.value, _VIS.value, _FUSED.value])
-    _check_outputs(path for triplet in triplets for path in triplet)
-    for ir, vis, fused in triplets:
-        print(f"{ir} + {vis}: {fused}", flush=True)
-    results = list(_progress(evaluation.evaluate_files(triplets), len(triplets)))
-    _say_colored([path for result in results for path in result.colored])
-    cells = evaluation.table(results)
-    print(evaluation.text(cells))
-    if _CSV.value is not None:
-        evaluation.write_csv(_CSV.value, results)
-    if _MARKDOWN.value is not None:
-        _write_markdown(evaluation.markdown(cells))
+    if (_FUSED.value is None) == (methods_dir is None):
+        state = "missing" if methods_dir is None else "given as well as --methods_dir"
+        raise UserError(
+            f"--fused is {state}: expected the fused images by --fused, or by "
+            "--methods_dir for several methods"
+        )
+    fused = {"": _FUSED.value}
+    if methods_dir is not None:
+        fused = inputs.find_methods(methods_dir)
+    triplets = {
+        name: images.pair([_IR.value, _VIS.value, source])
+        for name, source in fused.items()
+    }
+    all_triplets = [triplet for own in triplets.values() for triplet in own]
+    _check_outputs(path for triplet in all_triplets for path in triplet)
+    ranges = [common_flags.value_range(flag) for flag in _RANGES]
+    for ir, vis, path in all_triplets:
+        print(f"{ir} + {vis}: {path}", flush=True)
+    evaluated = (
+        (name, result)
+        for name, own in triplets.items()
+        for result in evaluate.evaluate_files(own, value_ranges=ranges)
+    )
+    results: dict[str, list] = {name: [] for name in triplets}
+    for name, result in _progress(evaluated, len(all_triplets)):
+        results[name].append(result)
+    _say_colored([path for own in results.values() for r in own for path in r.colored])
+    if methods_dir is None:
+        _write_tables(report.of_files(results[""]))
+        _write_csv(_CSV, report.csv_of_files(results[""]))
+    else:
+        _write_tables(report.of_methods(results))
+        _write_csv(_CSV, report.csv_of_methods(results))
 
 
 def _table2() -> None:
     """Reproduces Table II."""
-    from densefuse_tf.evaluation import evaluation
-    from densefuse_tf.evaluation import table2
+    from densefuse_tf.evaluation import figures
+    from densefuse_tf.evaluation import report
+    from densefuse_tf.evaluation import reproduce
+    from densefuse_tf.evaluation import store
     from densefuse_tf.io import files
 
-    if _DATA_DIR.value is None:
-        raise UserError(
-            "--data_dir is missing: expected the folder of IR<n>.png and VIS<n>.png"
-        )
-    lambdas = _lambdas(table2.LAMBDAS)
-    pairs = table2.read_pairs(_DATA_DIR.value)
-    methods = {}
-    if _METHODS_DIR.value is not None:
-        methods = table2.find_methods(_METHODS_DIR.value)
-    inputs = [path for pair in pairs for path in pair.paths]
-    inputs += [path for paths in methods.values() for path in paths.values()]
-    _check_outputs(inputs)
+    options = common_flags.options_by_method(_METHOD_OPTIONS.value)
+    chosen = common_flags.read(settings.Table2Settings, _FLAGS, method_options=options)
+    if chosen.checkpoint_dir is None and {settings.OURS, settings.ALL} & set(
+        chosen.methods
+    ):
+        # Whoever looks for the models of this project imports it.
+        runner.import_tensorflow()
+    plan = reproduce.plan(chosen)
+    _check_outputs(plan.inputs)
     if _PANELS.value is not None:
-        _check_panels(inputs, [table2.panel_path(_PANELS.value, p) for p in pairs])
-    for folder in (_WORK_DIR.value, _PANELS.value):
+        pictures = [figures.path_of(_PANELS.value, pair) for pair in plan.pairs]
+        _check_panels(plan.inputs, pictures)
+    for folder in (chosen.work_dir, _PANELS.value):
         if folder is not None:
             files.check_writable(pathlib.Path(folder))
-    if _CHECKPOINT_DIR.value is None:
-        runner.import_tensorflow()
-    checkpoints = _checkpoints(lambdas)
-    for name, path in checkpoints.items():
+    for name, path in plan.checkpoints.items():
         print(f"lambda {name}: {path}", flush=True)
     runner.import_tensorflow()
 
-    results = table2.reproduce(
-        pairs,
-        checkpoints,
-        table2.Store(_WORK_DIR.value),
-        methods=methods,
-        window_radius=_WINDOW_RADIUS.value,
-    )
-    rows_per_pair = len(methods) + len(table2.STRATEGIES) * len(checkpoints)
-    results = list(_progress(results, len(pairs) * rows_per_pair))
+    kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
+    results = reproduce.reproduce(plan.entries, plan.pairs, kept)
+    results = list(_progress(results, plan.count))
     _say_colored(
-        [path for pair in pairs for path in pair.colored]
+        [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
     )
-    table = table2.rows(results)
-    cells = table2.cells(table)
-    summary = table2.describe(table)
-    print(evaluation.text(cells, left=3))
-    print(summary)
-    if _CSV.value is not None:
-        table2.write_csv(_CSV.value, table)
-    if _MARKDOWN.value is not None:
-        lines = "".join(f"- {line}\n" for line in summary.splitlines())
-        _write_markdown(f"{evaluation.markdown(cells, left=3)}\n{lines}")
+    rows = report.rows(results, averages=chosen.averages)
+    _write_tables(
+        report.of_table2(rows),
+        [*report.describe(rows), *report.undefined(results), *report.claims(rows)],
+    )
+    _write_csv(_CSV, report.csv_of_table2(rows))
+    _write_csv(_PAIRS_CSV, report.csv_of_pairs(results))
     if _PANELS.value is not None:
-        panels = table2.write_panels(_PANELS.value, pairs, results)
-        for _ in _progress(panels, len(pairs), unit="panel"):
+        pictures = figures.write(_PANELS.value, plan.pairs, results)
+        for _ in _progress(pictures, len(plan.pairs), unit="panel"):
             pass
 
 
-def _lambdas(known: Sequence[str]) -> list[str]:
-    """--lambdas in the order of the table."""
-    unknown = [name for name in _LAMBDAS.value if name not in known]
-    if unknown or not _LAMBDAS.value:
-        raise UserError(
-            f"--lambdas={','.join(_LAMBDAS.value)}: expected some of {', '.join(known)}"
-        )
-    return [name for name in known if name in _LAMBDAS.value]
-
-
-def _checkpoints(lambdas: Sequence[str]) -> dict[str, pathlib.Path]:
-    """The checkpoint for each lambda."""
-    from densefuse_tf.evaluation import table2
-
-    found = table2.find_checkpoints(_CHECKPOINT_DIR.value)
-    missing = [name for name in lambdas if name not in found]
-    if missing:
-        folder = _CHECKPOINT_DIR.value or "the models of this project"
-        there = ",".join(found)
-        raise UserError(
-            f"{folder}: no checkpoint for lambda {', '.join(missing)}: expected "
-            f"densefuse_{missing[0]}.keras, ..._{missing[0]}.ckpt.index or "
-            f"{missing[0]}/model.keras"
-            + (f"; --lambdas={there} takes those that are there" if there else "")
-        )
-    return {name: found[name] for name in lambdas}
-
-
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
-    """Refuses --csv and --markdown where they would do harm, before the work."""
+    """Refuses names of tables that would do harm, before the work."""
     from densefuse_tf.io import files
     from densefuse_tf.io import images
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
-    for flag in (_CSV, _MARKDOWN):
+    for flag in _TABLES:
         if flag.value is None:
             continue
         path = pathlib.Path(flag.value)
@@ -250,7 +232,7 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
             raise UserError(f"--{flag.name}={path}: would overwrite {taken[real]}")
         # Files beside those that are read are as dear: pair 20, another checkpoint.
         suffix = path.suffix.lower()
-        if suffix in images.FORMATS or suffix in _CHECKPOINT_SUFFIXES:
+        if suffix in images.FORMATS or suffix in _SUFFIXES_OF_INPUTS:
             raise UserError(
                 f"--{flag.name}={path}: is named as an image or a checkpoint: expected "
                 "another suffix"
@@ -262,14 +244,14 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
 
 
 def _check_panels(
-    inputs: Iterable[pathlib.Path], panels: Iterable[pathlib.Path]
+    inputs: Iterable[pathlib.Path], pictures: Iterable[pathlib.Path]
 ) -> None:
     """Refuses --panels where a picture would take the place of an image that is read.
 
     Fused images of another method may well be named pair1.png, too.
     """
     taken = {os.path.realpath(path) for path in inputs}
-    for path in panels:
+    for path in pictures:
         if os.path.realpath(path) in taken:
             raise UserError(f"--panels={_PANELS.value}: would overwrite {path}")
 
@@ -289,16 +271,31 @@ def _say_colored(paths: Sequence[pathlib.Path]) -> None:
         print(f"{len(paths)} colour {what}: {names}")
 
 
-def _write_markdown(text: str) -> None:
+def _write_tables(table, notes: Sequence[str] = ()) -> None:
+    """Prints a table and notes on it, and writes --markdown and --latex."""
     from densefuse_tf.io import files
 
-    with files.replacing(_MARKDOWN.value) as temporary:
-        # File names that are not UTF-8 keep their bytes, as in the CSV file.
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    print("\n".join([table.text(), *notes]))
+    lines = "".join(f"- {line}\n" for line in notes)
+    for flag, text in (
+        (_MARKDOWN, table.markdown() + (f"\n{lines}" if notes else "")),
+        (_LATEX, table.latex()),
+    ):
+        if flag.value is not None:
+            with files.replacing(flag.value) as temporary:
+                # File names that are not UTF-8 keep their bytes, as in the CSV file.
+                temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def _write_csv(flag: flags.FlagHolder, rows: Sequence[Sequence[str]]) -> None:
+    from densefuse_tf.io import files
+
+    if flag.value is not None:
+        files.write_rows(flag.value, rows[0], rows[1:])
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command `densefuse-evaluate`; returns its exit status."""
+    """Runs the command `densefuse-evaluate` and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 

@@ -212,9 +212,9 @@ def _follow(
         elif panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(result, request))
     if panel is not None and rows:
-        from densefuse_tf.evaluation import plots
+        from densefuse_tf.evaluation import panels
 
-        images.write(panel, plots.panel(rows))
+        images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
     return failed
 

@@ -1,13 +1,15 @@
 """The training curves of the paper, Figures 5 and 6, drawn from histories."""
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.training import config
 from densefuse_tf.training import history
 
-# What a figure shows: column of the history, title, whether the axis is logarithmic.
+# The panels of a figure: column of the history, title, whether the axis is logarithmic.
 FIGURE_5 = (
     ("pixel_loss", "Pixel loss", True),
     ("ssim_loss", "SSIM loss", True),
@@ -20,6 +22,39 @@ FIGURE_6 = (
 LAST_ITERATION = 5000
 
 
+def label(path: str | os.PathLike, name: str | None = None) -> str:
+    """Makes the legend of a curve, which says what lambda the run had.
+
+    Args:
+      path: The history. The config.json of the run tells lambda where it lies beside.
+      name: What the user calls the run; taken as its lambda where it is a number and
+        there is no config.json.
+
+    Raises:
+      UserError: There is neither a name nor config.json, or the latter is damaged.
+    """
+    described = config.read(pathlib.Path(path).parent)
+    number = _number(name)
+    if described is None:
+        if name is None:
+            raise UserError(
+                f"{path}: has no {config.NAME} beside it that tells lambda: expected "
+                "NAME=FILE"
+            )
+        return name if number is None else f"λ = {name}"
+    weight = described["settings"].get("ssim_weight")
+    if name is None:
+        return f"λ = {weight:g}"
+    return f"λ = {name}" if number == weight else f"{name}, λ = {weight:g}"
+
+
+def _number(name: str | None) -> float | None:
+    try:
+        return None if name is None else float(name)
+    except ValueError:
+        return None
+
+
 def draw(
     histories: Mapping[str, Sequence[history.Row]],
     panels: Sequence[tuple[str, str, bool]],
@@ -30,9 +65,9 @@ def draw(
     """Draws one figure, a panel per quantity and a curve per history.
 
     Args:
-      histories: Rows by the name of the curve, for instance "1e2" for lambda = 100.
+      histories: Rows by the legend of the curve, for instance "λ = 100".
       panels: FIGURE_5 or FIGURE_6.
-      path: The picture; its suffix says the format.
+      path: The picture, in the format of its suffix.
       last_iteration: Where the curves end.
 
     Raises:
@@ -56,7 +91,7 @@ def draw(
                 [row.iteration for row in shown],
                 [getattr(row, column) for row in shown],
                 linewidth=1.2,
-                label=f"λ = {name}",
+                label=name,
             )
         axis.set_title(title)
         axis.set_xlabel("iteration")

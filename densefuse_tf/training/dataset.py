@@ -4,9 +4,6 @@ The order of the files depends on the seed and the epoch alone, and every batch 
 which part of that order it holds, so that a training can go on exactly where it was.
 """
 
-import dataclasses
-import hashlib
-import json
 import os
 import pathlib
 import threading
@@ -15,28 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from PIL import Image
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
 from densefuse_tf.io import finding
-from densefuse_tf.io import images
-from densefuse_tf.io import pixels
+from densefuse_tf.training.crops import CORRUPT
+from densefuse_tf.training.crops import READABLE
+from densefuse_tf.training.crops import UNKNOWN
+from densefuse_tf.training.crops import CropCache
+from densefuse_tf.training.crops import Crops
+from densefuse_tf.training.settings import Settings
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-IMAGE_SIZE = 256
-RESIZE_METHODS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "area": Image.Resampling.BOX,
-}
-# What a reader returns beside the crop.
-_UNKNOWN, _READABLE, _CORRUPT = 0, 1, 2
 
 
 def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
-    """The JPEG, PNG and BMP files of a folder tree or a glob, in sorted order.
+    """Finds the JPEG, PNG and BMP files of a folder tree or a glob, sorted.
 
     Raises:
       UserError: There is none.
@@ -45,141 +35,55 @@ def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
     return sorted(finding.find(source, suffixes=SUFFIXES, in_subfolders=True))
 
 
-@dataclasses.dataclass(frozen=True)
-class Crops:
-    """How a photograph becomes a square grey crop.
+def split(settings: Settings) -> "tuple[Photographs, Photographs]":
+    """Finds the photographs of a run: those to train on, and those to validate on.
 
-    Attributes:
-      size: Height and width of the crop in pixels.
-      resize: A key of RESIZE_METHODS; nearest is the release's.
-      random_crop: Cut a random square out, instead of squashing the whole photograph
-        to a square as the release does. Smaller photographs are enlarged first.
+    Args:
+      settings: The run; without val_dir, num_val_images photographs that the seed
+        draws from train_dir are held out.
+
+    Raises:
+      UserError: There are too few, or the cache cannot be used.
     """
-
-    size: int = IMAGE_SIZE
-    resize: str = "nearest"
-    random_crop: bool = False
-
-    def read(self, path: pathlib.Path, random: np.random.Generator) -> np.ndarray:
-        """The crop of one file, [size, size] uint8, grey by ITU-R 601-2.
-
-        Raises:
-          UserError: The file is not a readable image.
-        """
-        grey = pixels.gray(_as_bytes(images.read(path)))
-        if self.random_crop:
-            grey = self._cut(grey, random)
-        return self._resized(grey, (self.size, self.size))
-
-    def _cut(self, grey: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        shorter = min(grey.shape)
-        if shorter < self.size:
-            scale = self.size / shorter
-            grey = self._resized(
-                grey, tuple(max(self.size, round(side * scale)) for side in grey.shape)
+    crops = Crops(settings.image_size, settings.resize, settings.random_crop)
+    training = find_photographs(settings.train_dir)
+    if settings.val_dir is not None:
+        validation = find_photographs(settings.val_dir)[: settings.num_val_images]
+    else:
+        if len(training) <= settings.num_val_images:
+            raise UserError(
+                f"{settings.train_dir}: has {photographs(len(training))}: expected "
+                f"more than the {settings.num_val_images} held out to validate on; "
+                "lower num_val_images or give val_dir"
             )
-        top, left = (random.integers(side - self.size + 1) for side in grey.shape)
-        return grey[top : top + self.size, left : left + self.size]
-
-    def _resized(self, grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        if grey.shape == shape:
-            return grey
-        resized = Image.fromarray(grey).resize(shape[::-1], RESIZE_METHODS[self.resize])
-        return np.asarray(resized)
-
-
-def _as_bytes(image: np.ndarray) -> np.ndarray:
-    """Photographs of more than 8 bits, brought to uint8 by their own range."""
-    if image.dtype == np.uint8:
-        return image
-    scaled, _ = pixels.to_pixel_range(image, "auto")
-    return np.rint(scaled).astype(np.uint8)
-
-
-class CropCache:
-    """Grey 8-bit crops kept in memory or in a file, filled as they are first read.
-
-    A cache file belongs to one list of photographs and one way to crop them; a file
-    made for another is refused, not overwritten.
-    """
-
-    def __init__(
-        self,
-        photographs: Sequence[pathlib.Path],
-        crops: Crops,
-        file: str | os.PathLike | None = None,
-    ):
-        """Makes room for all crops and says how much, or opens `file` again.
-
-        Args:
-          photographs: All files that will be read.
-          crops: How they are cropped.
-          file: Where to keep the crops; None for memory.
-
-        Raises:
-          UserError: Random crops cannot be cached; the file cannot be written or was
-            made for other photographs.
-        """
-        if crops.random_crop:
-            raise UserError("random crops differ each epoch and cannot be cached")
-        record = np.dtype([("state", "u1"), ("crop", "u1", (crops.size, crops.size))])
-        size = len(photographs) * record.itemsize
-        where = "memory" if file is None else str(file)
-        logging.info(
-            "crop cache: %d crops take %.1f MB in %s",
-            len(photographs),
-            size / 1e6,
-            where,
+        order = np.random.default_rng(settings.seed).permutation(len(training))
+        held_out = set(order[: settings.num_val_images].tolist())
+        validation = [path for i, path in enumerate(training) if i in held_out]
+        training = [path for i, path in enumerate(training) if i not in held_out]
+    if len(training) < settings.batch_size:
+        raise UserError(
+            f"{settings.train_dir}: has {photographs(len(training))}: expected at "
+            f"least one batch of {settings.batch_size}"
         )
-        if file is None:
-            self._records = np.zeros(len(photographs), record)
-            return
-        file = pathlib.Path(file)
-        belongs = {
-            "crops": dataclasses.asdict(crops),
-            "photographs": hashlib.sha256(
-                b"\n".join(map(os.fsencode, photographs))
-            ).hexdigest(),
-        }
-        label = file.with_name(file.name + ".json")
-        if file.exists():
-            if _label(label) != belongs:
-                raise UserError(
-                    f"{file}: is not a crop cache of these photographs and settings; "
-                    "remove it or name another file"
-                )
-        else:
-            # The label first: a file without one would be refused as somebody else's.
-            with files.replacing(label) as temporary:
-                temporary.write_text(json.dumps(belongs))
-            with files.replacing(file) as temporary, open(temporary, "wb") as empty:
-                os.posix_fallocate(empty.fileno(), 0, size)
-        try:
-            self._records = np.memmap(file, record, "r+", shape=len(photographs))
-        except OSError as error:
-            raise files.cannot_write(file, error) from error
-
-    def get(self, index: int) -> tuple[int, np.ndarray]:
-        """The state and, where it is _READABLE, the crop of photograph `index`."""
-        record = self._records[index]
-        return int(record["state"]), record["crop"]
-
-    def put(self, index: int, state: int, crop: np.ndarray) -> None:
-        """Keeps a crop; the state last, so that a reader never sees half a crop."""
-        self._records["crop"][index] = crop
-        self._records["state"][index] = state
+    cache = None
+    if settings.cache is not None:
+        file = None if settings.cache == "memory" else settings.cache
+        cache = CropCache(training, crops, file)
+    # Validation always takes whole photographs, so that its crops are the same.
+    whole = Crops(settings.image_size, settings.resize)
+    return (
+        Photographs(training, crops, seed=settings.seed, cache=cache),
+        Photographs(validation, whole),
+    )
 
 
-def _label(path: pathlib.Path) -> dict | None:
-    """What a cache belongs to; None if nobody can tell."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
+def photographs(count: int) -> str:
+    """Returns "1 photograph", "2 photographs", and so on."""
+    return f"{count} photograph{'' if count == 1 else 's'}"
 
 
 class Photographs:
-    """A list of photographs as batches of crops.
+    """Makes batches of crops of a list of photographs.
 
     Attributes:
       paths: The files.
@@ -199,7 +103,7 @@ class Photographs:
         Args:
           paths: The files, in an order that is the same in every run.
           crops: How they are cropped.
-          seed: Of the order and of random crops.
+          seed: Decides the order and the random crops.
           cache: Where crops are kept between epochs.
         """
         self.paths = list(paths)
@@ -230,11 +134,11 @@ class Photographs:
         )
 
     def order(self, epoch: int) -> np.ndarray:
-        """The order of the files in an epoch: a permutation made of seed and epoch."""
+        """Returns the files' order in an epoch, a permutation by seed and epoch."""
         return np.random.default_rng([self._seed, epoch]).permutation(len(self.paths))
 
     def files_between(self, first: int, last: int) -> list[pathlib.Path]:
-        """The readable files at the positions first ... last of the training order."""
+        """Returns the readable files at these positions of the training order."""
         found = []
         for position in range(first, last + 1):
             epoch, place = divmod(position, len(self.paths))
@@ -251,7 +155,7 @@ class Photographs:
         start: int = 0,
         interleaved: bool = False,
     ) -> tf.data.Dataset:
-        """Shuffled batches without the remainder of each epoch.
+        """Makes shuffled batches without the remainder of each epoch.
 
         Args:
           batch_size: Crops in a batch.
@@ -291,7 +195,7 @@ class Photographs:
     def validation_batches(
         self, batch_size: int, *, limit: int | None = None
     ) -> tf.data.Dataset:
-        """The crops in the order of the files, the last batch smaller where it must be.
+        """Makes batches in the order of the files; the last one may be smaller.
 
         Args:
           batch_size: Crops in a batch.
@@ -313,7 +217,7 @@ class Photographs:
         )
 
     def _read(self, elements: tf.data.Dataset) -> tf.data.Dataset:
-        """(index, position) -> (crop, position), without the corrupt files."""
+        """Turns (index, position) into (crop, position), without the corrupt files."""
         size = self._crops.size
 
         def load(index, position):
@@ -330,24 +234,24 @@ class Photographs:
         )
 
     def _load(self, index: int, position: int) -> tuple[np.ndarray, np.bool_]:
-        """One crop, and whether its file could be read; a corrupt one is logged."""
+        """Reads a crop; returns whether its file could be read, and logs if not."""
         if self._cache is not None:
             state, crop = self._cache.get(index)
-            if state == _CORRUPT:
+            if state == CORRUPT:
                 self._skip(index, "was not readable when it was cached")
-            if state != _UNKNOWN:
-                return crop, np.bool_(state == _READABLE)
+            if state != UNKNOWN:
+                return crop, np.bool_(state == READABLE)
         try:
             random = np.random.default_rng([self._seed, position])
             crop = self._crops.read(self.paths[index], random)
-            state = _READABLE
+            state = READABLE
         except UserError as error:
             self._skip(index, str(error))
             crop = np.zeros((self._crops.size, self._crops.size), np.uint8)
-            state = _CORRUPT
+            state = CORRUPT
         if self._cache is not None:
             self._cache.put(index, state, crop)
-        return crop, np.bool_(state == _READABLE)
+        return crop, np.bool_(state == READABLE)
 
     def _skip(self, index: int, reason: str) -> None:
         with self._lock:
@@ -363,7 +267,7 @@ class Photographs:
 
 
 def _interleave(crops: tf.Tensor) -> tf.Tensor:
-    """[batch, H, W, 1] as the release's first training code laid a batch out.
+    """Lays [batch, H, W, 1] out as the release's first training code did.
 
     Each photograph was transposed, the batch stacked as [W, H, batch] and then
     reshaped to [batch, W, H, 1].

@@ -1,4 +1,4 @@
-"""history.csv: the curves of one training run, a row per point."""
+"""history.csv: the curves of one training run, a row for each point."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ from densefuse_tf.io import files
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A point of the curves.
+    """Holds a point of the curves.
 
     The training losses are means over the iterations since the row before; the
     validation values are those of the weights at this iteration. Losses are those of
@@ -32,15 +32,11 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
 
 def write(rows: Sequence[Row], path: str | os.PathLike) -> None:
     """Writes all rows, replacing the file in one step."""
-    with files.replacing(path) as temporary:
-        with open(temporary, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(dataclasses.astuple(row) for row in rows)
+    files.write_rows(path, COLUMNS, map(dataclasses.astuple, rows))
 
 
 def read(path: str | os.PathLike) -> list[Row]:
-    """The rows of a file that `write` made.
+    """Reads the rows of a file that `write` made.
 
     Raises:
       UserError: It cannot be read, or is no history.

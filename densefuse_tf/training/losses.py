@@ -1,4 +1,4 @@
-"""The losses of Eq. 1-3, each one value per image, so that any batch reduces alike.
+"""The losses of Eq. 1-3, each with one value per image.
 
 The paper defines L_p and L_ssim for an output O and an input I. Over a batch they are
 averaged: the result then depends neither on the batch size nor on how a batch is
@@ -18,7 +18,7 @@ _K2 = 0.03
 
 
 def euclidean(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Pixel loss of the paper, Eq. 2: L_p = ||O - I||_2.
+    """Computes the pixel loss of the paper, Eq. 2: L_p = ||O - I||_2.
 
     Args:
       images: I, [batch, H, W, 1] float32 in 0..255.
@@ -33,28 +33,36 @@ def euclidean(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def mean_squared(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Pixel loss of the release: mean squared error of an image; see `euclidean`."""
+    """Computes the pixel loss of the release, the mean squared error of an image."""
     return tf.reduce_mean(tf.square(outputs - images), axis=[1, 2, 3])
 
 
 def full_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """SSIM of the paper [17] on a dynamic range of 255; [batch], at most 1.
+    """Computes the SSIM of the paper on a dynamic range of 255.
 
     Args:
       images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
       outputs: Same shape.
+
+    Returns:
+      [batch], at most 1.
+
+    References:
+      Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment:
+      From error visibility to structural similarity. IEEE TIP 13(4), 2004.
+      https://doi.org/10.1109/TIP.2003.819861
     """
     return tf.image.ssim(images, outputs, max_val=DYNAMIC_RANGE)
 
 
 def contrast_structure_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """SSIM as the release computes it: (2 s12 + C2) / (s1 + s2 + C2), C2 = 0.03^2.
+    """Computes SSIM as the release does: (2 s12 + C2) / (s1 + s2 + C2), C2 = 0.03^2.
 
-    No luminance term, a dynamic range of 1 on pixels in 0..255, 11x11 Gaussian window
-    with sigma 1.5, no window over the border. A variance taken as E[x^2] - E[x]^2 in
-    float32 is off by about 1e-2 at this range, more than C2, and the denominator could
-    pass through 0. Here the moments are float64 and no variance is below 0, so that
-    the denominator is never below C2.
+    It has no luminance term, a dynamic range of 1 on pixels in 0..255, an 11x11
+    Gaussian window with sigma 1.5, and no window over the border. A variance taken as
+    E[x^2] - E[x]^2 in float32 is off by about 1e-2 at this range, more than C2, and the
+    denominator could pass through 0. Here the moments are float64 and no variance is
+    below 0, so that the denominator is never below C2.
 
     Args:
       images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
@@ -75,7 +83,7 @@ def contrast_structure_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def _window_mean(images: tf.Tensor) -> tf.Tensor:
-    """Gaussian-weighted mean over each 11x11 window, along columns, then rows."""
+    """Computes the Gaussian mean of each 11x11 window, along columns, then rows."""
     offsets = tf.range(_WINDOW_SIZE, dtype=images.dtype) - _WINDOW_SIZE // 2
     weights = tf.exp(-tf.square(offsets) / (2 * _SIGMA**2))
     weights /= tf.reduce_sum(weights)
@@ -88,7 +96,7 @@ _SSIMS = {"full": full_ssim, "contrast_structure": contrast_structure_ssim}
 
 
 class PixelLoss(keras.losses.Loss):
-    """L_p of a recipe; `keras.losses.Loss` over [batch, H, W, 1]."""
+    """Computes L_p of a recipe over [batch, H, W, 1]."""
 
     def __init__(self, recipe: Recipe, name: str = "pixel_loss"):
         super().__init__(name=name)
@@ -99,7 +107,7 @@ class PixelLoss(keras.losses.Loss):
 
 
 class SSIMLoss(keras.losses.Loss):
-    """L_ssim = 1 - SSIM (Eq. 3) of a recipe."""
+    """Computes L_ssim = 1 - SSIM (Eq. 3) of a recipe over [batch, H, W, 1]."""
 
     def __init__(self, recipe: Recipe, name: str = "ssim_loss"):
         super().__init__(name=name)

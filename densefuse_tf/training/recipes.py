@@ -1,30 +1,34 @@
-"""How the network is trained: the paper's settings and the release's, side by side."""
+"""How each network is trained: the paper's settings and the release's, side by side."""
 
 import dataclasses
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.model import lambdas
-
-SSIM_WEIGHTS = lambdas.SSIM_WEIGHTS
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The choices in which the paper and the authors' release differ."""
+    """The choices in which the paper and the authors' release differ.
 
-    # What the user calls it.
+    Attributes:
+      name: The value of --recipe.
+      pixel_loss: L_p: "euclidean" is Eq. 2, "mean_squared" the mean squared error.
+      ssim: L_ssim = 1 - SSIM: "full" is the index with all three terms and a dynamic
+        range of 255; "contrast_structure" leaves the luminance term out and takes a
+        range of 1 although pixels are 0..255.
+      interleaved_batches: The code that made the published weights put a batch
+        together as [width, height, batch] and reshaped it, instead of transposing it,
+        to [batch, height, width, 1]: each "image" held the pixels of all photographs
+        of the batch, alternating along the row. The authors corrected it after
+        publishing.
+      pixel_weight: The weight of L_p in the total loss; 0 where a network is trained
+        with L_ssim alone.
+    """
+
     name: str
-    # L_p: "euclidean" is Eq. 2, "mean_squared" the mean squared error.
     pixel_loss: str
-    # L_ssim = 1 - SSIM: "full" is the index with all three terms and a dynamic range
-    # of 255; "contrast_structure" leaves the luminance term out and takes a range of 1
-    # although pixels are 0..255.
     ssim: str
-    # The code that made the published weights put a batch together as
-    # [width, height, batch] and reshaped it, instead of transposing it, to
-    # [batch, height, width, 1]: each "image" held the pixels of all photographs of
-    # the batch, alternating along the row. The authors corrected it after publishing.
     interleaved_batches: bool
+    pixel_weight: float = 1.0
 
 
 PAPER = Recipe(
@@ -41,18 +45,24 @@ RELEASE = Recipe(
     interleaved_batches=True,
 )
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, RELEASE)}
+# By network, as `networks.build` knows it, then by name.
+RECIPES = {
+    "densefuse": {recipe.name: recipe for recipe in (PAPER, RELEASE)},
+}
 
 
-def get(name: str) -> Recipe:
-    """The recipe called `name`.
+def get(name: str, network: str = "densefuse") -> Recipe:
+    """Returns a recipe of a network by their names.
 
     Raises:
-      UserError: There is none.
+      UserError: There is no such network or recipe.
     """
-    try:
-        return RECIPES[name]
-    except KeyError:
+    if network not in RECIPES:
         raise UserError(
-            f"unknown recipe {name!r}: expected one of {', '.join(RECIPES)}"
-        ) from None
+            f"unknown network {network!r}: expected one of {', '.join(RECIPES)}"
+        )
+    if name not in RECIPES[network]:
+        raise UserError(
+            f"unknown recipe {name!r}: expected one of {', '.join(RECIPES[network])}"
+        )
+    return RECIPES[network][name]

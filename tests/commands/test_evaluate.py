@@ -13,7 +13,8 @@ import pytest
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
-from densefuse_tf.fusion import fuser
+from densefuse_tf.evaluation import entries
+from densefuse_tf.evaluation import inputs
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -56,14 +57,10 @@ def protocol(tmp_path, monkeypatch, checkpoint):
 def quick(monkeypatch):
     """Fuses with a mean: for tests that are not about fusing."""
 
-    class QuickFuser:
-        def __init__(self, settings):
-            pass
+    def fuse(self, *pair):
+        return np.mean(pair, axis=0).astype(np.uint8)
 
-        def fuse(self, sources, *, names):
-            return fuser.Fused(np.mean(sources, axis=0).astype(np.uint8), None)
-
-    monkeypatch.setattr(fuser, "Fuser", QuickFuser)
+    monkeypatch.setattr(entries.DenseFuse, "fuse", fuse)
 
 
 @pytest.fixture
@@ -97,7 +94,7 @@ def rows(path):
 # Fused images
 
 
-def test_a_table_of_files(files, run):
+def test_files_give_a_table_csv_and_markdown(files, run):
     status, output, _ = run(*FOLDERS, "--csv=new/m.csv", "--markdown=new/m.md")
     assert status == 0
     lines = output.splitlines()
@@ -121,7 +118,7 @@ def test_a_table_of_files(files, run):
     assert len(markdown) == 6
 
 
-def test_one_pair(files, run):
+def test_one_pair_is_its_own_mean(files, run):
     status, output, _ = run(
         "--ir=ir/IR1.png", "--vis=vis/VIS1.png", "--fused=fused/VIS1.png"
     )
@@ -130,7 +127,7 @@ def test_one_pair(files, run):
     assert first == mean
 
 
-def test_colour_becomes_grey_and_it_says_so(files, run):
+def test_colour_is_evaluated_in_grey_and_said(files, run):
     color = photograph(50, (3,))
     images.write("fused/VIS2.png", color)
     status, output, _ = run(*FOLDERS, "--csv=m.csv")
@@ -143,7 +140,7 @@ def test_colour_becomes_grey_and_it_says_so(files, run):
     assert float(rows("m.csv")[1][1]["Qabf"]) == expected["Qabf"]
 
 
-def test_file_names_of_any_bytes(files, run):
+def test_file_names_may_hold_any_bytes(files, run):
     name = os.fsdecode(b"\xff")
     os.rename("fused/VIS1.png", f"fused/{name}.png")
     assert run(*FOLDERS, "--csv=m.csv", "--markdown=m.md")[0] == 0
@@ -151,7 +148,7 @@ def test_file_names_of_any_bytes(files, run):
         assert b"\xff" in pathlib.Path(table).read_bytes()
 
 
-def test_works_without_tensorflow(files):
+def test_files_are_evaluated_without_tensorflow(files):
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras'))); "
         "from densefuse_tf.commands import evaluate; "
@@ -188,6 +185,11 @@ def test_help_imports_nothing_heavy():
     [
         ((), "--ir is missing: expected --ir, --vis and --fused, or --table2"),
         (("--ir=ir", "--vis=vis"), "--fused is missing"),
+        ((*FOLDERS, "--methods_dir=ir"), "--fused is given as well as --methods_dir"),
+        ((*FOLDERS, "--ir_range=9,7"), "--ir_range=9,7: expected auto or MIN,MAX"),
+        ((*FOLDERS, "--latex=a.npy"), "--latex=a.npy: is named as an image or"),
+        (("--table2", "--data_dir=ir", "--methods=soup"), "unknown method 'soup'"),
+        (("--table2", "--data_dir=ir", "--averages=odd"), "--averages=odd: expected"),
         (("--ir=ir", "--vis=vis", "--fused=no"), "no: no such file or folder"),
         (("--ir=ir", "--vis=vis", "--fused=fused/VIS1.png"), "different numbers of"),
         ((*FOLDERS[:2], "--fused=more"), "more/VIS2.png: cut off or damaged"),
@@ -220,7 +222,7 @@ def test_help_imports_nothing_heavy():
         (("--table2", "--window_radius=-1"), "--window_radius=-1"),
     ],
 )
-def test_a_mistake_is_one_line(files, run, arguments, message):
+def test_mistake_is_one_line_and_changes_nothing(files, run, arguments, message):
     shutil.copytree("fused", "more")
     damaged = pathlib.Path("more/VIS2.png")
     damaged.write_bytes(damaged.read_bytes()[:-100])
@@ -230,15 +232,47 @@ def test_a_mistake_is_one_line(files, run, arguments, message):
     assert after == before
 
 
+def test_methods_on_own_data_make_one_table(files, run):
+    shutil.copytree("fused", "methods/ours")
+    for number in (1, 2, 10):
+        images.write(f"methods/other/{number}.png", photograph(number + 50))
+    arguments = (*FOLDERS[:2], "--methods_dir=methods", "--csv=m.csv", "--latex=m.tex")
+    status, output, _ = run(*arguments)
+    assert status == 0
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["method", "other", "ours"]
+    names, table = rows("m.csv")
+    assert names == ["method", "pair", *COLUMNS]
+    assert [(row["method"], row["pair"]) for row in table[2:4]] == [
+        *(("other", "10"), ("ours", "VIS1"))
+    ]
+    values = [float(row["En"]) for row in table[3:]]
+    assert f"{np.mean(values):.5f} ± {np.std(values):.5f}" in lines[-1]
+    assert r"$\pm$" in pathlib.Path("m.tex").read_text("utf-8")
+
+
+def test_16_bit_sources_are_read_with_a_range(files, run):
+    from PIL import Image
+
+    for seed, number in enumerate((1, 2, 10)):
+        deep = photograph(seed).astype(np.uint16) * 40 + 7000
+        Image.fromarray(deep).save(f"ir/IR{number}.png")
+    assert "has uint16 values: expected an 8-bit" in mistake(run(*FOLDERS))
+    assert run(*FOLDERS, "--ir_range=7000,17200", "--csv=m.csv")[0] == 0
+    expected = metrics.evaluate(*(photograph(10 * i) for i in range(3)))
+    assert float(rows("m.csv")[1][0]["Qabf"]) == expected["Qabf"]
+
+
 # Table II
 
 
-def test_table2(protocol, run):
+def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     for n in range(1, 22):
         images.write(f"methods/CNN/{n}.png", photograph(n + 200, (3,)))
     status, output, _ = run(
         *(*TABLE2, "--lambdas=1e2,1e0", "--work_dir=kept", "--methods_dir=methods"),
         *("--csv=out/t.csv", "--markdown=out/t.md", "--panels=panels"),
+        *("--pairs_csv=out/p.csv", "--latex=out/t.tex"),
     )
     assert status == 0
     lines = output.splitlines()
@@ -247,7 +281,7 @@ def test_table2(protocol, run):
     ]
     assert lines[2].startswith("20 colour images, evaluated in grey (their luma): met")
     assert lines[3].split() == ["method", "lambda", *COLUMNS]
-    assert lines[-3].startswith("all: 28 cells, mean absolute difference ")
+    assert lines[-5].startswith("DenseFuse: 28 cells, mean absolute difference ")
     names, table = rows("out/t.csv")
     assert ",".join(names) == "strategy,lambda,metric,value,paper,relative_difference"
     assert [(row["strategy"], row["lambda"]) for row in table[::7]] == [
@@ -258,15 +292,24 @@ def test_table2(protocol, run):
     assert table[0]["paper"] == "6.80593"
     # The text, the CSV and the Markdown hold the same numbers.
     addition = next(line for line in lines if line.startswith("addition  1e0"))
-    assert addition.split()[3:] == [f"{float(row['value']):.5f}" for row in table[7:14]]
+    shown = addition.replace("*", " ").replace("'", " ").split()
+    assert shown[3:] == [f"{float(row['value']):.5f}" for row in table[7:14]]
     markdown = pathlib.Path("out/t.md").read_text("utf-8")
-    assert f"| {' | '.join(addition.split())} |" in markdown
-    assert markdown.splitlines()[-3] == f"- {lines[-3]}"
+    assert f"| {' | '.join(shown)} |" in markdown.replace("*", "")
+    assert markdown.replace("*", "").count(shown[3]) == 1
+    latex = pathlib.Path("out/t.tex").read_text("utf-8")
+    assert latex.startswith(r"\begin{tabular}{lllrrrrrrr}") and shown[3] in latex
+    names, pairs = rows("out/p.csv")
+    assert names == ["strategy", "lambda", "pair", *COLUMNS]
+    assert len(pairs) == 20 * 5
+    mean = np.mean([float(row["En"]) for row in pairs if row["strategy"] == "CNN"])
+    assert float(table[0]["value"]) == pytest.approx(mean)
+    assert markdown.splitlines()[-5] == f"- {lines[-5]}"
     panels = sorted(path.name for path in pathlib.Path("panels").iterdir())
     assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
 
 
-def test_some_lambdas_are_missing(protocol, run):
+def test_missing_lambdas_are_named(protocol, run):
     line = mistake(run(*TABLE2, "--work_dir=kept"))
     assert "models: no checkpoint for lambda 1e1, 1e3: expected densefuse_1e1" in line
     assert line.endswith("; --lambdas=1e0,1e2 takes those that are there")
@@ -276,20 +319,22 @@ def test_some_lambdas_are_missing(protocol, run):
     assert "takes those" not in line
 
 
-def test_a_bad_checkpoint_is_one_line(protocol, run):
+def test_bad_checkpoint_is_one_line(protocol, run):
     pathlib.Path("models/densefuse_1e0.keras").write_text("nothing")
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
     assert "models/densefuse_1e0.keras: cannot be read as a checkpoint" in line
 
 
-def test_an_image_that_is_too_small_is_one_line(protocol, run, quick):
+def test_image_that_is_too_small_is_one_line(protocol, run, quick):
     for kind in ("IR", "VIS"):
         images.write(f"tno/{kind}5.png", np.zeros((40, 60), np.uint8))
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--work_dir=kept"))
-    assert "tno/IR5.png and tno/VIS5.png, fused: ir is 40x60: expected at leas" in line
+    assert (
+        "tno/IR5.png and tno/VIS5.png, addition_1e0: ir is 40x60: expected at" in line
+    )
 
 
-def test_nothing_that_is_read_or_lies_beside_it_is_overwritten(protocol, run):
+def test_inputs_and_files_beside_them_are_not_overwritten(protocol, run):
     for n in range(1, 22):
         images.write(f"methods/GTF/pair{n}.png", photograph(n))
     # Pair 20 is in the folder, but not in the protocol.
@@ -309,14 +354,14 @@ def test_nothing_that_is_read_or_lies_beside_it_is_overwritten(protocol, run):
     assert after == before
 
 
-def test_methods_that_lack_an_image(protocol, run):
+def test_method_that_lacks_images_is_refused(protocol, run):
     images.write("methods/GTF/1.png", photograph(1))
     line = mistake(run(*TABLE2, "--lambdas=1e0", "--methods_dir=methods"))
     assert "methods/GTF: no image for pair 2, 3, 4, 5 and 15 more" in line
     assert not pathlib.Path("out").exists()
 
 
-def test_a_full_disk_keeps_what_was_done(protocol, run, quick, small_disk):
+def test_full_disk_keeps_what_was_done(protocol, run, quick, small_disk):
     disk = small_disk(80)
     flags = (*TABLE2, "--lambdas=1e0", f"--work_dir={disk}")
     assert "cannot be written: No space left on device" in mistake(run(*flags))
@@ -331,7 +376,7 @@ def test_a_full_disk_keeps_what_was_done(protocol, run, quick, small_disk):
 
 
 @pytest.mark.parametrize("flag", ["csv", "markdown"])
-def test_a_full_disk_leaves_no_half_table(files, run, small_disk, flag):
+def test_full_disk_leaves_no_half_table(files, run, small_disk, flag):
     disk = small_disk(4)
     (disk / "full").write_bytes(bytes(4096))
     line = mistake(run(*FOLDERS, f"--{flag}={disk}/table"))
@@ -339,7 +384,7 @@ def test_a_full_disk_leaves_no_half_table(files, run, small_disk, flag):
     assert [path.name for path in disk.iterdir()] == ["full"]
 
 
-def test_a_read_only_folder_is_one_line(protocol, run, small_disk):
+def test_read_only_folder_is_one_line(protocol, run, small_disk):
     disk = small_disk(4)
     small_disk.change("ro")
     for flag in ("work_dir", "csv", "panels"):
@@ -349,7 +394,7 @@ def test_a_read_only_folder_is_one_line(protocol, run, small_disk):
     assert not list(disk.iterdir())
 
 
-def test_an_image_that_vanishes_meanwhile(files, run, monkeypatch):
+def test_image_that_vanishes_is_one_line(files, run, monkeypatch):
     read = images.read
 
     def vanish(path, **settings):
@@ -362,11 +407,9 @@ def test_an_image_that_vanishes_meanwhile(files, run, monkeypatch):
     assert not pathlib.Path("m.csv").exists()
 
 
-def test_the_projects_own_models_by_default(protocol, run, quick):
+def test_models_of_this_project_are_the_default(protocol, run, quick):
     """Without --checkpoint_dir; whichever of them are there."""
-    from densefuse_tf.evaluation import table2
-
-    found = table2.find_checkpoints(None)
+    found = inputs.find_checkpoints(None)
     if not found:
         assert "the models of this project: no checkpoint" in mistake(
             run(*TABLE2[:2], "--work_dir=kept")
@@ -376,4 +419,4 @@ def test_the_projects_own_models_by_default(protocol, run, quick):
         *TABLE2[:2], "--work_dir=kept", f"--lambdas={next(iter(found))}"
     )
     assert status == 0
-    assert "all: 14 cells" in output
+    assert "DenseFuse: 14 cells" in output

@@ -12,7 +12,6 @@ from PIL import Image
 
 from densefuse_tf.commands import train
 from densefuse_tf.training import history
-from densefuse_tf.training import training
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -43,13 +42,13 @@ def arguments(photos, run_dir, **flags):
 def test_a_tiny_run_from_end_to_end(photos, tmp_path):
     run_dir = tmp_path / "runs" / "tiny"
     assert train.run(arguments(photos, run_dir, ssim_weight=10, seed=3)) == 0
-    rows = history.read(run_dir / training.HISTORY)
+    rows = history.read(run_dir / "history.csv")
     assert [row.iteration for row in rows] == [2, 4]
-    config = json.loads((run_dir / training.CONFIG).read_text())
+    config = json.loads((run_dir / "config.json").read_text())
     assert config["settings"]["ssim_weight"] == 10
     assert config["settings"]["seed"] == 3
     assert config["settings"]["recipe"] == "paper"
-    assert (run_dir / training.MODEL).exists()
+    assert (run_dir / "model.keras").exists()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +57,7 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
         ({"recipe": "soup"}, "unknown recipe 'soup': expected one of paper, release"),
         ({"train_dir": "/nowhere"}, "/nowhere: no such file or folder"),
         ({"xla": "maybe"}, "--xla=maybe: expected true or false"),
-        ({"train_dir": ""}, "--train_dir is missing: expected a folder"),
+        ({"train_dir": ""}, "--train_dir is missing: Photographs to train on"),
         ({"batch_size": 9}, "expected at least one batch of 9"),
         ({"batch_size": "two"}, "--batch_size=two: expected an integer"),
         ({"num_val_images": 8}, "expected more than the 8 held out"),
@@ -74,10 +73,10 @@ def test_a_mistake_is_one_line_and_status_2(photos, tmp_path, capfd, flags, mess
 
 def test_another_run_in_the_folder_is_refused(photos, tmp_path, capfd):
     assert train.run(arguments(photos, tmp_path / "run")) == 0
-    model = (tmp_path / "run" / training.MODEL).read_bytes()
+    model = (tmp_path / "run" / "model.keras").read_bytes()
     assert train.run(arguments(photos, tmp_path / "run", seed=1)) == 2
     assert "holds a run with seed=0, this one has seed=1" in capfd.readouterr().err
-    assert (tmp_path / "run" / training.MODEL).read_bytes() == model
+    assert (tmp_path / "run" / "model.keras").read_bytes() == model
 
 
 @pytest.mark.parametrize("missing", ["train_dir", "run_dir"])
@@ -91,11 +90,11 @@ def test_a_full_disk_is_one_line_and_keeps_the_save(photos, small_disk, capfd):
     """It has room for the first save only."""
     run_dir = small_disk(2000)
     assert train.run(arguments(photos, run_dir)) == 0
-    state = (run_dir / training.STATE).read_bytes()
+    state = (run_dir / "state.npz").read_bytes()
     assert train.run(arguments(photos, run_dir, iterations=8)) == 2
     error = capfd.readouterr().err.splitlines()[-1]
     assert error.startswith("train.py: ") and "No space left on device" in error
-    assert (run_dir / training.STATE).read_bytes() == state
+    assert (run_dir / "state.npz").read_bytes() == state
     assert not list(run_dir.glob(".*"))
 
 

@@ -23,7 +23,6 @@ from PIL import Image
 from densefuse_tf.io import images
 from densefuse_tf.model import checkpoints
 from densefuse_tf.training import history
-from densefuse_tf.training import training
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 900
@@ -77,7 +76,7 @@ def files_in(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         parts = path.relative_to(folder).parts
         hidden = [part for part in parts if part.startswith(".")]
         assert all(part.startswith(".densefuse_") for part in hidden)
-        if path.is_file() and not hidden and training.TENSORBOARD not in parts:
+        if path.is_file() and not hidden and "tensorboard" not in parts:
             found["/".join(parts)] = path
     return found
 
@@ -100,17 +99,17 @@ def check_run(folder: pathlib.Path, expected: Contents) -> None:
         if name in names:
             assert (folder / name).read_bytes() == expected[name]
     saved = 0
-    if training.STATE in names:
-        with np.load(folder / training.STATE) as state:
+    if "state.npz" in names:
+        with np.load(folder / "state.npz") as state:
             saved = int(state["iteration"])
-        assert training.MODEL in names
-    for name in (training.MODEL, training.BEST):
+        assert "model.keras" in names
+    for name in ("model.keras", "best.keras"):
         if name in names:
             checkpoints.load_autoencoder(folder / name)
-    if training.HISTORY in names:
-        written = (folder / training.HISTORY).read_bytes()
-        assert expected[training.HISTORY].startswith(written)
-        rows = history.read(folder / training.HISTORY)
+    if "history.csv" in names:
+        written = (folder / "history.csv").read_bytes()
+        assert expected["history.csv"].startswith(written)
+        rows = history.read(folder / "history.csv")
         assert not rows or rows[-1].iteration <= saved + SAVE_EVERY
 
 

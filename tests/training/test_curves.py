@@ -1,4 +1,6 @@
-"""The figures drawn from histories, and the command that does it."""
+"""The figures drawn from histories, and the command that draws them."""
+
+import json
 
 import numpy as np
 import pytest
@@ -15,14 +17,23 @@ ROWS = [
 ]
 
 
-def test_the_command_draws_both_figures(tmp_path, capsys):
-    for name in ("1e0", "1e2"):
-        history.write(ROWS, tmp_path / f"{name}.csv")
+def run_folder(folder, ssim_weight):
+    """The history of a run whose lambda is in config.json."""
+    history.write(ROWS, folder / "history.csv")
+    config = {"settings": {"ssim_weight": ssim_weight}}
+    config |= {"num_train_images": 1, "num_val_images": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder / "history.csv"
+
+
+def test_command_draws_both_figures(tmp_path, capsys):
+    history.write(ROWS, tmp_path / "1e0.csv")
+    path = run_folder(tmp_path / "run", 100.0)
     status = command.run(
         [
             "curves",
             f"--history=1e0={tmp_path / '1e0.csv'}",
-            f"--history=1e2={tmp_path / '1e2.csv'}",
+            f"--history={path}",
             f"--output_dir={tmp_path / 'figures'}",
         ]
     )
@@ -35,7 +46,25 @@ def test_the_command_draws_both_figures(tmp_path, capsys):
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
 
 
-def test_a_history_that_starts_too_late_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("ssim_weight", "name", "label"),
+    [
+        (100.0, None, "λ = 100"),
+        (100.0, "1e2", "λ = 1e2"),
+        (10.0, "1e2", "1e2, λ = 10"),
+        (10.0, "release", "release, λ = 10"),
+        (None, "1e2", "λ = 1e2"),
+        (None, "release", "release"),
+    ],
+)
+def test_legend_shows_the_lambda_of_the_run(tmp_path, ssim_weight, name, label):
+    path = tmp_path / "history.csv"
+    if ssim_weight is not None:
+        path = run_folder(tmp_path, ssim_weight)
+    assert curves.label(path, name) == label
+
+
+def test_history_that_starts_too_late_is_refused(tmp_path):
     with pytest.raises(UserError, match="no point up to iteration 50"):
         curves.draw(
             {"1e0": ROWS}, curves.FIGURE_5, tmp_path / "f.png", last_iteration=50
@@ -43,8 +72,17 @@ def test_a_history_that_starts_too_late_is_refused(tmp_path):
     assert not (tmp_path / "f.png").exists()
 
 
-@pytest.mark.parametrize("value", ["nothing", "=file", "name="])
-def test_a_history_needs_a_name_and_a_file(tmp_path, capsys, value):
-    arguments = ["curves", f"--history={value}", f"--output_dir={tmp_path}"]
-    assert command.run(arguments) == 2
-    assert "expected NAME=FILE" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["=file"], "expected FILE or NAME=FILE"),
+        (["name="], "expected FILE or NAME=FILE"),
+        (["{}/1e0.csv"], "has no config.json beside it that tells lambda"),
+        (["a={}/1e0.csv", "a={}/1e0.csv"], "another curve is called 'a' as well"),
+    ],
+)
+def test_each_curve_needs_a_file_and_a_name(tmp_path, capsys, values, message):
+    history.write(ROWS, tmp_path / "1e0.csv")
+    given = [f"--history={value.format(tmp_path)}" for value in values]
+    assert command.run(["curves", *given, f"--output_dir={tmp_path}"]) == 2
+    assert message in capsys.readouterr().err

@@ -10,6 +10,8 @@ from PIL import Image
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.training import dataset
+from densefuse_tf.training.crops import CropCache
+from densefuse_tf.training.crops import Crops
 
 SIZE = 16
 
@@ -25,7 +27,7 @@ def folder(tmp_path):
 
 
 def photographs(folder, **options):
-    crops = dataset.Crops(size=SIZE)
+    crops = Crops(size=SIZE)
     return dataset.Photographs(dataset.find_photographs(folder), crops, **options)
 
 
@@ -45,7 +47,7 @@ def test_finds_a_tree_and_a_glob(folder):
     assert len(dataset.find_photographs(f"{folder}/set0/*.png")) == 4
 
 
-def test_nothing_to_read_is_an_error(tmp_path):
+def test_folder_without_photographs_is_refused(tmp_path):
     with pytest.raises(UserError, match="the folder has nothing"):
         dataset.find_photographs(tmp_path)
 
@@ -62,7 +64,7 @@ def test_each_epoch_has_its_own_order_and_drops_the_remainder(folder):
 
 
 @pytest.mark.parametrize("done", range(7))
-def test_goes_on_where_a_batch_ended(folder, done):
+def test_batches_go_on_where_a_batch_ended(folder, done):
     def train(**options):
         return photographs(folder, seed=1).training_batches(2, **options)
 
@@ -71,7 +73,7 @@ def test_goes_on_where_a_batch_ended(folder, done):
     assert levels(train(start=start).take(8 - done)) == batches[done:]
 
 
-def test_a_corrupt_file_is_skipped_and_named(folder, caplog):
+def test_corrupt_file_is_skipped_and_named(folder, caplog):
     bad = folder / "set1" / "3.png"
     bad.write_bytes(bad.read_bytes()[:40])
     source = photographs(folder, seed=1)
@@ -117,7 +119,7 @@ def test_crop_is_grey_and_nearest_as_pillow_has_them(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     path = tmp_path / "photo.png"
     Image.fromarray(rgb).save(path)
-    crop = dataset.Crops(size=32).read(path, np.random.default_rng(0))
+    crop = Crops(size=32).read(path, np.random.default_rng(0))
     luma = (
         rgb[..., 0].astype(int) * 19595
         + rgb[..., 1].astype(int) * 38470
@@ -133,7 +135,7 @@ def test_random_crop_is_a_part_of_the_photograph(tmp_path):
     grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
     path = tmp_path / "photo.png"
     Image.fromarray(grey).save(path)
-    crops = dataset.Crops(size=16, random_crop=True)
+    crops = Crops(size=16, random_crop=True)
     seen = set()
     for seed in range(20):
         crop = crops.read(path, np.random.default_rng(seed))
@@ -146,7 +148,7 @@ def test_random_crop_is_a_part_of_the_photograph(tmp_path):
         assert len(places) == 1
         seen.add(places[0])
     assert len(seen) > 10
-    small = dataset.Crops(size=64, random_crop=True)
+    small = Crops(size=64, random_crop=True)
     assert small.read(path, np.random.default_rng(0)).shape == (64, 64)
 
 
@@ -172,18 +174,18 @@ def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):
 def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, caplog):
     paths = dataset.find_photographs(folder)
     (folder / "set1" / "3.png").write_bytes(b"")
-    crops = dataset.Crops(size=SIZE)
+    crops = Crops(size=SIZE)
     file = tmp_path / "crops.cache" if kind == "file" else None
     expected = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
     with caplog.at_level(logging.INFO, logger="absl"):
-        cache = dataset.CropCache(paths, crops, file)
+        cache = CropCache(paths, crops, file)
     assert "7 crops take 0.0 MB" in caplog.text
     source = dataset.Photographs(paths, crops, seed=1, cache=cache)
     assert levels(source.training_batches(2, epochs=1)) == expected[:3]
     for path in paths:
         path.unlink()
     if kind == "file":
-        cache = dataset.CropCache(paths, crops, file)
+        cache = CropCache(paths, crops, file)
         source = dataset.Photographs(paths, crops, seed=1, cache=cache)
     # One file was in no batch of the first epoch and is gone now, hence "in".
     for values, _ in levels(source.training_batches(2, epochs=2))[:3]:
@@ -193,35 +195,35 @@ def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, 
 def test_cache_of_other_photographs_is_refused(folder, tmp_path):
     paths = dataset.find_photographs(folder)
     file = tmp_path / "crops.cache"
-    dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+    CropCache(paths, Crops(size=SIZE), file)
     before = file.read_bytes()
     with pytest.raises(UserError, match="not a crop cache of these"):
-        dataset.CropCache(paths, dataset.Crops(size=SIZE + 1), file)
+        CropCache(paths, Crops(size=SIZE + 1), file)
     assert file.read_bytes() == before
     with pytest.raises(UserError, match="cannot be cached"):
-        dataset.CropCache(paths, dataset.Crops(random_crop=True))
+        CropCache(paths, Crops(random_crop=True))
 
 
-def test_a_cache_of_photographs_with_names_of_any_bytes(tmp_path):
+def test_cache_of_photographs_with_names_of_any_bytes(tmp_path):
     paths = [tmp_path / os.fsdecode(name) for name in (b"\xff.png", b"\xfe.png")]
     file = tmp_path / "crops.cache"
     for _ in range(2):
-        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+        CropCache(paths, Crops(size=SIZE), file)
     with pytest.raises(UserError, match="not a crop cache of these"):
-        dataset.CropCache(paths[::-1], dataset.Crops(size=SIZE), file)
+        CropCache(paths[::-1], Crops(size=SIZE), file)
 
 
-def test_a_cache_that_cannot_be_opened_is_one_line(folder, tmp_path, monkeypatch):
+def test_cache_that_cannot_be_opened_is_one_line(folder, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(np, "memmap", refuse)
     paths = dataset.find_photographs(folder)
     with pytest.raises(UserError, match="cache: cannot be written: Permission denied"):
-        dataset.CropCache(paths, dataset.Crops(size=SIZE), tmp_path / "crops.cache")
+        CropCache(paths, Crops(size=SIZE), tmp_path / "crops.cache")
 
 
-def test_a_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeypatch):
+def test_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeypatch):
     paths = dataset.find_photographs(folder)
     file = tmp_path / "crops.cache"
 
@@ -230,13 +232,13 @@ def test_a_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monke
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(os, "posix_fallocate", kill)
-        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+        CropCache(paths, Crops(size=SIZE), file)
     assert not file.exists()
     for _ in range(2):
-        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+        CropCache(paths, Crops(size=SIZE), file)
     pathlib.Path(f"{file}.json").write_text("{")
     with pytest.raises(UserError, match="not a crop cache of these"):
-        dataset.CropCache(paths, dataset.Crops(size=SIZE), file)
+        CropCache(paths, Crops(size=SIZE), file)
 
 
 def test_reads_photographs_of_original_size(shared):

@@ -1,10 +1,11 @@
-"""The training run: what it writes, how it goes on, what stops it."""
+"""A training run: what it writes, how it goes on, and what stops it."""
 
 import dataclasses
 import json
 import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import types
@@ -18,9 +19,12 @@ from PIL import Image
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
+from densefuse_tf.training import devices
 from densefuse_tf.training import history
+from densefuse_tf.training import interrupts
 from densefuse_tf.training import recipes
-from densefuse_tf.training import training
+from densefuse_tf.training.run import Run
+from densefuse_tf.training.settings import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 16
@@ -41,7 +45,7 @@ def photos(tmp_path_factory):
 def settings(photos, **changes):
     """A tiny run that has everything a long one has."""
     return dataclasses.replace(
-        training.Settings(
+        Settings(
             train_dir=str(photos),
             num_val_images=4,
             iterations=12,
@@ -54,88 +58,88 @@ def settings(photos, **changes):
 
 
 def weights(run_dir):
-    return checkpoints.load_autoencoder(run_dir / training.MODEL).get_weights()
+    return checkpoints.load_autoencoder(run_dir / "model.keras").get_weights()
 
 
 @pytest.fixture(scope="module")
 def finished(photos, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    training.Run(settings(photos), run_dir).train()
+    Run(settings(photos), run_dir).train()
     return run_dir
 
 
-def test_writes_model_history_config_and_logs(finished):
-    rows = history.read(finished / training.HISTORY)
+def test_run_writes_model_history_config_and_logs(finished):
+    rows = history.read(finished / "history.csv")
     assert [row.iteration for row in rows] == [3, 6, 9, 12]
     assert rows[-1].total_loss < rows[0].total_loss
     for row in rows:
         assert row.total_loss == pytest.approx(
             row.pixel_loss + 100 * row.ssim_loss, rel=1e-5
         )
-    config = json.loads((finished / training.CONFIG).read_text())
+    config = json.loads((finished / "config.json").read_text())
     assert config["settings"]["iterations"] == 12
     assert config["num_train_images"] == 10 and config["num_val_images"] == 4
     assert config["versions"]["tensorflow"] == tf.__version__
-    report = json.loads((finished / training.VALIDATION).read_text())
+    report = json.loads((finished / "validation.json").read_text())
     assert report["iteration"] == 12 and report["num_images"] == 4
     assert report["ssim"] == pytest.approx(rows[-1].val_ssim)
-    assert list((finished / training.TENSORBOARD).glob("events*"))
+    assert list((finished / "tensorboard").glob("events*"))
     assert not list(finished.glob(".*"))
 
 
-def test_the_model_gives_the_validation_loss_of_the_history(finished, photos):
-    run = training.Run(settings(photos), finished)
+def test_saved_model_gives_the_validation_loss_of_the_history(finished, photos):
+    run = Run(settings(photos), finished)
     images = np.concatenate(
         [x for x, _ in run.val_images.validation_batches(2).as_numpy_iterator()]
     )
-    model = checkpoints.load_autoencoder(finished / training.MODEL)
+    model = checkpoints.load_autoencoder(finished / "model.keras")
     outputs = model(images).numpy()
     expected = np.sqrt(((outputs - images) ** 2).sum(axis=(1, 2, 3))).mean()
-    row = history.read(finished / training.HISTORY)[-1]
+    row = history.read(finished / "history.csv")[-1]
     assert row.val_pixel_loss == pytest.approx(expected, rel=1e-4)
     ssim = tf.image.ssim(images, model(images), 255.0).numpy().mean()
     assert row.val_ssim == pytest.approx(ssim, abs=1e-5)
 
 
-def test_the_best_model_is_that_of_the_lowest_validation_loss(photos, tmp_path):
+def test_best_model_has_the_lowest_validation_loss(photos, tmp_path):
     run_dir = tmp_path / "run"
     # A rate at which the loss soon goes up and down.
-    training.Run(
+    Run(
         settings(photos, learning_rate=0.02, val_every=1, iterations=9), run_dir
     ).train()
-    rows = history.read(run_dir / training.HISTORY)
+    rows = history.read(run_dir / "history.csv")
     losses = [row.val_pixel_loss + 100 * (1 - row.val_ssim) for row in rows]
     best = int(np.argmin(losses))
     assert 0 < best < len(losses) - 1
     again = tmp_path / "again"
-    training.Run(
+    Run(
         settings(photos, learning_rate=0.02, val_every=1, iterations=best + 1), again
     ).train()
-    kept = checkpoints.load_autoencoder(run_dir / training.BEST).get_weights()
+    kept = checkpoints.load_autoencoder(run_dir / "best.keras").get_weights()
     for ours, theirs in zip(kept, weights(again), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_finished_run_is_left_alone(finished, photos):
+def test_finished_run_is_left_alone(finished, photos):
     before = {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
-    training.Run(settings(photos), finished).train()
+    Run(settings(photos), finished).train()
     assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
 
 
 @pytest.mark.parametrize("first", [4, 5, 11])
-def test_goes_on_to_the_same_end(finished, photos, tmp_path, first):
+def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, first):
     run_dir = tmp_path / "run"
-    training.Run(settings(photos, iterations=first), run_dir).train()
-    training.Run(settings(photos), run_dir).train()
-    assert history.read(run_dir / training.HISTORY) == history.read(
-        finished / training.HISTORY
+    Run(settings(photos, iterations=first), run_dir).train()
+    Run(settings(photos), run_dir).train()
+    assert history.read(run_dir / "history.csv") == history.read(
+        finished / "history.csv"
     )
     for ours, theirs in zip(weights(run_dir), weights(finished), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("cut_off", ["save_autoencoder", "write"])
-def test_cut_off_in_the_last_save_it_ends_the_same(
+def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     finished, photos, tmp_path, monkeypatch, cut_off
 ):
     """Between two of its files; tests/robustness/test_kills.py kills at any moment."""
@@ -145,7 +149,7 @@ def test_cut_off_in_the_last_save_it_ends_the_same(
     def kill(*_):
         raise KeyboardInterrupt
 
-    run = training.Run(chosen, run_dir)
+    run = Run(chosen, run_dir)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         save = run.save
         module = checkpoints if cut_off == "save_autoencoder" else history
@@ -153,33 +157,82 @@ def test_cut_off_in_the_last_save_it_ends_the_same(
             run, "save", lambda: (patch.setattr(module, cut_off, kill), save())
         )
         run.train()
-    assert run.iteration == 12
-    training.Run(chosen, run_dir).train()
+    assert run.state.iteration == 12
+    Run(chosen, run_dir).train()
     for ours, theirs in zip(weights(run_dir), weights(finished), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_epochs_count_the_photographs(photos, tmp_path):
-    run = training.Run(
+@pytest.fixture
+def ctrl_c():
+    """Raises SIGINT, which the shell may have switched off for the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupt_saves_and_the_same_settings_go_on(
+    finished, photos, tmp_path, monkeypatch, caplog, ctrl_c
+):
+    run = Run(settings(photos, save_every=100), tmp_path / "run")
+    validate = run.validate
+
+    def interrupted(limit):
+        if run.state.iteration == 6:
+            ctrl_c()
+        return validate(limit)
+
+    monkeypatch.setattr(run, "validate", interrupted)
+    with caplog.at_level("INFO", logger="absl"), pytest.raises(KeyboardInterrupt):
+        run.train()
+    assert f"saved at iteration 6 of 12 in {tmp_path / 'run'}" in caplog.text
+    assert "the same command goes on from there" in caplog.text
+    again = Run(settings(photos, save_every=100), tmp_path / "run")
+    assert again.state.iteration == 6
+    again.train()
+    for ours, theirs in zip(weights(tmp_path / "run"), weights(finished), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_second_interrupt_ends_at_once(ctrl_c):
+    with interrupts.deferred() as asked:
+        ctrl_c()
+        assert asked.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            ctrl_c()
+
+
+def test_settings_and_recipes_need_no_tensorflow():
+    code = (
+        "import sys; import densefuse_tf.training.settings; "
+        "import densefuse_tf.training.recipes; "
+        "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_epochs_are_counted_in_photographs(photos, tmp_path):
+    run = Run(
         settings(photos, iterations=None, epochs=2, val_every=100), tmp_path / "run"
     )
     run.train()
-    assert run.num_iterations == run.iteration == 10
+    assert run.num_iterations == run.state.iteration == 10
 
 
-def test_another_configuration_is_refused(finished, photos):
-    before = (finished / training.CONFIG).read_bytes()
+def test_folder_of_a_run_with_other_settings_is_refused(finished, photos):
+    before = (finished / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run with ssim_weight=100\.0"):
-        training.Run(settings(photos, ssim_weight=1.0), finished)
-    assert (finished / training.CONFIG).read_bytes() == before
+        Run(settings(photos, ssim_weight=1.0), finished)
+    assert (finished / "config.json").read_bytes() == before
 
 
-def test_other_photographs_are_refused(finished, photos):
+def test_folder_of_a_run_on_other_photographs_is_refused(finished, photos):
     with pytest.raises(UserError, match=r"10 \+ 4 photographs, now there are"):
         extra = photos / "99.png"
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(extra)
         try:
-            training.Run(settings(photos), finished)
+            Run(settings(photos), finished)
         finally:
             extra.unlink()
 
@@ -188,6 +241,7 @@ def test_other_photographs_are_refused(finished, photos):
     ("changes", "message"),
     [
         ({"recipe": "soup"}, "unknown recipe 'soup'"),
+        ({"network": "soup"}, "unknown network 'soup': expected one of densefuse"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 11}, "expected at least one batch of 11"),
         ({"num_val_images": 14}, "expected more than the 14 held out"),
@@ -201,7 +255,7 @@ def test_other_photographs_are_refused(finished, photos):
 )
 def test_impossible_settings_are_refused(photos, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        training.Run(settings(photos, **changes), tmp_path / "run")
+        Run(settings(photos, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -211,14 +265,16 @@ def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path)
         (tmp_path / f"bad/{number}.png").write_text("no image")
     run_dir = tmp_path / "run"
     with pytest.raises(UserError, match="0 of 5 photographs can be read"):
-        training.Run(settings(tmp_path / "bad"), run_dir)
-    assert training.Run(settings(photos), run_dir).iteration == 0
+        Run(settings(tmp_path / "bad"), run_dir)
+    assert Run(settings(photos), run_dir).state.iteration == 0
 
 
 @pytest.mark.parametrize(
     ("num_gpus", "batch_size", "used"), [(4, 2, 2), (3, 2, 2), (4, 8, 4), (8, 6, 6)]
 )
-def test_as_many_gpus_as_can_share_a_batch(monkeypatch, num_gpus, batch_size, used):
+def test_gpus_used_are_as_many_as_share_a_batch(
+    monkeypatch, num_gpus, batch_size, used
+):
     gpus = [f"/physical_device:GPU:{number}" for number in range(num_gpus)]
     grown = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
@@ -227,32 +283,32 @@ def test_as_many_gpus_as_can_share_a_batch(monkeypatch, num_gpus, batch_size, us
     )
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: names)
     expected = [f"GPU:{number}" for number in range(used)]
-    assert training.choose_strategy(batch_size) == expected
+    assert devices.choose_strategy(batch_size) == expected
     assert grown == gpus
 
 
-def test_a_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatch):
+def test_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatch):
     three = types.SimpleNamespace(num_replicas_in_sync=3)
-    monkeypatch.setattr(training, "choose_strategy", lambda *_, **__: three)
+    monkeypatch.setattr(devices, "choose_strategy", lambda *_, **__: three)
     with pytest.raises(UserError, match="batch_size is 2: expected a multiple of 3"):
-        training.Run(settings(photos), tmp_path / "run")
+        Run(settings(photos), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broken_state_is_refused(finished, photos, tmp_path):
+def test_broken_state_is_refused(finished, photos, tmp_path):
     run_dir = tmp_path / "run"
-    training.Run(settings(photos, iterations=1), run_dir).train()
-    state = run_dir / training.STATE
+    Run(settings(photos, iterations=1), run_dir).train()
+    state = run_dir / "state.npz"
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(UserError, match="cannot be read as the state"):
-        training.Run(settings(photos), run_dir)
+        Run(settings(photos), run_dir)
 
 
-def test_nan_stops_with_iteration_and_files_and_keeps_the_save(photos, tmp_path):
+def test_nan_stops_the_run_names_the_files_and_keeps_the_save(photos, tmp_path):
     run_dir = tmp_path / "run"
-    training.Run(settings(photos, iterations=4), run_dir).train()
+    Run(settings(photos, iterations=4), run_dir).train()
     kept = weights(run_dir)
-    run = training.Run(settings(photos), run_dir)
+    run = Run(settings(photos), run_dir)
     kernel = network.convolution(run.trainer.autoencoder, "C5").kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     with pytest.raises(UserError, match=r"iteration 5: the loss is nan on .*\.png, "):
@@ -262,38 +318,36 @@ def test_nan_stops_with_iteration_and_files_and_keeps_the_save(photos, tmp_path)
 
 
 def test_release_recipe_trains(photos, tmp_path):
-    run = training.Run(
+    run = Run(
         settings(photos, recipe=recipes.RELEASE.name, iterations=6), tmp_path / "run"
     )
     run.train()
-    assert [row.iteration for row in run.rows] == [3, 6]
-    assert all(math.isfinite(row.total_loss) for row in run.rows)
+    assert [row.iteration for row in run.state.rows] == [3, 6]
+    assert all(math.isfinite(row.total_loss) for row in run.state.rows)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, dtype):
-    run = training.Run(
-        settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run"
-    )
+    run = Run(settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run")
     run.train()
     outputs = run.trainer(np.zeros((1, SIZE, SIZE, 1), np.float32))
     assert outputs.dtype == tf.float32
     assert all(v.dtype == "float32" for v in run.trainer.trainable_variables)
-    saved = checkpoints.load_autoencoder(tmp_path / "run" / training.MODEL)
+    saved = checkpoints.load_autoencoder(tmp_path / "run" / "model.keras")
     for name in network.CONVOLUTIONS:
         assert network.convolution(saved, name).compute_dtype == "float32"
 
 
 def test_xla_gives_the_same_losses(photos, tmp_path, finished):
-    run = training.Run(settings(photos, xla=True, iterations=6), tmp_path / "run")
+    run = Run(settings(photos, xla=True, iterations=6), tmp_path / "run")
     run.train()
-    expected = history.read(finished / training.HISTORY)[:2]
-    for row, other in zip(run.rows, expected, strict=True):
+    expected = history.read(finished / "history.csv")[:2]
+    for row, other in zip(run.state.rows, expected, strict=True):
         assert row.total_loss == pytest.approx(other.total_loss, rel=1e-3)
 
 
-def test_adam_and_the_release_initialisation(photos, tmp_path):
-    run = training.Run(settings(photos), tmp_path / "run")
+def test_optimizer_is_adam_and_kernels_are_truncated_normal(photos, tmp_path):
+    run = Run(settings(photos), tmp_path / "run")
     assert isinstance(run.trainer.optimizer, keras.optimizers.Adam)
     kernel = network.convolution(run.trainer.autoencoder, "C2").kernel.numpy()
     # A normal distribution of deviation 0.1 cut at two deviations.
@@ -306,16 +360,17 @@ def test_adam_and_the_release_initialisation(photos, tmp_path):
 
 WORKER = """
 import sys
-from densefuse_tf.training import training
-run = training.Run(
-    training.Settings(**{settings}), sys.argv[1], multi_worker=True
+from densefuse_tf.training.run import Run
+from densefuse_tf.training.settings import Settings
+run = Run(
+    Settings(**{settings}), sys.argv[1], multi_worker=True
 )
 run.train()
 print(run.is_chief)
 """
 
 
-def test_two_workers_equal_one(photos, tmp_path):
+def test_two_workers_train_as_one_does(photos, tmp_path):
     """Two processes on loopback on the global batches that one worker takes.
 
     One of them has no part of the last batch of the five validation images.
@@ -347,9 +402,9 @@ def test_two_workers_equal_one(photos, tmp_path):
             worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     assert [printed.split()[-1] for printed, _ in outputs] == ["True", "False"]
-    training.Run(chosen, tmp_path / "one").train()
-    two = history.read(tmp_path / "two" / training.HISTORY)
-    one = history.read(tmp_path / "one" / training.HISTORY)
+    Run(chosen, tmp_path / "one").train()
+    two = history.read(tmp_path / "two" / "history.csv")
+    one = history.read(tmp_path / "one" / "history.csv")
     for ours, theirs in zip(two, one, strict=True):
         np.testing.assert_allclose(
             dataclasses.astuple(ours), dataclasses.astuple(theirs), rtol=1e-4

@@ -1,4 +1,4 @@
-"""Pictures of pictures: sources and results side by side."""
+"""Panels: sources and results side by side in one picture."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ _MAX_WIDTH = 2400
 _MAX_CELL = 640
 _MIN_CELL = 240
 _MAX_AREA = 60_000_000
-# However many images there are, this wide they can still be told apart.
+# The width at which images can still be told apart, however many there are.
 _SMALLEST_CELL = 96
-# A taller image is fitted by its height.
+# The height of a cell in widths; a taller image is fitted by its height.
 _MAX_ASPECT = 1.5
 
 _MAX_LINES = 3
 _BACKGROUND = (255, 255, 255)
 _TEXT = (38, 38, 38)
-# Where an image is white, its frame shows where it ends.
+# The frame shows where a white image ends.
 _FRAME = (204, 204, 204)
 
-# Pillow's own font has ASCII only; what a caption of this field may hold besides.
+# Pillow's own font has ASCII only; these letters of the field are spelled out.
 _SPELLED = str.maketrans({"λ": "lambda", "ℓ": "l", "×": "x", "–": "-", "—": "-"})
 
 
 def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
-    """One picture of images in rows and columns, each with its caption below.
+    """Makes one picture of images in rows and columns, with captions below them.
 
     Like the paper's Figures 8 and 9: for instance the source images in the first row
     and the results of one strategy, for each lambda, in each of the next. All images
@@ -47,7 +47,7 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
       uint8 [height, width, 3] on white, at most 2400 wide up to 22 columns.
 
     Raises:
-      UserError: There is no image, or one is none.
+      UserError: There is no image, or an array is not an image.
     """
     from PIL import Image
     from PIL import ImageDraw
@@ -115,7 +115,7 @@ def _cell_width(rows: Sequence[Sequence[tuple[str, np.ndarray]]], columns: int) 
 
 
 def _fitted(image: np.ndarray, cell: int) -> tuple[int, int]:
-    """Width and height at which an image fills its cell, its proportions kept."""
+    """Returns the width and height at which an image fills its cell in proportion."""
     height, width = image.shape[:2]
     scale = min(cell / width, cell * _MAX_ASPECT / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
@@ -130,14 +130,14 @@ def _resized(image: np.ndarray, width: int, height: int):
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     if picture.size == (width, height):
         return picture
-    # Pixels of a tiny image are what there is to see of it.
+    # A tiny image is enlarged without smoothing, so that its pixels can be seen.
     magnified = width >= 4 * image.shape[1]
     method = Image.Resampling.NEAREST if magnified else Image.Resampling.LANCZOS
     return picture.resize((width, height), method)
 
 
 def _wrap(caption: str, font, width: int) -> list[str]:
-    """Lines of a caption, none wider than `width`; file names break anywhere."""
+    """Breaks a caption into lines no wider than `width`; file names break anywhere."""
     spelled = unicodedata.normalize("NFKD", caption.translate(_SPELLED))
     plain = "".join(
         letter if " " <= letter <= "~" else "?"

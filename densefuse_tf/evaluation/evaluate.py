@@ -1,0 +1,163 @@
+"""Evaluates sets of image files with the seven metrics, several pairs side by side.
+
+Needs no TensorFlow.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from densefuse_tf import metrics
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.metrics.evaluate import TABLE_2
+
+METRICS = TABLE_2
+# An evaluation takes about 240 bytes for each pixel of the pair; this many pixels are
+# in work at a time, or one pair if it is larger, so that memory stays near 1 GB.
+MAX_PIXELS_AT_ONCE = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """The metrics of one fused image.
+
+    Attributes:
+      pair: The name of the pair: that of the fused image, without its suffix.
+      values: The seven metrics by name, in the paper's order.
+      colored: Those of the three files that were turned to grey first.
+    """
+
+    pair: str
+    values: dict[str, float]
+    colored: tuple[pathlib.Path, ...] = ()
+
+
+def read_gray(
+    path: str | os.PathLike,
+    value_range: str | tuple[float, float] | None = None,
+) -> tuple[np.ndarray, bool]:
+    """Reads an image for the metrics, which are defined for 8-bit grey ones.
+
+    Args:
+      path: The file; see `images.read`.
+      value_range: The values that become 0 and 255, as `pixels.to_pixel_range` takes
+        them; None leaves an 8-bit image as it is.
+
+    Returns:
+      [H, W] uint8, and whether the file is in colour, of which this is the luma.
+
+    Raises:
+      UserError: The file cannot be read, or has more than 8 bits and no range is given:
+        how they become 8 decides the entropy, so it is not chosen here.
+    """
+    image = images.read(path)
+    if value_range is not None:
+        image = np.rint(pixels.to_pixel_range(image, value_range)[0]).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise UserError(
+            f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
+            "which the metrics are defined for"
+        )
+    return pixels.gray(image), pixels.is_color(image)
+
+
+def evaluate_files(
+    triplets: Sequence[tuple[pathlib.Path, ...]],
+    *,
+    value_ranges: Sequence[str | tuple[float, float] | None] = (None, None),
+    workers: int | None = None,
+) -> Iterator[Evaluated]:
+    """Evaluates fused image files, several at a time.
+
+    Args:
+      triplets: Infrared, visible and fused image of each pair, as `images.pair`
+        matches three sources.
+      value_ranges: How the sources become 8-bit images; see `read_gray`.
+      workers: The number of pairs evaluated at a time; by default one for each core.
+
+    Yields:
+      The results in the order of `triplets`. Colour images are turned to grey.
+
+    Raises:
+      UserError: A file cannot be evaluated; names it.
+    """
+    stems = [triplet[-1].stem for triplet in triplets]
+    unique = len(set(stems)) == len(stems)
+
+    def read(triplet: tuple[pathlib.Path, ...]):
+        ranges = (*value_ranges, None)
+        return triplet, [read_gray(*each) for each in zip(triplet, ranges, strict=True)]
+
+    def work(job) -> Evaluated:
+        triplet, contents = job
+        fused = triplet[-1]
+        return Evaluated(
+            fused.stem if unique else str(fused),
+            evaluate(*(image for image, _ in contents), name=str(fused)),
+            tuple(
+                path
+                for path, (_, colored) in zip(triplet, contents, strict=True)
+                if colored
+            ),
+        )
+
+    return ordered_map(
+        work,
+        map(read, triplets),
+        workers=workers or cores(),
+        cost=lambda job: job[1][-1][0].size,
+        most_cost=MAX_PIXELS_AT_ONCE,
+    )
+
+
+def evaluate(
+    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, name: str
+) -> dict[str, float]:
+    """Computes the seven metrics of one pair; see `metrics.evaluate`.
+
+    Args:
+      ir: Infrared image, [H, W] uint8.
+      vis: Visible image, same size.
+      fused: Fused image, same size.
+      name: The name of the pair, for errors.
+
+    Raises:
+      UserError: The images cannot be evaluated.
+    """
+    try:
+        return metrics.evaluate(ir, vis, fused)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Averages each metric over pairs.
+
+    Args:
+      rows: The metrics of one pair or more. Values that are undefined, NaN, are left
+        out.
+
+    Returns:
+      The means by metric; NaN where no pair has a value.
+    """
+    rows = list(rows)
+    return {name: average([row[name] for row in rows]) for name in METRICS}
+
+
+def average(values: Iterable[float]) -> float:
+    """Averages the values that are defined; NaN if none is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,80 @@
+"""Pictures of a pair with the results of all rows, like the paper's Figures 8 and 9."""
+
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from densefuse_tf.evaluation import evaluate
+from densefuse_tf.evaluation import panels
+from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation.inputs import Pair
+from densefuse_tf.evaluation.reproduce import Result
+from densefuse_tf.io import images
+from densefuse_tf.io.ordered_map import ordered_map
+
+_COLUMNS = 4
+
+
+def figure(pair: Pair, results: Iterable[Result]) -> np.ndarray:
+    """Makes one picture of a pair.
+
+    Args:
+      pair: The pair.
+      results: Results of `reproduce`; those of other pairs are left out.
+
+    Returns:
+      uint8 [height, width, 3]: the sources, other methods, then the results of each
+      strategy in a row with one column for each lambda, with captions.
+
+    Raises:
+      UserError: A fused image is no longer there.
+    """
+    own = [result for result in results if result.pair.number == pair.number]
+    others = [_captioned(r.entry.name, r) for r in own if not r.entry.lambda_]
+    pictures = [
+        [
+            (f"infrared: {pair.paths[0].name}", pair.ir),
+            (f"visible: {pair.paths[1].name}", pair.vis),
+        ],
+        *(others[i : i + _COLUMNS] for i in range(0, len(others), _COLUMNS)),
+    ]
+    for strategy in paper.STRATEGIES:
+        pictures.append(
+            [
+                _captioned(f"{strategy}, lambda {r.entry.lambda_}", r)
+                for r in own
+                if r.entry.name == strategy and r.entry.lambda_
+            ]
+        )
+    return panels.panel(pictures)
+
+
+def path_of(folder: str | os.PathLike, pair: Pair) -> pathlib.Path:
+    """Returns where `write` puts the picture of a pair."""
+    return pathlib.Path(folder) / f"pair{pair.number}.png"
+
+
+def write(
+    folder: str | os.PathLike, pairs: Sequence[Pair], results: Sequence[Result]
+) -> Iterator[pathlib.Path]:
+    """Writes the picture of each pair as pair<n>.png.
+
+    Yields:
+      The files, in order, as they are done.
+
+    Raises:
+      UserError: A file cannot be read or written.
+    """
+
+    def work(pair: Pair) -> pathlib.Path:
+        path = path_of(folder, pair)
+        images.write(path, figure(pair, results))
+        return path
+
+    return ordered_map(work, pairs, workers=evaluate.cores())
+
+
+def _captioned(caption: str, result: Result) -> tuple[str, np.ndarray]:
+    return caption, evaluate.read_gray(result.path)[0]

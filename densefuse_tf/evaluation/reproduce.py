@@ -1,0 +1,216 @@
+"""Fuses and evaluates what Table II averages."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from densefuse_tf import baselines
+from densefuse_tf.baselines.method import Method
+from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import entries
+from densefuse_tf.evaluation import evaluate
+from densefuse_tf.evaluation import inputs
+from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation.entries import Entry
+from densefuse_tf.evaluation.inputs import Pair
+from densefuse_tf.evaluation.settings import ALL
+from densefuse_tf.evaluation.settings import OURS
+from densefuse_tf.evaluation.settings import Table2Settings
+from densefuse_tf.evaluation.store import Store
+from densefuse_tf.io.ordered_map import ordered_map
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One fused image, evaluated.
+
+    Attributes:
+      entry: The row it belongs to.
+      pair: The pair.
+      path: The fused image.
+      values: Its metrics. SCD is NaN, undefined, where the fused image equals a source.
+      colored: Whether the file is in colour, of which the luma was evaluated.
+    """
+
+    entry: Entry
+    pair: Pair
+    path: pathlib.Path
+    values: Mapping[str, float]
+    colored: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be fused and evaluated.
+
+    Attributes:
+      entries: The rows.
+      pairs: The pairs that they need.
+      checkpoints: The checkpoints of DenseFuse by lambda.
+    """
+
+    entries: list[Entry]
+    pairs: list[Pair]
+    checkpoints: dict[str, pathlib.Path]
+
+    @property
+    def inputs(self) -> list[pathlib.Path]:
+        """The images that are read."""
+        return [path for pair in self.pairs for path in pair.paths] + [
+            method.path
+            for entry in self.entries
+            for method in entry.build().values()
+            if isinstance(method, entries.FusedFile)
+        ]
+
+    @property
+    def count(self) -> int:
+        """The number of results."""
+        return sum(len(entry.pairs) for entry in self.entries)
+
+
+def plan(settings: Table2Settings) -> Plan:
+    """Finds what the settings name.
+
+    Raises:
+      UserError: Something of it is missing, or cannot be used.
+    """
+    if settings.data_dir is None:
+        raise UserError(
+            "--data_dir is missing: expected the folder of IR<n>.png and VIS<n>.png"
+        )
+    lambdas = _lambdas(settings)
+    methods = _methods(settings)
+    rows = [
+        entries.registered(
+            name, settings.method_options.get(name, {}), averages=settings.averages
+        )
+        for name in methods
+    ]
+    if settings.methods_dir is not None:
+        found = inputs.find_methods(settings.methods_dir)
+        rows += [
+            entries.of_folder(folder, averages=settings.averages)
+            for folder in found.values()
+        ]
+    entries.check_names(rows)
+    checkpoints = {}
+    if {OURS, ALL} & set(settings.methods):
+        checkpoints = _checkpoints(settings.checkpoint_dir, lambdas)
+        rows += entries.ours(checkpoints, window_radius=settings.window_radius)
+    needed = {n for row in rows for n in row.pairs}
+    pairs = inputs.read_pairs(settings.data_dir, sorted(needed))
+    return Plan(rows, pairs, checkpoints)
+
+
+def reproduce(
+    rows: Sequence[Entry], pairs: Sequence[Pair], store: Store
+) -> Iterator[Result]:
+    """Fuses and evaluates pairs.
+
+    Fusing stays a few pairs ahead of the evaluation, which goes on beside it.
+
+    Args:
+      rows: The rows to make.
+      pairs: Those that the rows need; a row leaves out the others.
+      store: Where results are kept; what it has is not done again.
+
+    Yields:
+      A result for each pair of each row.
+
+    Raises:
+      UserError: A pair cannot be fused or evaluated, or a file not be written.
+    """
+
+    def jobs():
+        for entry in rows:
+            methods = entry.build()
+            for pair in pairs:
+                if pair.number in methods:
+                    yield entry, pair, *_fused(entry, methods[pair.number], pair, store)
+
+    def work(job) -> Result:
+        entry, pair, path, colored, fused = job
+        values = store.values(entry.title, pair, fused)
+        if values is None:
+            name = f"{pair.paths[0]} and {pair.paths[1]}, {entry.title}"
+            values = evaluate.evaluate(pair.ir, pair.vis, fused, name=name)
+            store.keep_values(entry.title, pair, fused, values)
+        if any(np.array_equal(fused, source) for source in (pair.ir, pair.vis)):
+            values = {**values, "SCD": float("nan")}
+        return Result(entry, pair, path, values, colored)
+
+    return ordered_map(
+        work,
+        jobs(),
+        workers=evaluate.cores(),
+        cost=lambda job: job[-1].size,
+        most_cost=evaluate.MAX_PIXELS_AT_ONCE,
+    )
+
+
+def _fused(
+    entry: Entry, method: Method, pair: Pair, store: Store
+) -> tuple[pathlib.Path, bool, np.ndarray]:
+    """Returns where a fused image is, whether it has colour, and the image in grey."""
+    if isinstance(method, entries.FusedFile):
+        return method.path, method.is_color, method.fuse(pair.ir, pair.vis)
+    path = store.fused_path(entry.title, method, pair)
+    fused = store.fused(path)
+    if fused is None:
+        try:
+            fused = method.fuse(pair.ir, pair.vis)
+        except UserError as error:
+            names = f"{pair.paths[0]} and {pair.paths[1]}"
+            raise UserError(f"{names}, {entry.title}: {error}") from error
+        store.keep_fused(path, fused)
+    return path, False, fused
+
+
+def _lambdas(settings: Table2Settings) -> list[str]:
+    """Returns the lambdas in the order of the table."""
+    given = paper.LAMBDAS if settings.lambdas is None else settings.lambdas
+    unknown = [name for name in given if name not in paper.LAMBDAS]
+    if unknown or not given:
+        raise UserError(
+            f"--lambdas={','.join(given)}: expected some of {', '.join(paper.LAMBDAS)}"
+        )
+    return [name for name in paper.LAMBDAS if name in given]
+
+
+def _methods(settings: Table2Settings) -> list[str]:
+    """Returns the registered methods that are asked for."""
+    known = baselines.names()
+    for name in settings.methods or ("",):
+        if name not in (OURS, ALL, *known):
+            raise UserError(
+                f"--methods={','.join(settings.methods)}: unknown method {name!r}: "
+                f"expected some of {', '.join((ALL, OURS, *known))}"
+            )
+    chosen = [name for name in known if {ALL, name} & set(settings.methods)]
+    for name in settings.method_options:
+        if name not in chosen:
+            raise UserError(
+                f"--method_options: the method {name!r} is not in --methods"
+            )
+    return chosen
+
+
+def _checkpoints(
+    folder: str | os.PathLike | None, lambdas: Sequence[str]
+) -> dict[str, pathlib.Path]:
+    """Returns the checkpoint for each lambda."""
+    found = inputs.find_checkpoints(folder)
+    missing = [name for name in lambdas if name not in found]
+    if missing:
+        there = ",".join(found)
+        raise UserError(
+            f"{folder or 'the models of this project'}: no checkpoint for lambda "
+            f"{', '.join(missing)}: expected densefuse_{missing[0]}.keras, "
+            f"..._{missing[0]}.ckpt.index or {missing[0]}/model.keras"
+            + (f"; --lambdas={there} takes those that are there" if there else "")
+        )
+    return {name: found[name] for name in lambdas}

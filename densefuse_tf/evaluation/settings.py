@@ -1,0 +1,75 @@
+"""The settings of Table II; importing them needs neither NumPy nor TensorFlow."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+AVERAGES = ("uniform", "paper")
+# In --methods: this project's rows, and every row there is.
+OURS, ALL = "ours", "all"
+
+
+def _field(default: Any, text: str, **limits: Any) -> Any:
+    help_text = f"With --table2: {text}"
+    return dataclasses.field(default=default, metadata={"help": help_text, **limits})
+
+
+@dataclasses.dataclass(frozen=True)
+class Table2Settings:
+    """Says which rows of Table II are made, of what, and how they are averaged.
+
+    The description of each field is its `metadata["help"]`, from which the command
+    makes its flags.
+    """
+
+    data_dir: str | None = _field(
+        None, "the folder of IR<n>.png and VIS<n>.png, n = 1 to 19 and 21."
+    )
+    methods: tuple[str, ...] = _field(
+        (OURS,),
+        "the rows to make: ours, the names of other methods, or all. Other rows of the "
+        "paper show the paper's values alone.",
+    )
+    method_options: Mapping[str, Mapping[str, str]] = dataclasses.field(
+        default_factory=dict,
+        metadata={
+            "help": "With --table2: METHOD.OPTION=VALUE,...: options of other methods. "
+            "Of a folder, as in jsr.dictionary=FOLDER, each pair <n> gets the file "
+            "dictionary<n>.npy."
+        },
+    )
+    averages: str = _field(
+        AVERAGES[0],
+        "uniform: every cell averages the 20 pairs, and each method has one setting. "
+        "paper: CBF, GTF and DeepFuse average SCD and MS_SSIM over 21 pairs (20 is "
+        "needed), and GTF has the settings of the published row.",
+        choices=AVERAGES,
+    )
+    checkpoint_dir: str | None = _field(
+        None,
+        "a folder with a checkpoint for each lambda: densefuse_1e0.keras, the authors' "
+        "..._1e0.ckpt.index, or runs of train.py, 1e0/model.keras, and so on; by "
+        "default the models of this project.",
+    )
+    lambdas: tuple[str, ...] | None = _field(
+        None, "for which lambda; by default 1e0,1e1,1e2,1e3."
+    )
+    window_radius: int = _field(
+        1,
+        "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
+        lower_bound=0,
+    )
+    methods_dir: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "A folder with a sub-folder of fused images for each other method. "
+            "With --table2 each adds a row, and the number of the pair is in each "
+            "file's name; with --ir and --vis instead of --fused, one table has a row "
+            "for each."
+        },
+    )
+    work_dir: str = _field(
+        "out/table2",
+        "where fused images and metrics are kept, so that nothing is done twice.",
+    )
+    fresh: bool = _field(False, "does all anew, whatever --work_dir has.")

@@ -1,0 +1,140 @@
+"""What Table II has fused and evaluated, kept so that nothing is done twice.
+
+A fused image is kept under the method, its settings, the content of its weights, the
+source images and this package's version; metrics under the three images and the
+version.
+"""
+
+import dataclasses
+import glob
+import hashlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import densefuse_tf
+from densefuse_tf.baselines.method import Method
+from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import evaluate
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+
+if TYPE_CHECKING:
+    from densefuse_tf.evaluation.inputs import Pair
+
+# The part of a digest that goes into the names of files.
+_KEY_LETTERS = 12
+
+
+class Store:
+    """A folder of results, in which files appear whole or not at all.
+
+    A run can be killed and started again.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, fresh: bool = False):
+        """Takes the folder, which is made when the first result is kept.
+
+        Args:
+          folder: Where results are kept.
+          fresh: Whether to find nothing there, so that all is done anew.
+        """
+        self._folder = pathlib.Path(folder)
+        self._fresh = fresh
+        self._keys: dict[Method, str] = {}
+
+    def fused_path(self, name: str, method: Method, pair: "Pair") -> pathlib.Path:
+        """Returns where the fused image of a pair is kept.
+
+        Args:
+          name: For people: what was fused, "addition_1e2".
+          method: What fuses.
+          pair: The pair.
+        """
+        if method not in self._keys:
+            self._keys[method] = digest(densefuse_tf.__version__, *_parts(method))
+        key = self._keys[method][:_KEY_LETTERS]
+        made = digest(self._keys[method], pair.digest)[:_KEY_LETTERS]
+        return self._folder / f"{name}_{key}/{pair.number}_{made}.png"
+
+    def fused(self, path: pathlib.Path) -> np.ndarray | None:
+        """Returns the fused image kept at `path`, or None if none is there whole."""
+        try:
+            return None if self._fresh else evaluate.read_gray(path)[0]
+        except UserError:
+            return None
+
+    def keep_fused(self, path: pathlib.Path, fused: np.ndarray) -> None:
+        """Keeps a fused image at `path`.
+
+        Raises:
+          UserError: The file cannot be written.
+        """
+        images.write(path, fused)
+
+    def values(
+        self, name: str, pair: "Pair", fused: np.ndarray
+    ) -> dict[str, float] | None:
+        """Returns the metrics kept for a fused image, or None."""
+        if self._fresh:
+            return None
+        try:
+            record = json.loads(self._record(name, pair, fused).read_text("utf-8"))
+            values = {metric: float(record[metric]) for metric in evaluate.METRICS}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return values if all(map(math.isfinite, values.values())) else None
+
+    def keep_values(
+        self, name: str, pair: "Pair", fused: np.ndarray, values: Mapping[str, float]
+    ) -> None:
+        """Keeps the metrics of a fused image.
+
+        Raises:
+          UserError: The file cannot be written.
+        """
+        with files.replacing(self._record(name, pair, fused)) as temporary:
+            temporary.write_text(json.dumps(dict(values), indent=1) + "\n", "utf-8")
+
+    def _record(self, name: str, pair: "Pair", fused: np.ndarray) -> pathlib.Path:
+        key = digest(densefuse_tf.__version__, pair.digest, fused.shape, fused)
+        return self._folder / f"metrics/{name}_{pair.number}_{key[:_KEY_LETTERS]}.json"
+
+
+def digest(*parts: Any) -> str:
+    """Returns a hexadecimal digest of all parts and of where each of them ends."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            part = np.ascontiguousarray(part).tobytes()
+        elif not isinstance(part, bytes):
+            part = str(part).encode("utf-8", "surrogateescape")
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()
+
+
+def _parts(method: Any) -> Iterator[Any]:
+    """Yields what decides the results of a method: its name and its options.
+
+    An option that names a file, or the files of a TensorFlow 1 checkpoint, stands for
+    their content, so that a copy under another name is the same.
+    """
+    yield type(method).__qualname__
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        yield field.name
+        if dataclasses.is_dataclass(value):
+            yield from _parts(value)
+            continue
+        paths = []
+        if isinstance(value, str | os.PathLike):
+            path = pathlib.Path(value)
+            paths = [path, path.with_name(f"{path.name}.index")]
+            paths += sorted(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
+        contents = [path.read_bytes() for path in paths if path.is_file()]
+        yield from contents or [repr(value)]
