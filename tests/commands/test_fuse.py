@@ -337,31 +337,6 @@ def test_a_full_disk_keeps_what_was_done(pairs, run, small_disk):
         assert path.read_bytes() == pathlib.Path("whole", path.name).read_bytes()
 
 
-def test_a_full_disk_is_one_line_for_one_pair(pairs, run, small_disk):
-    disk = small_disk(4)
-    (disk / "full").write_bytes(bytes(4096))
-    line = mistake(run(*PAIR, f"--output={disk}/fused.png"))
-    assert "fused.png: cannot be written: No space left on device" in line
-    assert names(disk) == ["full"]
-
-
-def test_a_source_that_vanishes_meanwhile(pairs, run, monkeypatch):
-    fused = Fuser.fuse
-
-    def fuse(self, *arguments, **settings):
-        pathlib.Path("vis/VIS10.png").unlink(missing_ok=True)
-        return fused(self, *arguments, **settings)
-
-    monkeypatch.setattr(Fuser, "fuse", fuse)
-    status, _, errors = run(*FOLDERS, "--output=out")
-    assert status == 1
-    assert errors.splitlines()[-2:] == [
-        "1 of 3 pairs were not fused:",
-        "  vis/VIS10.png: cannot be read: No such file or directory",
-    ]
-    assert names("out") == ["VIS1.png", "VIS2.png"]
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """What `clips` and `odd_clips` copy."""
@@ -445,29 +420,6 @@ def test_frames_to_a_video_with_its_rate(clips, run):
         assert status == 0
         frames, about = videos.read("fused.mp4")
         assert (len(frames), about["fps"]) == (6, rate)
-
-
-def test_three_sources_of_a_video_to_frames(clips, run):
-    sources = [f"--sources={name}" for name in ("ir.mp4", "frames/ir", "vis.mp4")]
-    status, output, _ = run(*sources, "--output=out/", "--color=rgb")
-    assert status == 0
-    assert output == "ir.mp4 + frames/ir + vis.mp4 -> out/: 6 frames, colour\n"
-    assert names("out") == [f"vis_{number:06}.png" for number in range(1, 7)]
-    assert images.read("out/vis_000001.png").shape == (32, 48, 3)
-
-
-def test_16_bits_of_a_video_in_one_range(clips, run):
-    counts = [7000 + 9 * frame.astype(np.uint16) for frame in videos.scene(6)]
-    videos.write("ir.mkv", counts, codec="ffv1", fps=30)
-    sources = ("--ir=ir.mkv", "--vis=vis.mp4", "--output=fused.mp4")
-    low, high = np.min(counts), np.max(counts)
-    for flags, expected in (
-        ((), f"{low}..{high}"),
-        (("--ir_range=6000,10000",), "6000..10000"),
-    ):
-        status, _, errors = run(*sources, *flags)
-        assert status == 0
-        assert f"ir.mkv: {expected} brought to 0..255 in all frames" in errors
 
 
 VIDEO_OUT = (*CLIPS, "--output=fused.mp4")
