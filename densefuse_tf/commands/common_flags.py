@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from absl import flags
 
@@ -114,7 +114,9 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
         flags.DEFINE_string(field.name, default, text, flag_values=values)
 
 
-def value_range(flag: flags.FlagHolder) -> tuple[float, float] | str | None:
+def value_range(
+    flag: flags.FlagHolder,
+) -> tuple[float, float] | Literal["auto"] | None:
     """Returns a flag's MIN,MAX or auto as `pixels.to_pixel_range` takes it.
 
     Raises:

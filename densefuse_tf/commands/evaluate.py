@@ -141,12 +141,12 @@ def _files() -> None:
             f"--fused is {state}: expected the fused images by --fused, or by "
             "--methods_dir for several methods"
         )
-    fused = {"": _FUSED.value}
+    sources: dict[str, str | os.PathLike] = {"": _FUSED.value or ""}
     if methods_dir is not None:
-        fused = inputs.find_methods(methods_dir)
+        sources = {**inputs.find_methods(methods_dir)}
     triplets = {
         name: images.pair([_IR.value, _VIS.value, source])
-        for name, source in fused.items()
+        for name, source in sources.items()
     }
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     _check_outputs(path for triplet in all_triplets for path in triplet)
@@ -198,8 +198,8 @@ def _table2() -> None:
     runner.import_tensorflow()
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
-    results = reproduce.reproduce(plan.entries, plan.pairs, kept)
-    results = list(_progress(results, plan.count))
+    made = reproduce.reproduce(plan.entries, plan.pairs, kept)
+    results = list(_progress(made, plan.count))
     _say_colored(
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
@@ -212,8 +212,8 @@ def _table2() -> None:
     _write_csv(_CSV, report.csv_of_table2(rows))
     _write_csv(_PAIRS_CSV, report.csv_of_pairs(results))
     if _PANELS.value is not None:
-        pictures = figures.write(_PANELS.value, plan.pairs, results)
-        for _ in _progress(pictures, len(plan.pairs), unit="panel"):
+        written = figures.write(_PANELS.value, plan.pairs, results)
+        for _ in _progress(written, len(plan.pairs), unit="panel"):
             pass
 
 
