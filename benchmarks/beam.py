@@ -4,14 +4,13 @@
     python benchmarks/beam.py --processes=1,2,4 --pairs=200
 
 - Rate: results per second from the first one to the last, and the ratio to that of the
-  plain run. Start-up (imports, Beam, the models) is in the total alone.
-- Processor time: of all processes together, start-up included; on a machine that has
-  other work to do it says more than the rate.
-- Memory: the most that the launching process and each worker hold, on Linux.
+  plain run. Only the total includes the start-up (imports, Beam, the models).
+- Processor time: that of all processes together, start-up included; it says more than
+  the rate on a machine that has other work to do.
+- Memory: the largest amount that the launching process and each worker hold, on Linux.
 - Equality: whether all runs gave the same bytes.
 """
 
-import os
 import pathlib
 import resource
 import shutil
@@ -34,21 +33,25 @@ _DATA_DIR = flags.DEFINE_string(
     flag_values=_FLAGS,
 )
 _PAIRS = flags.DEFINE_integer(
-    "pairs", 42, "To fuse; those that are there are repeated.", 2, flag_values=_FLAGS
+    "pairs",
+    42,
+    "The number of pairs, repeated.",
+    2,
+    flag_values=_FLAGS,
 )
 _PROCESSES = flags.DEFINE_list(
-    "processes", ["1", "2"], "How many workers.", flag_values=_FLAGS
+    "processes", ["1", "2"], "The numbers of workers.", flag_values=_FLAGS
 )
 _STRATEGY = flags.DEFINE_string(
-    "strategy", "l1_norm", "As of fuse.py.", flag_values=_FLAGS
+    "strategy", "l1_norm", "See fuse.py.", flag_values=_FLAGS
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "See fuse.py.", flag_values=_FLAGS
 )
 
 _SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "fuse.py"
 _SIZE = (576, 768)
-# How often the memory is looked at; the system keeps the peak of each process.
+# The interval between looks at the memory; the system keeps the peak of each process.
 _SECONDS = 0.2
 
 
@@ -102,7 +105,8 @@ def run(folder: pathlib.Path, name: str, options: list[str]) -> float:
         *options,
     ]
     start, used = time.perf_counter(), processor_seconds()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    # Beam's workers find this package in the current folder.
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=_SCRIPT.parent)
     peaks: dict[int, float] = {}
     while process.poll() is None:
         for pid in [process.pid, *children(process.pid)]:
@@ -124,7 +128,7 @@ def run(folder: pathlib.Path, name: str, options: list[str]) -> float:
 
 
 def processor_seconds() -> float:
-    """Of the processes that this one has started and that have ended."""
+    """Returns the processor time of this process's children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -139,7 +143,7 @@ def children(pid: int) -> list[int]:
 
 
 def peak_memory(pid: int) -> float:
-    """The most memory a process has held so far, in GB; 0 if that is not known."""
+    """Returns the most memory a process has held so far, in GB; 0 if unknown."""
     try:
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -153,6 +157,4 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    # A shell's limit of cores holds for all that is compared.
-    os.environ.pop("TF_NUM_INTRAOP_THREADS", None)
     sys.exit(runner.run(main, _FLAGS, __doc__))

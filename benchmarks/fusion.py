@@ -83,13 +83,16 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
     from densefuse_tf.fusion.fuser import Fuser
     from densefuse_tf.fusion.settings import FusionSettings
     from densefuse_tf.io import images
-    from densefuse_tf.pipelines import batch
+    from densefuse_tf.pipelines import pairs as files_of_pairs
+    from densefuse_tf.pipelines.options import FileOptions
 
     for number, pair in enumerate(pairs):
         for name, image in zip(("ir", "vis"), pair, strict=True):
             images.write(folder / name / f"{number}.png", image)
     fuser = Fuser(FusionSettings(_CHECKPOINT.value))
-    jobs = batch.plan(images.pair([folder / "ir", folder / "vis"]), folder / "out")
+    sources = images.pair([folder / "ir", folder / "vis"])
+    planned = files_of_pairs.plan(sources, folder / "out")
+    options = FileOptions()
     fuser.fuse(pairs[0])
 
     def compute() -> None:
@@ -100,7 +103,9 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
     times = [
         (
             measuring.seconds(compute),
-            measuring.seconds(lambda: list(batch.fuse_files(fuser, jobs))),
+            measuring.seconds(
+                lambda: list(files_of_pairs.fuse_pairs(fuser, planned, options))
+            ),
         )
         for _ in range(_ROUNDS)
     ]

@@ -76,17 +76,23 @@ def new_fuser():
 
 
 def memory(folder: pathlib.Path) -> None:
-    from densefuse_tf.pipelines import video
+    from densefuse_tf.pipelines import sequences
 
     runner.import_tensorflow()
     fuser = new_fuser()
     started = measuring.peak_memory()
-    footage = video.survey(video.open_sources([folder / "ir.mp4", folder / "vis.mp4"]))
-    with video.writing(folder / "fused.mp4", footage) as write:
-        for count, image in enumerate(video.fuse(fuser, footage), 1):
-            write(image)
+    sources = [folder / "ir.mp4", folder / "vis.mp4"]
+    footage = sequences.survey(sequences.open_sources(sources))
+    early = 0.0
+
+    def watched():
+        nonlocal early
+        for count, image in enumerate(sequences.fuse(fuser, footage), 1):
+            yield image
             if count == min(_EARLY.value, footage.count):
                 early = measuring.peak_memory()
+
+    sequences.write(folder / "fused.mp4", footage, watched())
     end = measuring.peak_memory()
     height, width = footage.size
     print(
@@ -98,12 +104,12 @@ def memory(folder: pathlib.Path) -> None:
 
 
 def speed(folder: pathlib.Path) -> None:
-    from densefuse_tf.pipelines import video
+    from densefuse_tf.pipelines import sequences
 
     runner.import_tensorflow()
     fuser = new_fuser()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
-    frames = list(video.survey(video.open_sources(sources)).frames())
+    frames = list(sequences.survey(sequences.open_sources(sources)).frames())
     fuser.fuse(frames[0])
 
     def alone() -> None:
@@ -111,10 +117,9 @@ def speed(folder: pathlib.Path) -> None:
             fuser.fuse(pair)
 
     def from_files_to_file() -> None:
-        footage = video.survey(video.open_sources(sources))
-        with video.writing(folder / "fused.mp4", footage) as write:
-            for image in video.fuse(fuser, footage):
-                write(image)
+        footage = sequences.survey(sequences.open_sources(sources))
+        fused = sequences.fuse(fuser, footage)
+        sequences.write(folder / "fused.mp4", footage, fused)
 
     times = [
         (measuring.seconds(alone), measuring.seconds(from_files_to_file))

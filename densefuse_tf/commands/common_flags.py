@@ -4,7 +4,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from absl import flags
 
@@ -59,7 +59,7 @@ def read(
       UserError: The flag of a field without a default is not given.
     """
     values = dict(others)
-    for field in dataclasses.fields(settings):
+    for field in dataclasses.fields(typing.cast(Any, settings)):
         if field.name in values or field.name not in flag_values:
             continue
         value = flag_values[field.name].value
@@ -73,15 +73,27 @@ def define_ir_and_vis(
     values: flags.FlagValues,
 ) -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Defines --ir and --vis: where the two images of each pair are."""
-    return tuple(
-        flags.DEFINE_string(
-            name,
-            None,
-            f"{kind} images: a file, a folder or a glob pattern.",
-            flag_values=values,
-        )
-        for name, kind in (("ir", "Infrared"), ("vis", "Visible"))
+    text = "{} images: a file, a folder or a glob pattern."
+    return (
+        flags.DEFINE_string("ir", None, text.format("Infrared"), flag_values=values),
+        flags.DEFINE_string("vis", None, text.format("Visible"), flag_values=values),
     )
+
+
+def value_range(flag: flags.FlagHolder):
+    """Returns a flag's value range as `pixels.to_pixel_range` takes it.
+
+    Raises:
+      UserError: The flag has another form.
+    """
+    from densefuse_tf.io import pixels
+
+    if flag.value is None:
+        return None
+    try:
+        return pixels.parse_range(flag.value)
+    except UserError as error:
+        raise UserError(f"--{flag.name}: {error}") from error
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -112,28 +124,6 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
         flags.DEFINE_list(field.name, default, text, flag_values=values)
     else:
         flags.DEFINE_string(field.name, default, text, flag_values=values)
-
-
-def value_range(
-    flag: flags.FlagHolder,
-) -> tuple[float, float] | Literal["auto"] | None:
-    """Returns a flag's MIN,MAX or auto as `pixels.to_pixel_range` takes it.
-
-    Raises:
-      UserError: It is neither.
-    """
-    if flag.value in (None, "auto"):
-        return flag.value
-    try:
-        low, high = map(float, flag.value.split(","))
-        if low < high:
-            return low, high
-    except ValueError:
-        pass
-    raise UserError(
-        f"--{flag.name}={flag.value}: expected auto or MIN,MAX, two numbers of which "
-        "the first is the smaller one"
-    )
 
 
 def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:

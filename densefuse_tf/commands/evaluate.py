@@ -46,9 +46,9 @@ _RANGES = tuple(
     flags.DEFINE_string(
         f"{name}_range",
         None,
-        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX, or "
-        "auto for the image's own minimum and maximum. Sources of more than 8 bits "
-        "need it.",
+        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX; two "
+        "percentiles, 1%,99%; or auto for the image's own minimum and maximum. Sources "
+        "of more than 8 bits need it.",
         flag_values=_FLAGS,
     )
     for name, kind in (("ir", "infrared"), ("vis", "visible"))
@@ -126,7 +126,7 @@ def _files() -> None:
     from densefuse_tf.evaluation import evaluate
     from densefuse_tf.evaluation import inputs
     from densefuse_tf.evaluation import report
-    from densefuse_tf.io import images
+    from densefuse_tf.io import finding
 
     methods_dir = _FLAGS["methods_dir"].value
     for flag in (_IR, _VIS):
@@ -145,7 +145,7 @@ def _files() -> None:
     if methods_dir is not None:
         sources = {**inputs.find_methods(methods_dir)}
     triplets = {
-        name: images.pair([_IR.value, _VIS.value, source])
+        name: finding.pair([_IR.value, _VIS.value, source])
         for name, source in sources.items()
     }
     all_triplets = [triplet for own in triplets.values() for triplet in own]
@@ -220,7 +220,7 @@ def _table2() -> None:
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses names of tables that would do harm, before the work."""
     from densefuse_tf.io import files
-    from densefuse_tf.io import images
+    from densefuse_tf.io import finding
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in _TABLES:
@@ -232,7 +232,7 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
             raise UserError(f"--{flag.name}={path}: would overwrite {taken[real]}")
         # Files beside those that are read are as dear: pair 20, another checkpoint.
         suffix = path.suffix.lower()
-        if suffix in images.FORMATS or suffix in _SUFFIXES_OF_INPUTS:
+        if suffix in finding.SUFFIXES or suffix in _SUFFIXES_OF_INPUTS:
             raise UserError(
                 f"--{flag.name}={path}: is named as an image or a checkpoint: expected "
                 "another suffix"

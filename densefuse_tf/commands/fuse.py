@@ -19,6 +19,7 @@ Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -62,9 +63,10 @@ _FPS = flags.DEFINE_string(
 _IR_RANGE = flags.DEFINE_string(
     "ir_range",
     None,
-    "The infrared values that become 0 and 255: MIN,MAX, or auto for the image's own "
-    "minimum and maximum, or those of all frames of a video. By default auto for "
-    "16-bit and float images, while those of 8 bits stay as they are.",
+    "The infrared values that become 0 and 255: MIN,MAX; two percentiles of the image, "
+    "1%,99% for instance; or auto for the image's own minimum and maximum, or those of "
+    "all frames of a video. By default auto for 16-bit and float images, while those "
+    "of 8 bits stay as they are.",
     flag_values=_FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
@@ -81,22 +83,16 @@ def main() -> int | None:
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
     is_video = _VIDEO.value or fuse_video.is_asked_for(sources, output)
-    others = {"num_sources": len(sources)}
+    others: dict[str, Any] = {"num_sources": len(sources)}
     if is_video and not _FLAGS["output_range"].present:
         others["output_range"] = "average"
+    ranges = (common_flags.value_range(_IR_RANGE), *[None] * (len(sources) - 1))
     request = Request(
         names,
         sources,
         output,
         common_flags.read(FusionSettings, _FLAGS, **others),
-        common_flags.read(
-            FileOptions,
-            _FLAGS,
-            value_ranges=(
-                common_flags.value_range(_IR_RANGE),
-                *[None] * (len(sources) - 1),
-            ),
-        ),
+        common_flags.read(FileOptions, _FLAGS, value_ranges=ranges),
     )
     if not is_video:
         if _FPS.value is not None:
@@ -107,7 +103,8 @@ def main() -> int | None:
     for name in ("save_raw", "panel", "report", "runner", "beam_options"):
         if _FLAGS[name].value:
             raise UserError(f"--{name} goes with images, not with a video")
-    return fuse_video.fuse(request, _FPS.value)
+    fuse_video.fuse(request, _FPS.value)
+    return None
 
 
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""What fuse.py does with images."""
+"""Fuses images for fuse.py."""
 
 import contextlib
 import dataclasses
@@ -100,6 +100,7 @@ def fuse(request: Request, run: Run) -> int:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
         report.unlink(missing_ok=True)
+    failed: list | None
     if launcher is None:
         results = pairs.fuse_pairs(
             fuser, planned, request.options, with_images=panel is not None
@@ -194,7 +195,8 @@ def _follow(
 
     from densefuse_tf.io import images
 
-    failed, rows = [], []
+    failed: list = []
+    rows: list = []
     # One pair needs no bar; without a terminal there is none.
     bar = tqdm.tqdm(
         results,
@@ -209,7 +211,7 @@ def _follow(
             failed.append(result)
         elif panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(result, request))
-    if rows:
+    if panel is not None and rows:
         from densefuse_tf.evaluation import panels
 
         images.write(panel, panels.panel(rows))

@@ -1,4 +1,4 @@
-"""What fuse.py does with video."""
+"""Fuses video for fuse.py."""
 
 import fractions
 import pathlib
@@ -12,10 +12,10 @@ from densefuse_tf.errors import UserError
 
 def is_asked_for(sources: Sequence[str], output: str) -> bool:
     """Returns whether a source or the output is named as a video file."""
-    from densefuse_tf.io import ffmpeg
+    from densefuse_tf.io import video
 
     suffix = pathlib.Path(output).suffix.lower()
-    return suffix in ffmpeg.OUTPUT_FORMATS or any(map(ffmpeg.is_video, sources))
+    return suffix in video.OUTPUT_FORMATS or any(map(video.is_video, sources))
 
 
 def fuse(request: Request, fps: str | None) -> None:
@@ -38,7 +38,7 @@ def fuse(request: Request, fps: str | None) -> None:
         sources, max_pixels=request.options.max_pixels, progress=_progress
     )
     sequences.check_output(output, opened)
-    if rate is not None:
+    if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
     runner.import_tensorflow()
@@ -77,15 +77,15 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
 
 
 def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
-    from densefuse_tf.io import ffmpeg
+    from densefuse_tf.io import video
 
     for source in sources:
-        if isinstance(source, ffmpeg.VideoFile):
+        if isinstance(source, video.VideoFile):
             raise UserError(
                 f"--fps={fps} goes with folders of frames: {source.path} has "
                 f"{float(source.rate):.6g} frames per second, and so has the result"
             )
-    if pathlib.Path(output).suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
+    if pathlib.Path(output).suffix.lower() not in video.OUTPUT_FORMATS:
         raise UserError(f"--fps={fps} goes with a video as --output")
 
 

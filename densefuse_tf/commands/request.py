@@ -1,4 +1,4 @@
-"""What fuse.py is asked for, images or video; importing it needs no other package."""
+"""The request to fuse.py, for images or video; importing it needs no other package."""
 
 import dataclasses
 

@@ -7,7 +7,6 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -19,8 +18,6 @@ from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.metrics.evaluate import TABLE_2
 
 METRICS = TABLE_2
-# As `pixels.to_pixel_range` takes it.
-ValueRange = tuple[float, float] | Literal["auto"] | None
 # An evaluation takes about 240 bytes for each pixel of the pair; this many pixels are
 # in work at a time, or one pair if it is larger, so that memory stays near 1 GB.
 MAX_PIXELS_AT_ONCE = 4_000_000
@@ -43,7 +40,7 @@ class Evaluated:
 
 def read_gray(
     path: str | os.PathLike,
-    value_range: ValueRange = None,
+    value_range: pixels.ValueRange | None = None,
 ) -> tuple[np.ndarray, bool]:
     """Reads an image for the metrics, which are defined for 8-bit grey ones.
 
@@ -73,13 +70,13 @@ def read_gray(
 def evaluate_files(
     triplets: Sequence[tuple[pathlib.Path, ...]],
     *,
-    value_ranges: Sequence[ValueRange] = (None, None),
+    value_ranges: Sequence[pixels.ValueRange | None] = (None, None),
     workers: int | None = None,
 ) -> Iterator[Evaluated]:
     """Evaluates fused image files, several at a time.
 
     Args:
-      triplets: Infrared, visible and fused image of each pair, as `images.pair`
+      triplets: Infrared, visible and fused image of each pair, as `finding.pair`
         matches three sources.
       value_ranges: How the sources become 8-bit images; see `read_gray`.
       workers: The number of pairs evaluated at a time; by default one for each core.

@@ -2,7 +2,7 @@
 
 import collections
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -17,7 +17,7 @@ def ordered_map(
     most: int | None = None,
     cost: Callable[[_Item], float] = lambda item: 0,
     most_cost: float = float("inf"),
-) -> Iterator[_Result]:
+) -> Generator[_Result, None, None]:
     """Applies a function to items in threads and yields the results in order.
 
     Args:

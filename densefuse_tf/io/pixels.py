@@ -1,5 +1,6 @@
-"""Arrays of pixels: what an image may be, its range, its grey and its colour."""
+"""Checks arrays of pixels and converts their range, grey and colour."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,6 +14,20 @@ _MIN_SIDE = 2
 # Rows are converted in bands of about this many pixels, to hold one band twice and
 # not the image.
 _BAND_PIXELS = 4_000_000
+
+# What lies outside of these percentiles may be single dead or hot pixels of a sensor.
+_OUTLIER_PERCENTILES = (0.1, 99.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Percentiles:
+    """A value range given by percentiles of an image's own values, each in 0..100."""
+
+    low: float
+    high: float
+
+
+ValueRange = Literal["auto"] | tuple[float, float] | Percentiles
 
 
 def check(image: np.ndarray, name: str) -> None:
@@ -67,41 +82,81 @@ def require_shape(image: np.ndarray, name: str) -> None:
         )
 
 
+def require_bytes_scale(image: np.ndarray, name: str) -> None:
+    """Refuses a float image in 0..1, which would look black in 0..255.
+
+    Args:
+      image: An image that `check` accepts. Integers are never refused, nor are images
+        without a positive value.
+      name: What the message calls it.
+
+    Raises:
+      UserError: A float image whose values are in 0..1 and not all 0.
+    """
+    if image.dtype.kind == "f" and image.min() >= 0 and 0 < image.max() <= 1:
+        raise UserError(
+            f"{name}: 0..1 found, 0..255 expected: multiply by 255, or call "
+            "densefuse_tf.io.pixels.to_pixel_range"
+        )
+
+
+def parse_range(text: str) -> ValueRange:
+    """Reads a value range that a user has typed.
+
+    Args:
+      text: "auto"; two numbers, "7000,9000"; or two percentiles, "1%,99%".
+
+    Returns:
+      A value range as `to_pixel_range` takes it.
+
+    Raises:
+      UserError: It is something else; the first number must be the smaller one.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if parts == ["auto"]:
+        return "auto"
+    are_percentiles = all(part.endswith("%") for part in parts)
+    try:
+        low, high = (float(part[:-1] if are_percentiles else part) for part in parts)
+    except ValueError:
+        raise _wrong_range(text) from None
+    value_range = Percentiles(low, high) if are_percentiles else (low, high)
+    _require_range(value_range, text)
+    return value_range
+
+
 def to_pixel_range(
-    image: np.ndarray,
-    value_range: Literal["auto"] | tuple[float, float] | None = None,
+    image: np.ndarray, value_range: ValueRange | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Brings pixel values to the 0..255 that the network takes.
 
     Args:
       image: An image as `images.read` returns it.
       value_range: The values that become 0 and 255; what lies outside is clipped.
-        "auto" takes the image's own minimum and maximum, over all channels together;
-        an image of one value becomes 0. None leaves uint8 as it is and means "auto"
-        for every other dtype.
+        "auto" takes the image's own minimum and maximum and `Percentiles` its own
+        percentiles, over all channels together; where both are the same value, the
+        image becomes 0. None leaves uint8 as it is and means "auto" for every other
+        dtype.
 
     Returns:
       float32 of the same shape in 0..255, and the values that became 0 and 255.
 
     Raises:
-      UserError: `value_range` is neither; its first value must be the smaller one.
+      UserError: `value_range` is none of these; its first value must be the smaller
+        one, and percentiles must lie in 0..100.
     """
     if value_range is None and image.dtype == np.uint8:
         return image.astype(np.float32), (0.0, 255.0)
     if value_range is None or value_range == "auto":
         low, high = float(image.min()), float(image.max())
-        if low == high:
-            return np.zeros(image.shape, np.float32), (low, high)
     else:
-        try:
-            low, high = (float(value) for value in value_range)
-        except (TypeError, ValueError):
-            low = high = np.nan
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise UserError(
-                f"value range {value_range!r}: expected auto, or two numbers of which "
-                "the first is the smaller one"
-            )
+        _require_range(value_range, value_range)
+        if isinstance(value_range, Percentiles):
+            low, high = _percentiles(image, value_range.low, value_range.high)
+        else:
+            low, high = map(float, value_range)
+    if low == high:
+        return np.zeros(image.shape, np.float32), (low, high)
     scaled = np.empty(image.shape, np.float32)
     for rows in row_bands(image):
         # In double precision, for temperatures: 300.01 K and 300.02 K differ by few
@@ -111,8 +166,49 @@ def to_pixel_range(
     return scaled, (low, high)
 
 
+def extremes_are_outliers(image: np.ndarray) -> bool:
+    """Whether the range "auto" would spend most of 0..255 on a few pixels.
+
+    Args:
+      image: An image as `images.read` returns it.
+
+    Returns:
+      True if the 0.1th and the 99.9th percentile are less than half as far apart as
+      minimum and maximum.
+    """
+    low, high = _percentiles(image, *_OUTLIER_PERCENTILES)
+    return high - low < 0.5 * (float(image.max()) - float(image.min()))
+
+
+def _percentiles(image: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    # A value of the image each, so that no type is too narrow for what lies between.
+    found = np.percentile(image, [low, high], method="nearest")
+    return float(found[0]), float(found[1])
+
+
+def _require_range(value_range: object, shown: object) -> None:
+    """Raises a UserError that shows the range, unless it can be used."""
+    least, most = -np.inf, np.inf
+    if isinstance(value_range, Percentiles):
+        least, most = 0, 100
+        value_range = (value_range.low, value_range.high)
+    try:
+        low, high = (float(value) for value in value_range)
+    except (TypeError, ValueError):
+        raise _wrong_range(shown) from None
+    if not (np.isfinite([low, high]).all() and least <= low < high <= most):
+        raise _wrong_range(shown)
+
+
+def _wrong_range(shown: object) -> UserError:
+    return UserError(
+        f"value range {shown!r}: expected auto, or two numbers or two percentiles of "
+        "which the first is the smaller one: 7000,9000 or 1%,99%"
+    )
+
+
 def gray(image: np.ndarray) -> np.ndarray:
-    """The luma of ITU-R BT.601-2, L = 0.299 R + 0.587 G + 0.114 B.
+    """Returns the luma of ITU-R BT.601-2, L = 0.299 R + 0.587 G + 0.114 B.
 
     Args:
       image: [height, width], returned as it is, or [height, width, 3].
@@ -136,7 +232,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 
 def row_bands(image: np.ndarray) -> Iterator[slice]:
-    """The rows of an image, some millions of pixels at a time.
+    """Yields the rows of an image, some millions of pixels at a time.
 
     What is converted band by band needs room for a wider copy of a band, and not of
     the image.
@@ -154,7 +250,7 @@ def row_bands(image: np.ndarray) -> Iterator[slice]:
 
 
 def rgb(image: np.ndarray) -> np.ndarray:
-    """[height, width, 3]: the image as it is, or three times its one channel."""
+    """Returns the image as it is, or its one channel three times."""
     return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image
 
 
@@ -176,7 +272,7 @@ _CHROMA_ZERO = np.array([0.0, 128.0, 128.0])
 
 
 def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
-    """RGB to Y, Cb, Cr: BT.601 with full range, as in JFIF.
+    """Converts RGB to Y, Cb, Cr: BT.601 with full range, as in JFIF.
 
     Args:
       rgb: [height, width, 3] in 0..255.
@@ -188,7 +284,7 @@ def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
 
 
 def from_ycbcr(ycbcr: np.ndarray) -> np.ndarray:
-    """Y, Cb, Cr to RGB, the inverse of `to_ycbcr`.
+    """Converts Y, Cb, Cr to RGB, the inverse of `to_ycbcr`.
 
     Args:
       ycbcr: [height, width, 3] as `to_ycbcr` returns it.

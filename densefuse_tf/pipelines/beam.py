@@ -44,7 +44,7 @@ _PAIRS, _FAILED = "pairs", "failed"
 
 
 class PipelineError(RuntimeError):
-    """The pipeline did not come to its end; one line says why."""
+    """Says in one line why the pipeline did not come to its end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,13 +291,7 @@ def _check_local(options: pipeline_options.PipelineOptions) -> None:
 def _created(runner: str) -> beam_runner.PipelineRunner:
     try:
         created = beam_runner.create_runner(runner)
-    except ValueError as error:
-        known = ", ".join(pipeline_options.StandardOptions.KNOWN_RUNNER_NAMES)
-        raise UserError(
-            f"unknown runner {runner!r}: expected one of {known}, or the full name of "
-            "a class"
-        ) from error
-    except (ImportError, AttributeError, TypeError) as error:
+    except (ValueError, ImportError, AttributeError, TypeError) as error:
         raise UserError(f"runner {runner}: {error}") from error
     if not isinstance(created, beam_runner.PipelineRunner):
         raise UserError(f"runner {runner}: is no runner of Beam")

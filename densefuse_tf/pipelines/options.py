@@ -1,11 +1,8 @@
-"""How images are read and written; importing this needs no other package."""
+"""Settings of reading and writing images; importing them needs no other package."""
 
 import dataclasses
 
 from densefuse_tf.io import limits
-
-# (min, max), "auto" or None, as `pixels.to_pixel_range` takes it.
-ValueRange = tuple[float, float] | str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,13 +10,13 @@ class FileOptions:
     """Says how source images are read and results are written.
 
     Attributes:
-      value_ranges: For each source the values that become 0 and 255; by default None
-        for each.
+      value_ranges: For each source the value range, as `pixels.to_pixel_range` takes
+        it; by default None for each.
       max_pixels: The largest image that is read, in pixels.
       save_raw: Whether the decoder's output is written as well.
     """
 
-    value_ranges: tuple[ValueRange, ...] | None = None
+    value_ranges: tuple | None = None
     max_pixels: int = dataclasses.field(
         default=limits.MAX_PIXELS,
         metadata={
@@ -35,6 +32,6 @@ class FileOptions:
         },
     )
 
-    def ranges(self, num_sources: int) -> tuple[ValueRange, ...]:
+    def ranges(self, num_sources: int) -> tuple:
         """Returns the value range of each source."""
         return self.value_ranges or (None,) * num_sources

@@ -32,20 +32,20 @@ _MAX_PIXELS_HELD = 40_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """The source images of one scene, infrared first, and the file of the result."""
+    """Names the sources of one scene, infrared first, and the file of the result."""
 
     sources: tuple[pathlib.Path, ...]
     output: pathlib.Path
 
     @property
     def raw_output(self) -> pathlib.Path:
-        """The file of the decoder's output if it is saved: beside the image, .npy."""
+        """Returns the file of the decoder's output: beside the image, .npy."""
         return self.output.with_suffix(".npy")
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The end of one pair.
+    """Says how the fusion of one pair ended.
 
     Attributes:
       pair: The pair.
@@ -157,7 +157,7 @@ def fuse_pairs(
         _compute, fuser=fuser, options=options, with_images=with_images
     )
     written = ordered_map(
-        functools.partial(_write, options=options, with_images=with_images),
+        functools.partial(_write, with_images=with_images),
         # The calling thread computes while `ordered_map` takes its items.
         map(compute, read),
         workers=_BEHIND,
@@ -190,12 +190,12 @@ def fuse_pair(
     work = _read(pair, options)
     with computing or contextlib.nullcontext():
         work = _compute(work, fuser, options, with_images=False)
-    return _write(work, options, with_images=False)
+    return _write(work, with_images=False)
 
 
 @dataclasses.dataclass
 class _Work:
-    """A pair on its way: `_read` fills in the sources, `_compute` what is fused."""
+    """Holds a pair on its way: `_read` sets the sources, `_compute` what is fused."""
 
     pair: Pair
     sources: tuple[np.ndarray, ...] = ()
@@ -205,7 +205,7 @@ class _Work:
 
 
 def _pixels(work: _Work) -> int:
-    """The source pixels of a pair that is fused."""
+    """Counts the source pixels of a pair that is fused."""
     if work.image is None:
         return 0
     height, width = work.image.shape[:2]
@@ -242,13 +242,13 @@ def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Wo
     return work
 
 
-def _write(work: _Work, options: FileOptions, with_images: bool) -> Result:
-    if work.error is not None:
+def _write(work: _Work, with_images: bool) -> Result:
+    if work.image is None:
         return Result(work.pair, error=work.error)
     try:
         # The image comes last: where it is, the pair is done.
         with images.writing(work.pair.output, work.image):
-            if options.save_raw:
+            if work.raw is not None:
                 images.write_raw(work.pair.raw_output, work.raw)
     except UserError as error:
         return Result(work.pair, error=error)

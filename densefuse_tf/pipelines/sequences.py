@@ -15,16 +15,16 @@ import fractions
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import ffmpeg
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
 
 DEFAULT_RATE = fractions.Fraction(25)
@@ -36,7 +36,7 @@ _BEHIND = 2
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """The frames of a sequence as image files, in order."""
+    """Holds the frames of a sequence as image files, in order."""
 
     paths: tuple[pathlib.Path, ...]
     max_pixels: int = images.MAX_PIXELS
@@ -50,23 +50,23 @@ class ImageFiles:
         return len(self.paths)
 
     def name(self, index: int) -> str:
-        """What an error calls the frame."""
+        """Returns the name of a frame for an error."""
         return str(self.paths[index])
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray, None, None]:
         """Yields all frames as `images.read` returns them."""
         for path in self.paths:
             yield images.read(path, max_pixels=self.max_pixels)
 
 
-Source = ffmpeg.VideoFile | ImageFiles
+Source = video.VideoFile | ImageFiles
 
 
 def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
     max_pixels: int = images.MAX_PIXELS,
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
 
@@ -94,7 +94,7 @@ def open_sources(
         pairs = images.pair(sources)
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
-        ffmpeg.open_video(path, max_pixels, progress)
+        video.open_video(path, max_pixels, progress)
         if path_is_video
         else ImageFiles(tuple(images.find(source)), max_pixels)
         for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
@@ -102,7 +102,7 @@ def open_sources(
     _check_alike(
         "frames", "one frame of each for every moment", sources, opened, "count"
     )
-    videos = [source for source in opened if isinstance(source, ffmpeg.VideoFile)]
+    videos = [source for source in opened if isinstance(source, video.VideoFile)]
     names = [source.path for source in videos]
     _check_alike(
         "height and width", "the same; register and crop them", names, videos, "size"
@@ -117,7 +117,7 @@ def _check_alike(
     found = [getattr(source, attribute) for source in sources]
     if len(set(found)) > 1:
         each = ", ".join(
-            f"{os.fspath(name)} has {ffmpeg.text(value)}"
+            f"{os.fspath(name)} has {video.text(value)}"
             for name, value in zip(names, found, strict=True)
         )
         raise UserError(f"the sources differ in {what}: {each}; expected {expected}")
@@ -125,7 +125,7 @@ def _check_alike(
 
 @dataclasses.dataclass(frozen=True)
 class Footage:
-    """Sources, and what holds for all of their frames.
+    """Holds the sources and what is true of all of their frames.
 
     Attributes:
       sources: k sources with `count` frames each.
@@ -153,14 +153,14 @@ class Footage:
 
     @property
     def pixel_aspect(self) -> fractions.Fraction | None:
-        """Width to height of a pixel, as the last source that says so has it."""
+        """Returns a pixel's width to height, from the last source that knows it."""
         return _first(self.sources[::-1], "pixel_aspect")
 
     def names(self, index: int) -> tuple[str, ...]:
-        """What an error calls the k frames."""
+        """Returns the names of the k frames of a moment for an error."""
         return tuple(source.name(index) for source in self.sources)
 
-    def frames(self) -> Iterator[tuple[np.ndarray, ...]]:
+    def frames(self) -> Generator[tuple[np.ndarray, ...], None, None]:
         """Yields the k frames of each moment in 0..255, as `Fuser.fuse` takes them.
 
         uint8 or float32, [height, width] or [height, width, 3].
@@ -182,10 +182,10 @@ def _first(sources: Iterable[Source], attribute: str):
 
 
 def _prepared(
-    frames: Iterator[np.ndarray],
+    frames: Generator[np.ndarray, None, None],
     value_range: tuple[float, float] | None,
     in_gray: bool,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     with contextlib.closing(frames):
         for frame in frames:
             if value_range is not None:
@@ -194,8 +194,8 @@ def _prepared(
 
 
 def _together(
-    iterators: Iterable[Iterator[np.ndarray]],
-) -> Iterator[tuple[np.ndarray, ...]]:
+    iterators: Iterable[Generator[np.ndarray, None, None]],
+) -> Generator[tuple[np.ndarray, ...], None, None]:
     """Yields a tuple of one item of each; a thread for each goes ahead."""
     with contextlib.ExitStack() as stack:
         ahead = [
@@ -205,7 +205,7 @@ def _together(
         yield from zip(*ahead, strict=True)
 
 
-def _ahead(items: Iterator) -> Iterator:
+def _ahead(items: Generator) -> Generator:
     """Yields the items of a generator, which runs in a thread."""
     end = object()
     ahead = ordered_map(
@@ -217,10 +217,10 @@ def _ahead(items: Iterator) -> Iterator:
 
 @dataclasses.dataclass
 class _Seen:
-    """What the frames of one source have been like so far."""
+    """Collects what the frames of one source have been like so far."""
 
     first: str = ""
-    size: tuple[int, int] | None = None
+    size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
     low: float = np.inf
     high: float = -np.inf
@@ -231,8 +231,8 @@ class _Seen:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
             raise UserError(
-                f"{self.first} is {ffmpeg.text(self.size)} and {name} is "
-                f"{ffmpeg.text(frame.shape[:2])}: the frames of a sequence must have "
+                f"{self.first} is {video.text(self.size)} and {name} is "
+                f"{video.text(frame.shape[:2])}: the frames of a sequence must have "
                 "the same size"
             )
         if frame.dtype != self.dtype and not any_dtype:
@@ -250,9 +250,9 @@ def survey(
     *,
     value_ranges: Sequence | None = None,
     color: str = "auto",
-    progress: ffmpeg.Progress = ffmpeg.unseen,
+    progress: video.Progress = video.unseen,
 ) -> Footage:
-    """Looks the frames through for what has to hold for all of them.
+    """Looks through the frames for what has to be true of all of them.
 
     - Image files are all read, which shows their sizes and damage before the first is
       fused.
@@ -276,9 +276,14 @@ def survey(
 
     Raises:
       UserError: Frames differ in size, or in type where no range is given; a frame
-        cannot be read.
+        cannot be read; a range is given by percentiles, which are those of an image.
     """
     value_ranges = value_ranges or [None] * len(sources)
+    if any(isinstance(given, pixels.Percentiles) for given in value_ranges):
+        raise UserError(
+            "a value range is given by percentiles: expected two numbers or auto for "
+            "a video, whose frames share one range"
+        )
     seen = [_Seen() for _ in sources]
     is_given = [isinstance(value_range, tuple) for value_range in value_ranges]
     to_the_end = any(
@@ -312,7 +317,8 @@ def survey(
     )
     return Footage(
         tuple(sources),
-        seen[0].size or sources[0].size,
+        # Where no frame was looked at, all sources are videos.
+        seen[0].size if seen[0].dtype is not None else _first(sources, "size"),
         tuple(
             _value_range(source, one, value_range)
             for source, one, value_range in zip(
@@ -325,7 +331,7 @@ def survey(
 
 
 def _is_settled(color: str, seen: Sequence[_Seen]) -> bool:
-    """Whether no frame can change any more what is fused in colour."""
+    """Returns whether further frames cannot change what is fused in colour."""
     if color == "auto":
         return any(one.has_color for one in seen)
     return color != "luma" or seen[-1].has_color
@@ -335,8 +341,8 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
     for one in seen:
         if one.size != seen[0].size:
             raise UserError(
-                f"{seen[0].first} is {ffmpeg.text(seen[0].size)} and {one.first} is "
-                f"{ffmpeg.text(one.size)}: the frames of all sources must have the "
+                f"{seen[0].first} is {video.text(seen[0].size)} and {one.first} is "
+                f"{video.text(one.size)}: the frames of all sources must have the "
                 "same size; register and crop them first"
             )
 
@@ -358,8 +364,8 @@ def _value_range(
 
 
 def fuse(
-    fuser, footage: Footage, *, progress: ffmpeg.Progress = ffmpeg.unseen
-) -> Iterator[np.ndarray]:
+    fuser, footage: Footage, *, progress: video.Progress = video.unseen
+) -> Generator[np.ndarray, None, None]:
     """Fuses a sequence with one output range.
 
     Args:
@@ -387,10 +393,8 @@ def fuse(
             yield pixels.rgb(image) if footage.has_color else image
 
 
-def _extremes(
-    fuser, footage: Footage, progress: ffmpeg.Progress
-) -> tuple[float, float]:
-    """(min, max) of the decoder's output over all frames."""
+def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float, float]:
+    """Returns (min, max) of the decoder's output over all frames."""
     low, high = np.inf, -np.inf
     with contextlib.closing(footage.frames()) as frames:
         for index, sources in enumerate(
@@ -410,10 +414,10 @@ def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
     """
     text, path = os.fspath(path), pathlib.Path(path)
     if not _is_folder(text):
-        if path.suffix.lower() not in ffmpeg.OUTPUT_FORMATS:
+        if path.suffix.lower() not in video.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
-                f"{', '.join(ffmpeg.OUTPUT_FORMATS)}, or a folder for its frames"
+                f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
             )
         real = os.path.realpath(path)
         if any(os.path.realpath(source.path) == real for source in sources):
@@ -434,7 +438,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _frame_names(source: Source) -> list[str]:
-    """What the fused frames are called: after those of the last source."""
+    """Names the fused frames after those of the last source."""
     if isinstance(source, ImageFiles):
         return [f"{path.stem}.png" for path in source.paths]
     return [f"{source.path.stem}_{index + 1:06}.png" for index in range(source.count)]
@@ -448,11 +452,11 @@ def write(
 ) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
-    A video is as `ffmpeg.Encoder` makes it. In a folder the frames are PNG files,
+    A video is as `video.Encoder` makes it. In a folder the frames are PNG files,
     named after those of the last source, or numbered after its video.
 
     Args:
-      path: Ends in one of `ffmpeg.OUTPUT_FORMATS`; or, without suffix or with a slash
+      path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
         at the end, is a folder, which must be new.
       footage: The footage that is fused.
       frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
@@ -469,7 +473,7 @@ def write(
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
-        encoder = ffmpeg.Encoder(
+        encoder = video.Encoder(
             path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )
         try:

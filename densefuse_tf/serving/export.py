@@ -8,6 +8,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -111,7 +112,7 @@ def _write_warmup(names: Sequence[str], folder: pathlib.Path, model_name: str) -
     ramp = np.linspace(0, 255, _WARMUP_SIZE).round().astype(np.float32)
     image = np.broadcast_to(ramp[:, None, None], [_WARMUP_SIZE, _WARMUP_SIZE, 1])
     encoded = tf.io.encode_png(tf.cast(image, tf.uint8)).numpy()
-    requests = {
+    requests: dict[str, dict[str, Any]] = {
         signatures.ARRAYS: dict.fromkeys(names, image[None]),
         signatures.ENCODED: {f"{name}_bytes": [encoded] for name in names},
     }

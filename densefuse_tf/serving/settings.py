@@ -1,4 +1,4 @@
-"""The settings of an export; importing them needs no TensorFlow."""
+"""Settings of an export; importing them needs no TensorFlow."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The signatures of the SavedModel: arrays, and PNG and JPEG files.
+"""Builds the signatures of the SavedModel, for arrays and for PNG and JPEG files.
 
 They do what `fuser.Fuser` does with color="auto", operation for operation, so that a
 service and fuse.py give the same pixels.

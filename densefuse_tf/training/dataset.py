@@ -14,6 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import finding
 from densefuse_tf.training.crops import CORRUPT
 from densefuse_tf.training.crops import READABLE
 from densefuse_tf.training.crops import UNKNOWN
@@ -28,25 +29,10 @@ def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
     """Finds the JPEG, PNG and BMP files of a folder tree or a glob, sorted.
 
     Raises:
-      UserError: There is none, or `source` is neither a folder nor a glob.
+      UserError: There is none.
     """
-    path = pathlib.Path(source)
-    if path.is_dir():
-        found = path.rglob("*")
-    else:
-        pattern = pathlib.Path(os.path.abspath(path))
-        found = pathlib.Path(pattern.anchor).glob(
-            str(pattern.relative_to(pattern.anchor))
-        )
-    photographs = sorted(
-        file for file in found if file.suffix.lower() in SUFFIXES and file.is_file()
-    )
-    if not photographs:
-        raise UserError(
-            f"{source}: no photograph: expected a folder or a glob with "
-            f"{', '.join(SUFFIXES)} files"
-        )
-    return photographs
+    # In plain order, not in natural order: runs that were begun depend on it.
+    return sorted(finding.find(source, suffixes=SUFFIXES, in_subfolders=True))
 
 
 def split(settings: Settings) -> "tuple[Photographs, Photographs]":

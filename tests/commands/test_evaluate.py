@@ -186,7 +186,7 @@ def test_help_imports_nothing_heavy():
         ((), "--ir is missing: expected --ir, --vis and --fused, or --table2"),
         (("--ir=ir", "--vis=vis"), "--fused is missing"),
         ((*FOLDERS, "--methods_dir=ir"), "--fused is given as well as --methods_dir"),
-        ((*FOLDERS, "--ir_range=9,7"), "--ir_range=9,7: expected auto or MIN,MAX"),
+        ((*FOLDERS, "--ir_range=9,7"), "--ir_range: value range"),
         ((*FOLDERS, "--latex=a.npy"), "--latex=a.npy: is named as an image or"),
         (("--table2", "--data_dir=ir", "--methods=soup"), "unknown method 'soup'"),
         (("--table2", "--data_dir=ir", "--averages=odd"), "--averages=odd: expected"),

@@ -1,4 +1,4 @@
-"""densefuse_tf.io.pixels: what an image may be, its range, its grey and its colour."""
+"""Tests of densefuse_tf.io.pixels: checks, ranges, grey and colour."""
 
 import hypothesis
 import numpy as np
@@ -14,7 +14,7 @@ from densefuse_tf.io import pixels
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 2, 3), (9, 7), (9, 7, 3)])
-def test_check_takes_images(dtype, shape):
+def test_check_accepts_images(dtype, shape):
     pixels.check(np.ones(shape, dtype), "it")
 
 
@@ -37,7 +37,7 @@ def test_check_takes_images(dtype, shape):
         (np.array([[1, 2], [-1e39, 4]]), "beyond float32"),
     ],
 )
-def test_check_refuses(image, found):
+def test_check_refuses_other_values(image, found):
     with pytest.raises(UserError) as caught:
         pixels.check(image, "the second source")
     line = str(caught.value)
@@ -45,7 +45,7 @@ def test_check_refuses(image, found):
     assert "expected" in line
 
 
-def test_uint8_is_in_the_pixel_range_already():
+def test_uint8_keeps_its_values():
     image = ramp(5, 6)
     scaled, value_range = pixels.to_pixel_range(image)
     np.testing.assert_array_equal(scaled, image)
@@ -53,7 +53,7 @@ def test_uint8_is_in_the_pixel_range_already():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_auto_stretches_the_images_own_range(dtype):
+def test_auto_stretches_own_range(dtype):
     image = np.array([[10, 20], [30, 60]], dtype)
     scaled, value_range = pixels.to_pixel_range(image, "auto")
     assert value_range == (10.0, 60.0)
@@ -62,13 +62,13 @@ def test_auto_stretches_the_images_own_range(dtype):
         np.testing.assert_array_equal(pixels.to_pixel_range(image)[0], scaled)
 
 
-def test_a_given_range_clips():
+def test_given_range_clips():
     image = np.array([[0, 1000], [2000, 65535]], np.uint16)
     scaled, value_range = pixels.to_pixel_range(image, (1000, 3000))
     assert scaled.tolist() == [[0, 0], [127.5, 255]] and value_range == (1000, 3000)
 
 
-def test_a_constant_image_becomes_0():
+def test_constant_image_becomes_0():
     scaled, value_range = pixels.to_pixel_range(np.full((3, 3), 7, np.uint16))
     assert not scaled.any() and value_range == (7.0, 7.0)
 
@@ -80,14 +80,70 @@ def test_small_differences_of_large_values_survive():
 
 
 @pytest.mark.parametrize(
-    "value_range", [(5, 5), (9, 1), (0, np.nan), (0, np.inf), (1,), (1, 2, 3), "min", 3]
+    "value_range",
+    [
+        *((5, 5), (9, 1), (0, np.nan), (0, np.inf), (1,), (1, 2, 3), "min", 3),
+        *(pixels.Percentiles(-1, 50), pixels.Percentiles(50, 50)),
+        *(pixels.Percentiles(2, 101), pixels.Percentiles(0, np.nan)),
+    ],
 )
-def test_a_wrong_range_is_refused(value_range):
+def test_wrong_range_is_refused(value_range):
     with pytest.raises(UserError, match="expected auto, or two numbers"):
         pixels.to_pixel_range(ramp(3, 3, dtype=np.uint16), value_range)
 
 
-def test_gray_is_pillows_luma_to_the_last_bit():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_percentiles_ignore_dead_and_hot_pixels(dtype):
+    image = np.arange(100, 200, dtype=dtype).reshape(10, 10)
+    image[0, 0], image[9, 9] = 0, 250
+    scaled, value_range = pixels.to_pixel_range(image, pixels.Percentiles(2, 98))
+    assert value_range == (102.0, 197.0)
+    expected = np.clip((image.astype(float) - 102) * 255 / 95, 0, 255)
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("auto", "auto"),
+        ("7000,9000", (7000.0, 9000.0)),
+        (" -1.5, 2e3", (-1.5, 2000.0)),
+        ("1%,99%", pixels.Percentiles(1, 99)),
+        ("0.5 % , 100%", pixels.Percentiles(0.5, 100)),
+    ],
+)
+def test_parse_range_reads_numbers_and_percentiles(text, expected):
+    assert pixels.parse_range(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "min", "1", "1,2,3", "9,1", "1%,99", "1,99%", "99%,1%", "1%,101%", "%,%"],
+)
+def test_parse_range_refuses_anything_else(text):
+    with pytest.raises(UserError, match="expected auto, or two numbers") as caught:
+        pixels.parse_range(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_extremes_are_outliers_where_few_pixels_make_the_range():
+    image = np.random.default_rng(0).integers(7000, 7400, (60, 80)).astype(np.uint16)
+    assert not pixels.extremes_are_outliers(image)
+    image[3, 4] = 0
+    assert pixels.extremes_are_outliers(image)
+    assert not pixels.extremes_are_outliers(np.full((4, 4), 7, np.uint16))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_float_images_in_0_to_1_are_refused(dtype):
+    image = np.linspace(0, 1, 12).astype(dtype).reshape(3, 4)
+    with pytest.raises(UserError, match="^ir: 0..1 found, 0..255 expected: multiply b"):
+        pixels.require_bytes_scale(image, "ir")
+    for accepted in (image * 2, image - 0.5, image * 0, (image > 1).astype(np.uint8)):
+        pixels.require_bytes_scale(accepted, "ir")
+
+
+def test_gray_equals_pillows_luma():
     levels = np.arange(0, 256, 5, dtype=np.uint8)
     image = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(52, -1, 3)
     expected = np.asarray(Image.fromarray(image).convert("L"))
@@ -99,7 +155,7 @@ def test_gray_is_pillows_luma_to_the_last_bit():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_bands_change_nothing(monkeypatch, dtype):
+def test_bands_do_not_change_values(monkeypatch, dtype):
     color = ramp(23, 7, 3, dtype=dtype)
     convert = [
         pixels.gray,
@@ -116,7 +172,7 @@ def test_bands_change_nothing(monkeypatch, dtype):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_gray_of_greys_is_the_grey():
+def test_gray_keeps_grey():
     for values in (np.arange(256, dtype=np.uint8), np.arange(65536).astype(np.uint16)):
         image = np.repeat(values.reshape(16, -1, 1), 3, axis=2)
         np.testing.assert_array_equal(pixels.gray(image), image[..., 0])
@@ -126,7 +182,7 @@ def test_gray_of_greys_is_the_grey():
     assert pixels.gray(ramp(6, 7, 3, dtype=np.float64)).dtype == np.float32
 
 
-def test_is_color():
+def test_is_color_compares_channels():
     image = ramp(6, 7)
     assert not pixels.is_color(image)
     image = np.dstack([image] * 3)
@@ -135,7 +191,7 @@ def test_is_color():
     assert pixels.is_color(image)
 
 
-def test_ycbcr_has_the_values_of_jfif():
+def test_ycbcr_has_jfif_values():
     rgb = np.array([[[0, 0, 0], [255, 255, 255], [255, 0, 0]]], np.float32)
     rgb = np.concatenate([rgb, [[[0, 255, 0], [0, 0, 255], [100, 100, 100]]]])
     expected = [

@@ -234,7 +234,7 @@ FLAGS = ("--ir=ir", "--vis=vis", "--output=out", "--checkpoint=none.keras")
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--runner=NoRunner",), "unknown runner 'NoRunner': expected one of Data"),
+        (("--runner=NoRunner",), "runner NoRunner: Unexpected pipeline runner"),
         (("--runner=pathlib.Path",), "runner pathlib.Path: is no runner of Beam"),
         (("--runner=no.module.Here",), "runner no.module.Here: No module named 'no'"),
         (("--runner=direct", "--beam_options=--x=1"), "--x is unknown: expected"),

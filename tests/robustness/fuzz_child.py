@@ -1,85 +1,81 @@
-"""A process that tries inputs for tests/test_fuzz.py: `fuzz_child.py [SAVED_MODEL]`.
+"""A process that tries inputs for test_fuzz.py: `fuzz_child.py [SAVED_MODEL]`.
 
-Reads requests from standard input, one JSON object a line, and answers each with a line
-of JSON: what became of it, and the most memory the process has held until then, with
-that of the largest ffmpeg. Whoever asks sees from the missing answer that an input has
-ended or hung the process.
-
-Without a SavedModel only images, pairing and videos are tried, and TensorFlow is not
-imported.
+It reads requests from standard input, one JSON object a line, and answers each with
+one: what became of the input. A missing answer tells that an input has ended the
+process or hangs. Without a SavedModel it imports no TensorFlow.
 """
 
+import functools
 import json
 import os
 import pathlib
-import resource
 import sys
 import traceback
 
 
-def try_video(request):
-    from densefuse_tf.io import ffmpeg
+def try_image(image):
+    from densefuse_tf.io import images
+    from densefuse_tf.io import pixels
 
-    path = pathlib.Path(request["video"])
+    read = images.read(image, max_pixels=20_000_000)
+    pixels.check(read, "it")
+    return f"read {read.shape} {read.dtype}"
+
+
+def try_pairing(pair):
+    from densefuse_tf.io import images
+
+    pairs = images.pair(pair)
+    assert all(len(each) == len(pair) for each in pairs)
+    return f"{len(pairs)} pairs"
+
+
+def try_video(video):
+    from densefuse_tf.io import video as io_video
+
     try:
-        video = ffmpeg.open_video(path, request["max_pixels"], ffmpeg.unseen)
-        for frame in video.frames():
-            assert frame.shape[:2] == video.size
+        opened = io_video.open_video(pathlib.Path(video), 2_000_000, io_video.unseen)
+        frames = sum(frame.shape[:2] == opened.size for frame in opened.frames())
+        assert frames == opened.count
     finally:
         try:
             left = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             left = None
         assert left is None, "an ffmpeg is left"
-    return f"read {video.count} of {video.size}"
+    return f"read {opened.count} of {opened.size}"
 
 
-def try_images(request):
-    from densefuse_tf.io import images
-    from densefuse_tf.io import pixels
+def try_checkpoint(checkpoint):
+    from densefuse_tf.model import checkpoints
 
-    if "video" in request:
-        return try_video(request)
-    if "image" in request:
-        image = images.read(request["image"], max_pixels=request["max_pixels"])
-        pixels.check(image, "it")
-        return f"read {image.shape} {image.dtype}"
-    pairs = images.pair(request["pair"])
-    assert all(len(pair) == len(request["pair"]) for pair in pairs)
-    return f"{len(pairs)} pairs"
+    checkpoints.load_autoencoder(checkpoint)
+    return "loaded"
 
 
-class Models:
-    def __init__(self, saved_model):
-        import tensorflow as tf
+@functools.cache
+def signature():
+    import tensorflow as tf
 
-        self._tf = tf
-        self._fuse = tf.saved_model.load(saved_model).signatures["fuse_encoded"]
-
-    def __call__(self, request):
-        if "checkpoint" in request:
-            from densefuse_tf.model import checkpoints
-
-            checkpoints.load_autoencoder(request["checkpoint"])
-            return "loaded"
-        files = []
-        for path in request["fuse"]:
-            with open(path, "rb") as file:
-                files.append(self._tf.constant([file.read()]))
-        result = self._fuse(ir_bytes=files[0], vis_bytes=files[1])["fused_bytes"]
-        assert result.numpy()[0].startswith(b"\x89PNG")
-        return "fused"
+    return tf.saved_model.load(sys.argv[1]).signatures["fuse_encoded"]
 
 
-def peak_memory():
-    """In bytes. What getrusage tells would include the parent's, from before exec.
+def try_fusing(fuse):
+    import tensorflow as tf
 
-    Of ffmpeg it does, too, and nothing else tells it: the sum is on the safe side.
-    """
-    with open("/proc/self/status") as status:
-        (line,) = [line for line in status if line.startswith("VmHWM:")]
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (int(line.split()[1]) + children) * 1024
+    files = [tf.constant([pathlib.Path(path).read_bytes()]) for path in fuse]
+    result = signature()(ir_bytes=files[0], vis_bytes=files[1])["fused_bytes"]
+    assert result.numpy()[0].startswith(b"\x89PNG")
+    return "fused"
+
+
+ATTEMPTS = {
+    "image": try_image,
+    "pair": try_pairing,
+    "video": try_video,
+    "checkpoint": try_checkpoint,
+    "fuse": try_fusing,
+}
 
 
 def main():
@@ -89,24 +85,21 @@ def main():
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     refusals = (UserError,)
-    attempt = try_images
     if len(sys.argv) > 1:
-        attempt = Models(sys.argv[1])
         from tensorflow.errors import InvalidArgumentError
 
         refusals = (UserError, InvalidArgumentError)
-    print(json.dumps({"peak": peak_memory()}), file=answers, flush=True)
     for line in sys.stdin:
-        answer = {"end": "result"}
+        request = json.loads(line)
+        (what,) = request
         try:
-            answer["text"] = attempt(json.loads(line))
+            answer = {"end": "result", "text": ATTEMPTS[what](**request)}
         except refusals as error:
             answer = {"end": "refused", "text": str(error)}
             if isinstance(error, UserError) and "\n" in str(error):
                 answer["end"] = "more than one line"
         except BaseException:
             answer = {"end": "another exception", "text": traceback.format_exc()}
-        answer["peak"] = peak_memory()
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -30,7 +30,8 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
-from densefuse_tf.serving import serving
+from densefuse_tf.serving import export
+from densefuse_tf.serving.settings import ExportSettings
 
 # The same examples in each run, however busy the machine.
 quick = hypothesis.settings(derandomize=True, deadline=None, max_examples=40)
@@ -319,7 +320,8 @@ def test_two_exports_compute_the_same(checkpoint, tmp_path):
     source = tf.random.stateless_uniform([2, 9, 12, 1], [1, 2], 0, 255)
     results = []
     for turn in "ab":
-        serving.export(checkpoint, tmp_path / turn, strategy="l1_norm")
+        settings = FusionSettings(checkpoint, strategy="l1_norm")
+        export.export(settings, tmp_path / turn, ExportSettings())
         run = tf.saved_model.load(str(tmp_path / turn)).signatures["serving_default"]
         outputs = run(ir=source, vis=source[:, ::-1])
         results.append({name: values.numpy() for name, values in outputs.items()})

@@ -48,7 +48,7 @@ def test_finds_a_tree_and_a_glob(folder):
 
 
 def test_folder_without_photographs_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no photograph"):
+    with pytest.raises(UserError, match="the folder has nothing"):
         dataset.find_photographs(tmp_path)
 
 

@@ -249,7 +249,7 @@ def test_folder_of_a_run_on_other_photographs_is_refused(finished, photos):
         ({"image_size": 10}, "image_size is 10"),
         ({"resize": "magic"}, "resize is 'magic'"),
         ({"mixed_precision": "int4"}, "mixed_precision is 'int4'"),
-        ({"train_dir": "/nowhere"}, "no photograph"),
+        ({"train_dir": "/nowhere"}, "no such file or folder"),
         ({"seed": -1}, "seed is -1"),
     ],
 )

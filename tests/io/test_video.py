@@ -1,10 +1,10 @@
-"""Video files to frames and back."""
+"""Tests of densefuse_tf.io.video: frames, damaged files and encoding."""
 
 import contextlib
 import fractions
 import os
 import pathlib
-import resource
+import socket
 import time
 
 import imageio_ffmpeg
@@ -13,13 +13,13 @@ import pytest
 import videos
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import ffmpeg
+from densefuse_tf.io import video
 
 MAX_PIXELS = 10**6
 
 
 def open_video(path):
-    return ffmpeg.open_video(pathlib.Path(path), MAX_PIXELS, ffmpeg.unseen)
+    return video.open_video(pathlib.Path(path), MAX_PIXELS, video.unseen)
 
 
 @pytest.mark.parametrize("suffix", (".mp4", ".mkv", ".avi", ".mov", ".ts"))
@@ -27,10 +27,10 @@ def open_video(path):
 def test_count_size_and_rate_are_exact(tmp_path, suffix, fps):
     frames = videos.scene(21)
     path = videos.write(tmp_path / f"ir{suffix}", frames, fps=fps)
-    video = open_video(path)
-    assert (video.count, video.size, video.rate) == (21, (32, 48), fps)
-    assert not video.is_deep
-    found = list(video.frames())
+    opened = open_video(path)
+    assert (opened.count, opened.size, opened.rate) == (21, (32, 48), fps)
+    assert not opened.is_deep
+    found = list(opened.frames())
     assert len(found) == 21
     expected, _ = videos.read(path)
     np.testing.assert_array_equal(found, expected)
@@ -43,18 +43,18 @@ def test_count_size_and_rate_are_exact(tmp_path, suffix, fps):
     ("kind", "dtype", "high"),
     (("gray16le", "<u2", 65536), ("gray12le", "<u2", 4096), ("gray", "|u1", 256)),
 )
-def test_lossless_grey_is_read_as_it_is(tmp_path, kind, dtype, high):
+def test_lossless_grey_is_exact(tmp_path, kind, dtype, high):
     frames = np.random.default_rng(0).integers(0, high, (3, 9, 12)).astype(dtype)
     deep = np.uint16 == np.dtype(dtype)
     path = videos.write(tmp_path / "ir.mkv", frames, codec="ffv1", kind=kind)
-    video = open_video(path)
-    assert video.is_deep == deep
-    found = np.stack(list(video.frames()))
+    opened = open_video(path)
+    assert opened.is_deep == deep
+    found = np.stack(list(opened.frames()))
     np.testing.assert_array_equal(found if deep else found[..., 0], frames)
     assert found.dtype == dtype
 
 
-def test_a_name_with_signs_that_mean_something(tmp_path, monkeypatch):
+def test_special_characters_in_names_are_taken_literally(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     videos.write("plain.mp4", videos.scene(3))
     for name in ("-i.mp4", "a:b.mp4", "%03d.mp4", "two words.mp4", "ü.mp4"):
@@ -63,33 +63,33 @@ def test_a_name_with_signs_that_mean_something(tmp_path, monkeypatch):
         pathlib.Path(name).rename("plain.mp4")
 
 
-def test_turned_upright(tmp_path):
+def test_rotation_tag_is_applied(tmp_path):
     path = videos.write(tmp_path / "flat.mp4", videos.scene(3))
     turned = tmp_path / "turned.mp4"
     videos.ffmpeg("-display_rotation", "90", "-i", path, "-c", "copy", turned)
-    video = open_video(turned)
-    assert video.size == (48, 32)
+    opened = open_video(turned)
+    assert opened.size == (48, 32)
     flat = list(open_video(path).frames())
-    np.testing.assert_array_equal(list(video.frames()), np.rot90(flat, axes=(1, 2)))
+    np.testing.assert_array_equal(list(opened.frames()), np.rot90(flat, axes=(1, 2)))
 
 
-def test_sound_is_passed_over(tmp_path):
+def test_sound_is_ignored(tmp_path):
     path = videos.write(tmp_path / "mute.mp4", videos.scene(5))
     loud = tmp_path / "loud.mp4"
     sound = ("-f", "lavfi", "-i", "sine=duration=2", "-c:v", "copy", "-c:a", "aac")
     videos.ffmpeg("-i", path, *sound, loud)
-    video = open_video(loud)
-    assert video.count == len(list(video.frames())) == 5
+    opened = open_video(loud)
+    assert opened.count == len(list(opened.frames())) == 5
 
 
-def test_pixels_that_are_no_squares(tmp_path):
+def test_pixel_aspect_is_read(tmp_path):
     path = videos.write(
         tmp_path / "pal.mp4", videos.scene(3), options=("-vf", "setsar=16/15")
     )
     assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
 
 
-def test_a_variable_frame_rate_is_refused(tmp_path):
+def test_variable_frame_rate_is_refused(tmp_path):
     path = videos.write(
         tmp_path / "phone.mp4",
         videos.scene(12),
@@ -103,7 +103,7 @@ def test_a_variable_frame_rate_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", (".avi", ".ts"))
-def test_frames_of_another_size_in_the_middle(tmp_path, suffix):
+def test_frames_of_another_size_are_refused(tmp_path, suffix):
     parts = []
     for size in ((32, 48), (48, 64)):
         part = videos.write(
@@ -120,11 +120,11 @@ def test_frames_of_another_size_in_the_middle(tmp_path, suffix):
         open_video(path)
 
 
-def test_a_file_that_has_another_size_later(tmp_path):
+def test_frames_keep_the_size_that_was_checked(tmp_path):
     path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
-    video = open_video(path)
+    opened = open_video(path)
     videos.write(path, videos.scene(3, (48, 64)))
-    assert {frame.shape for frame in video.frames()} == {(32, 48, 3)}
+    assert {frame.shape for frame in opened.frames()} == {(32, 48, 3)}
 
 
 def no_process_is_left():
@@ -132,7 +132,7 @@ def no_process_is_left():
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_reading_may_stop_at_any_time(tmp_path):
+def test_stopped_reading_leaves_no_process(tmp_path):
     path = videos.write(tmp_path / "ir.mp4", videos.scene(200))
     no_process_is_left()
     frames = open_video(path).frames()
@@ -145,37 +145,38 @@ def test_reading_may_stop_at_any_time(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ffmpeg.open_video(path, MAX_PIXELS, interrupted)
+        video.open_video(path, MAX_PIXELS, interrupted)
     no_process_is_left()
 
 
 @pytest.mark.parametrize("name", ("pipe.mp4", "folder.mp4", "x" * 300, "nul\0.mp4"))
-def test_what_is_no_file(tmp_path, name):
+def test_paths_that_are_no_regular_file_are_refused(tmp_path, name):
     path = tmp_path / name
     if name == "pipe.mp4":
         os.mkfifo(path)
     elif name == "folder.mp4":
         path.mkdir()
-    assert not (name == "folder.mp4" and ffmpeg.is_video(path))
+    assert not (name == "folder.mp4" and video.is_video(path))
     with pytest.raises(UserError, match="as a video: expected a regular file"):
         open_video(path)
 
 
-def test_a_script_that_names_a_video(tmp_path):
-    videos.write(tmp_path / "other.mp4", videos.scene(3))
-    path = tmp_path / "ir.mp4"
-    path.write_text("ffconcat version 1.0\nfile other.mp4\n")
-    with pytest.raises(UserError, match="as a video: expected MP4, .* and no playlist"):
-        open_video(path)
-
-
-def test_memory_is_limited(tmp_path, monkeypatch):
-    if not hasattr(resource, "prlimit"):
-        pytest.skip("needs prlimit, which Linux has")
-    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
-    monkeypatch.setattr(ffmpeg, "_BASE_BYTES", 30_000_000)
-    with pytest.raises(UserError, match="ir.mp4: c"):
-        open_video(path)
+def test_no_address_is_opened(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        texts = (
+            f"#EXTM3U\n#EXTINF:9,\nhttp://{address}/a.ts\n#EXT-X-ENDLIST\n",
+            f"ffconcat version 1.0\nfile tcp://{address}\n",
+            f"[Reference]\nRef1=http://{address}/a\n",
+        )
+        for text in texts:
+            path = tmp_path / "ir.mp4"
+            path.write_text(text)
+            with pytest.raises(UserError, match="cannot be read as a video: "):
+                open_video(path)
+        server.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 def whole(folder, suffix):
@@ -190,7 +191,7 @@ def whole(folder, suffix):
 
 @pytest.mark.parametrize("part", (0.3, 0.6, 0.9))
 @pytest.mark.parametrize("suffix", (".mp4", ".mov", ".mkv", ".avi"))
-def test_a_video_that_is_cut_off(tmp_path, suffix, part):
+def test_truncated_video_is_refused(tmp_path, suffix, part):
     path = whole(tmp_path, suffix)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
@@ -203,7 +204,7 @@ def test_a_video_that_is_cut_off(tmp_path, suffix, part):
     assert "\n" not in message
 
 
-def test_a_video_that_is_damaged_inside(tmp_path, long):
+def test_damaged_video_is_refused_or_has_all_frames(tmp_path, long):
     path = whole(tmp_path, ".mkv")
     data = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(0)
@@ -216,12 +217,12 @@ def test_a_video_that_is_damaged_inside(tmp_path, long):
         path.write_bytes(damaged.tobytes())
         # Where the codec cannot tell, all frames are there, at least.
         try:
-            video = open_video(path)
+            opened = open_video(path)
         except UserError as error:
             assert str(error).startswith(f"{path}: ")
             refused += 1
         else:
-            assert len(list(video.frames())) == video.count
+            assert len(list(opened.frames())) == opened.count
     assert refused > trials // 2
 
 
@@ -233,26 +234,26 @@ def test_a_video_that_is_damaged_inside(tmp_path, long):
         (bytes(5000), "moov atom not found"),
     ),
 )
-def test_no_video(tmp_path, content, message):
+def test_content_that_is_no_video_is_refused(tmp_path, content, message):
     path = tmp_path / "ir.mp4"
     path.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read as a video: .*" + message):
         open_video(path)
 
 
-def test_sound_alone(tmp_path):
+def test_sound_without_video_is_refused(tmp_path):
     path = tmp_path / "ir.mp4"
     videos.ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
     with pytest.raises(UserError, match="cannot be read as a video: .*no streams"):
         open_video(path)
 
 
-def test_frames_that_are_too_large(tmp_path):
+def test_max_pixels_limits_frames(tmp_path):
     path = videos.write(tmp_path / "ir.mp4", videos.scene(2))
     with pytest.raises(
         UserError, match="frames of 32x48 pixels .* 1000 pixels at most"
     ):
-        ffmpeg.open_video(path, 1000, ffmpeg.unseen)
+        video.open_video(path, 1000, video.unseen)
 
 
 def stand_in(folder, monkeypatch, condition, action):
@@ -268,18 +269,18 @@ def stand_in(folder, monkeypatch, condition, action):
 
 
 @pytest.mark.parametrize("size", (0, 5000, 10 * 32 * 48 * 3))
-def test_ffmpeg_dies_while_reading(tmp_path, monkeypatch, size):
+def test_end_of_ffmpeg_while_reading_is_reported(tmp_path, monkeypatch, size):
     path = videos.write(tmp_path / "ir.mp4", videos.scene(20))
-    video = open_video(path)
+    opened = open_video(path)
     stand_in(tmp_path, monkeypatch, "rawvideo", f'"$real" "$@" | head -c {size}')
     with pytest.raises(UserError) as error:
-        list(video.frames())
+        list(opened.frames())
     read = size // (32 * 48 * 3)
     assert f"{path}: only {read} of 20 frames could be read" in str(error.value)
 
 
 def encode(path, frames, rate=25, pixel_aspect=None):
-    encoder = ffmpeg.Encoder(
+    encoder = video.Encoder(
         path, path, frames[0].shape[:2], fractions.Fraction(rate), pixel_aspect
     )
     try:
@@ -291,9 +292,9 @@ def encode(path, frames, rate=25, pixel_aspect=None):
         raise
 
 
-@pytest.mark.parametrize("suffix", ffmpeg.OUTPUT_FORMATS)
+@pytest.mark.parametrize("suffix", video.OUTPUT_FORMATS)
 @pytest.mark.parametrize("size", ((32, 48), (31, 48), (32, 45), (3, 5), (2, 2)))
-def test_sizes_are_kept(tmp_path, suffix, size):
+def test_encoder_keeps_sizes(tmp_path, suffix, size):
     path = tmp_path / f"fused{suffix}"
     encode(path, videos.scene(4, size), "30000/1001")
     frames, about = videos.read(path)
@@ -304,7 +305,7 @@ def test_sizes_are_kept(tmp_path, suffix, size):
 
 
 @pytest.mark.parametrize("size", ((64, 96), (63, 95)))
-def test_what_is_encoded_is_what_is_decoded(tmp_path, size):
+def test_encoded_frames_are_close(tmp_path, size):
     path = tmp_path / "fused.mp4"
     # Colours have half the resolution, which costs more than the coding.
     for channels, loss in (((), 1.5), ((3,), 3)):
@@ -320,7 +321,7 @@ def test_what_is_encoded_is_what_is_decoded(tmp_path, size):
         assert np.abs((found - expected).mean(axis=(0, 1, 2))).max() < 0.5
 
 
-def test_pixel_aspect_is_kept(tmp_path):
+def test_encoder_keeps_pixel_aspect(tmp_path):
     path = tmp_path / "fused.mp4"
     encode(path, videos.scene(2), pixel_aspect=fractions.Fraction(16, 15))
     assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
@@ -334,7 +335,7 @@ def test_pixel_aspect_is_kept(tmp_path):
         'head -c 50000 | "$real" "$@"',
     ),
 )
-def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
+def test_end_of_ffmpeg_while_writing_is_reported(tmp_path, monkeypatch, action):
     stand_in(tmp_path, monkeypatch, "libx264", action)
     path = tmp_path / "fused.mp4"
     with pytest.raises(
@@ -343,10 +344,10 @@ def test_ffmpeg_dies_while_writing(tmp_path, monkeypatch, action):
         encode(path, videos.scene(100))
 
 
-def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
+def test_killed_encoder_ends_at_once_and_may_be_killed_again(tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
     path = tmp_path / "fused.mp4"
-    encoder = ffmpeg.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
+    encoder = video.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
     encoder.add(np.zeros((32, 48), np.uint8))
     start = time.monotonic()
     encoder.kill()
@@ -356,7 +357,7 @@ def test_an_encoder_that_is_killed_does_not_go_on(tmp_path, monkeypatch):
     encoder.kill()
 
 
-def test_no_ffmpeg(tmp_path, monkeypatch):
+def test_missing_ffmpeg_is_reported(tmp_path, monkeypatch):
     def missing():
         raise RuntimeError("No ffmpeg exe could be found")
 

@@ -1,0 +1,162 @@
+"""Finds image files in folders and by patterns, and pairs those of several sources."""
+
+import contextlib
+import glob
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+from densefuse_tf.errors import UserError
+
+# Suffixes of the images that are picked out of a folder. What a file is when it is
+# read, its first bytes say.
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def find(
+    source: str | os.PathLike,
+    *,
+    suffixes: Sequence[str] = SUFFIXES,
+    in_subfolders: bool = False,
+) -> list[pathlib.Path]:
+    """Finds the image files that `source` stands for, in natural sort order.
+
+    Natural order compares runs of digits as numbers, so IR2 comes before IR10, and
+    letters without regard to case.
+
+    Args:
+      source: A file, a folder or a glob pattern (`**` for any depth). Of a folder, and
+        of a pattern's matches, the files with one of the suffixes in any case are
+        taken; hidden files (.name) are not. A single file is taken whatever its name.
+      suffixes: Which files of a folder are images.
+      in_subfolders: Take the images of a folder's subfolders as well.
+
+    Returns:
+      One path or more.
+
+    Raises:
+      UserError: Nothing is there, or no image in it, or the folder cannot be read.
+    """
+    source = os.fspath(source)
+    path = pathlib.Path(source)
+    if not source:
+        raise UserError(
+            "the path of an image is empty: expected a file, a folder or a glob pattern"
+        )
+    try:
+        if path.is_dir():
+            names = _glob(f"{glob.escape(source)}/**") if in_subfolders else None
+            found = list(path.iterdir() if names is None else map(pathlib.Path, names))
+            where = "the folder has"
+        elif os.path.lexists(path):
+            return [path]
+        elif glob.has_magic(source):
+            found = [pathlib.Path(name) for name in _glob(source)]
+            where = "the pattern matches"
+        else:
+            raise UserError(f"{source}: no such file or folder")
+        images = [
+            entry
+            for entry in found
+            if entry.suffix.lower() in suffixes
+            and not entry.name.startswith(".")
+            and not entry.is_dir()
+        ]
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{source}: cannot be read: {reason}") from error
+    if not images:
+        what = "no image" if found else "nothing"
+        raise UserError(
+            f"{source}: {where} {what}: expected files named {', '.join(suffixes)}"
+        )
+    return sorted(images, key=_natural)
+
+
+def _glob(pattern: str) -> list[str]:
+    """Works as glob.glob, but enters a folder once: links may make rings of folders."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        return glob.glob(pattern)
+    deep = parts.index("**")
+    head, tail = "/".join(parts[:deep]), "/".join(parts[deep + 1 :])
+    bases = glob.glob(head) if head else ["/" if deep else "."]
+    seen, found = set(), {}
+    for base in sorted(bases):
+        for folder, folders, _ in os.walk(base, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            inner = os.path.join(glob.escape(folder), tail or "*")
+            found.update(dict.fromkeys(_glob(inner)))
+    return list(found)
+
+
+def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:
+    """Matches the images of k sources, the first with the first, in natural order.
+
+    Args:
+      sources: k >= 2 files, folders or glob patterns, as for `find`.
+
+    Returns:
+      One tuple of k paths for each scene.
+
+    Raises:
+      UserError: Fewer than two sources, or they hold different numbers of images.
+    """
+    if len(sources) < 2:
+        raise UserError(f"{len(sources)} source given: expected two or more to fuse")
+    found = [find(source) for source in sources]
+    with contextlib.suppress(ValueError):
+        return list(zip(*found, strict=True))
+    counts = ", ".join(
+        f"{os.fspath(source)} has {len(paths)}"
+        for source, paths in zip(sources, found, strict=True)
+    )
+    lonely = list(dict.fromkeys(path.name for path in _without_partner(found)))
+    names = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
+    raise UserError(
+        f"the sources have different numbers of images: {counts}; without partner: "
+        f"{names}; expected one image of each source for every scene"
+    )
+
+
+def _natural(path: pathlib.Path) -> tuple:
+    # The suffix apart, so that x.png comes before x1.png.
+    # re.split puts text at even and digits at odd places, so only like meets like. A
+    # number is compared by its length and digits: int() refuses very long ones.
+    parts = re.split(r"([0-9]+)", str(path.with_suffix("")))
+    key = []
+    for place, part in enumerate(parts):
+        digits = part.lstrip("0") if place % 2 else ""
+        key.append((len(digits), digits) if place % 2 else part.casefold())
+    return key, str(path)
+
+
+def _without_partner(found: list[list[pathlib.Path]]) -> list[pathlib.Path]:
+    """Returns the images that other sources lack: by name, by number, else by place."""
+
+    def stem(path: pathlib.Path) -> object:
+        return path.stem.casefold()
+
+    def numbers(path: pathlib.Path) -> object:
+        return tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", path.stem))
+
+    for key in (stem, numbers):
+        keys = [[key(path) for path in paths] for paths in found]
+        common = set.intersection(*map(set, keys))
+        if common and all(len(set(own)) == len(own) for own in keys):
+            return [
+                path
+                for own, paths in zip(keys, found, strict=True)
+                for own_key, path in zip(own, paths, strict=True)
+                if own_key not in common
+            ]
+    shortest = min(map(len, found))
+    return [path for paths in found for path in paths[shortest:]]

@@ -1,0 +1,372 @@
+"""Reads and writes video files through ffmpeg, which imageio-ffmpeg brings.
+
+imageio's own video plugins return the frames before a damage and say nothing of it:
+here ffmpeg's exit status and messages are checked, and the number of frames is known.
+"""
+
+import contextlib
+import dataclasses
+import fractions
+import math
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from densefuse_tf import extras
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
+
+# Files are taken for videos by their suffixes; H.264 is written into these containers.
+INPUT_FORMATS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".wmv", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp"),
+)
+OUTPUT_FORMATS = (".mp4", ".m4v", ".mov", ".mkv")
+
+# A video opens no address. Its first stream that is no cover picture is read, each
+# frame once, whatever its time.
+_INPUT_PARAMS = ["-nostdin", "-xerror", "-protocol_whitelist", "file"]
+_STREAM_PARAMS = ["-map", "0:V:0", "-fps_mode", "passthrough"]
+# By default ffmpeg repeats each chroma sample for two by two pixels and rounds down,
+# which is off by twice as much in the mean.
+_DECODER_PARAMS = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"]
+# Visually lossless, in the colours of today's screens, with the tags that say so:
+# without them players guess the matrix from the height.
+_ENCODER_PARAMS = [
+    *("-c:v", "libx264", "-crf", "14", "-color_range", "tv", "-colorspace", "bt709"),
+    *("-color_primaries", "bt709", "-color_trc", "bt709"),
+]
+_SCALE = "scale=out_color_matrix=bt709:out_range=tv"
+
+# ffmpeg's line on the frames that it decodes. Grey of more than 8 bits holds sensor
+# counts or temperatures, which are read as they are.
+_DEEP_GRAY = re.compile(
+    r"^Output #0, .*?^  Stream #0:0\b.*?: Video: [^\n,]*, (gray(?:9|1[0246]|f32))[lb]e",
+    re.M | re.S,
+)
+_LEVEL = re.compile(r"^((?:\[[^]]* @ [^]]*\] )*)\[([a-z]+)\] ", re.M)
+
+# Shows progress: items, how many there are or None, and what is done with them.
+Progress = Callable[[Iterable, int | None, str], Iterable]
+
+
+def unseen(items: Iterable, total: int | None, what: str) -> Iterable:
+    """Shows no progress; the `Progress` of quiet callers."""
+    del total, what
+    return items
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFile:
+    """A video file that ffmpeg has decoded to its end once.
+
+    Attributes:
+      path: The file.
+      count: The exact number of frames.
+      size: (height, width) in pixels, turned upright as its rotation tag says.
+      rate: Frames per second.
+      pixel_aspect: Width to height of a pixel; None if the file does not say.
+      pixel_format: The format that ffmpeg is asked for: rgb24, or deep grey.
+    """
+
+    path: pathlib.Path
+    count: int
+    size: tuple[int, int]
+    rate: fractions.Fraction
+    pixel_aspect: fractions.Fraction | None
+    pixel_format: str
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether the frames have more than 8 bits."""
+        return self.pixel_format != "rgb24"
+
+    def name(self, index: int) -> str:
+        """Returns what an error calls the frame."""
+        return f"{self.path}, frame {index + 1}"
+
+    def frames(self) -> Generator[np.ndarray, None, None]:
+        """Yields all frames: [height, width, 3] uint8, or [height, width] deep grey.
+
+        Transparency is left out.
+
+        Raises:
+          UserError: There are fewer than `count` any more.
+        """
+        dtype, shape = np.dtype(np.uint8), (*self.size, 3)
+        if self.is_deep:
+            is_float = self.pixel_format.startswith("grayf")
+            dtype, shape = np.dtype("<f4" if is_float else "<u2"), self.size
+        frame_bytes = math.prod(shape) * dtype.itemsize
+        height, width = self.size
+        output = [*_DECODER_PARAMS, "-s", f"{width}x{height}"]
+        output += ["-pix_fmt", self.pixel_format, "-f", "rawvideo"]
+        with _decoding(self.path, "error", output) as decoder:
+            for index in range(self.count):
+                data = decoder.process.stdout.read(frame_bytes)
+                if len(data) < frame_bytes:
+                    raise UserError(
+                        f"{self.path}: only {index} of {self.count} frames could be "
+                        "read: the file has changed, or ffmpeg was stopped"
+                    )
+                frame = np.frombuffer(data, dtype).reshape(shape)
+                if dtype.kind == "f":
+                    pixels.check(frame, self.name(index))
+                yield frame
+
+
+def is_video(path: str | os.PathLike) -> bool:
+    """Whether the path of a source is named as a video file."""
+    suffix = pathlib.Path(path).suffix.lower()
+    return suffix in INPUT_FORMATS and not os.path.isdir(path)
+
+
+def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:
+    """Decodes a video to its end, which alone tells whether it is whole.
+
+    Args:
+      path: The file.
+      max_pixels: The largest frame that is read.
+      progress: Shows how far it is.
+
+    Raises:
+      UserError: It is no video, has no frames, is cut off or damaged, or its frames are
+        not equally far apart in time.
+    """
+
+    def unreadable(reason: str) -> UserError:
+        return UserError(f"{path}: cannot be read as a video: {reason}")
+
+    # ffmpeg would wait for the other end of a named pipe.
+    if not os.path.isfile(path):
+        raise unreadable("expected a regular file")
+    header: dict[str, str] = {}
+    count, gap = 0, None
+    # Without autoscale frames of another size are told by their bytes.
+    with _decoding(path, "info", ["-noautoscale", "-f", "framecrc"]) as decoder:
+        moments = _moments(decoder.process.stdout, header)
+        for time, frame_bytes in progress(moments, None, f"checking {path}"):
+            if count == 0:
+                start, first_bytes = time, frame_bytes
+                width, height = map(int, header["dimensions"].split("x"))
+                rate = 1 / fractions.Fraction(header["tb"])
+                if min(height, width) < 2 or height * width > max_pixels:
+                    raise UserError(
+                        f"{path}: has frames of {height}x{width} pixels (height x "
+                        f"width): expected at least 2x2, and {max_pixels} pixels at "
+                        "most"
+                    )
+            elif frame_bytes != first_bytes:
+                raise UserError(
+                    f"{path}: frame {count + 1} has another size than those before: "
+                    "the frames of a sequence must have the same size"
+                )
+            elif gap is None and time != start + count:
+                gap = UserError(
+                    f"{path}: has no constant frame rate: of {text(rate)} frames per "
+                    f"second, frame {count + 1} is shown when frame "
+                    f"{time - start + 1} is due; `ffmpeg -i {path} -r {text(rate)} "
+                    "NEW` makes it constant"
+                )
+            count += 1
+        complaint = decoder.complaint()
+        deep = _DEEP_GRAY.search(decoder.text())
+    if count == 0:
+        raise unreadable(complaint or "it has no frames")
+    if complaint:
+        raise UserError(
+            f"{path}: cut off or damaged, {count} frames could be decoded: expected a "
+            f"whole video ({complaint}); `ffmpeg -i {path} NEW` keeps what can be read"
+        )
+    # A file that is cut off may lack frames here and there as well.
+    if gap is not None:
+        raise gap
+    aspect = fractions.Fraction(header["sar"]) if "sar" in header else None
+    pixel_format = f"{deep[1]}le" if deep else "rgb24"
+    return VideoFile(path, count, (height, width), rate, aspect or None, pixel_format)
+
+
+def _moments(
+    lines: Iterable[bytes], header: dict[str, str]
+) -> Iterator[tuple[int, int]]:
+    """Yields the time of each frame, counted in frames, and how many bytes it has.
+
+    `header` receives what comes before; see ffmpeg's framecrc format. A frame rate of
+    25 is a time base of 1/25 there, to which times are rounded.
+    """
+    for line in lines:
+        if line.startswith(b"#"):
+            key, _, value = line[1:].decode(errors="replace").partition(" 0: ")
+            header[key] = value.strip()
+        else:
+            _, _, time, _, size, *_ = line.split(b",")
+            yield int(time), int(size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Running:
+    """An ffmpeg: its process, and the file with what it says."""
+
+    process: subprocess.Popen
+    said: BinaryIO
+
+    def text(self) -> str:
+        """Returns what it has said without the levels, once it has ended."""
+        return _LEVEL.sub(r"\1", self._said())
+
+    def complaint(self) -> str:
+        """Returns the first mistake it tells of, in one line, or an empty string."""
+        said = self._said()
+        for found in _LEVEL.finditer(said):
+            if found[2] in ("error", "fatal", "panic"):
+                return " ".join(said[found.end() :].partition("\n")[0].split())
+        status = self.process.returncode
+        return f"ffmpeg ended with status {status}" if status else ""
+
+    def _said(self) -> str:
+        self.process.wait()
+        self.said.seek(0)
+        return self.said.read().decode(errors="replace").replace("\r", "\n")
+
+    def end(self) -> None:
+        """Ends it at once, if it has not ended, and closes its files."""
+        with self.process:
+            self.process.kill()
+        self.said.close()
+
+
+def _start(arguments: Sequence[str], **pipes: int) -> _Running:
+    """Starts ffmpeg with these arguments, and with the pipes of subprocess.Popen."""
+    extras.require("video", "a video")
+    import imageio_ffmpeg
+
+    try:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats"]
+    except RuntimeError as error:
+        raise UserError(f"videos need ffmpeg: {error}") from error
+    # What it says goes to a file: nobody has to read it while frames are read. In a
+    # session of its own it is not interrupted from the keyboard, but by the command.
+    said = tempfile.TemporaryFile()
+    process = subprocess.Popen(
+        [*command, *arguments], stderr=said, start_new_session=True, **pipes
+    )
+    return _Running(process, said)
+
+
+@contextlib.contextmanager
+def _decoding(
+    path: pathlib.Path, level: str, output: Sequence[str]
+) -> Iterator[_Running]:
+    """Runs an ffmpeg that decodes a file to its standard output; it ends on leaving.
+
+    Args:
+      path: The file.
+      level: How much it says.
+      output: The form of the output.
+    """
+    arguments = ["-v", f"level+{level}", *_INPUT_PARAMS, "-i", f"file:{path}"]
+    running = _start(
+        [*arguments, *_STREAM_PARAMS, *output, "-"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        running.end()
+
+
+def text(value: int | fractions.Fraction | tuple[int, int]) -> str:
+    """Writes a count, a size as height x width, or a frame rate for a message."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    # A frame rate of 30000/1001 is known as 29.97.
+    return str(value) if isinstance(value, int) else f"{float(value):.6g}"
+
+
+class Encoder:
+    """An ffmpeg that writes a video: H.264 of the frames' size, without sound.
+
+    4:2:0 (yuv420p), which every player plays, or 4:4:4 (yuv444p) where the height or
+    the width is odd and cannot be halved.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        temporary: pathlib.Path,
+        size: tuple[int, int],
+        rate: fractions.Fraction,
+        pixel_aspect: fractions.Fraction | None,
+    ):
+        """Starts it.
+
+        Args:
+          path: What an error calls the video.
+          temporary: Where ffmpeg writes; its suffix says the container.
+          size: (height, width) of the frames.
+          rate: Frames per second.
+          pixel_aspect: Width to height of a pixel, or None.
+        """
+        self._path = path
+        self._temporary = temporary
+        self._count = 0
+        height, width = size
+        filters = f"{_SCALE},setsar={pixel_aspect}" if pixel_aspect else _SCALE
+        chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+        arguments = [
+            *("-v", "level+error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+            *("-s", f"{width}x{height}", "-r", str(rate), "-i", "-", "-vf", filters),
+            *("-pix_fmt", chroma, *_ENCODER_PARAMS, f"file:{temporary}"),
+        ]
+        # Without a buffer: what is left in one would be written in vain when ffmpeg is
+        # gone.
+        self._running = _start(
+            arguments, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+
+    def add(self, frame: np.ndarray) -> None:
+        """Takes the next frame: uint8, [height, width] or [height, width, 3].
+
+        Raises:
+          UserError: ffmpeg does not run any more.
+        """
+        # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
+        left = memoryview(np.ascontiguousarray(pixels.rgb(frame))).cast("B")
+        try:
+            while left:
+                left = left[self._running.process.stdin.write(left) :]
+        except OSError as error:
+            raise self._cannot_write() from error
+        self._count += 1
+
+    def finish(self) -> None:
+        """Waits until all frames are in the file.
+
+        Raises:
+          UserError: ffmpeg could not write them.
+        """
+        self._running.process.stdin.close()
+        if self._running.process.wait():
+            raise self._cannot_write()
+        self._running.end()
+
+    def kill(self) -> None:
+        """Ends ffmpeg at once, whatever it has still to encode."""
+        self._running.end()
+
+    def _cannot_write(self) -> UserError:
+        self._running.process.stdin.close()
+        reason = f"ffmpeg was stopped after about {self._count} frames"
+        if complaint := self._running.complaint():
+            reason += f" ({complaint})"
+        if shutil.disk_usage(self._temporary.parent).free < 2**20:
+            reason = "No space left on device"
+        return UserError(f"{self._path}: cannot be written: {reason}")
