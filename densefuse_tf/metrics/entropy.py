@@ -2,30 +2,39 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import grey
+from densefuse_tf.metrics.inputs import fused_alone
 
 
+@fused_alone()
 def entropy(fused: np.ndarray) -> float:
-    """En, the entropy of the grey levels of the fused image.
+    """Computes En, the entropy of the grey levels of the fused image.
 
     En = -sum over l = 0..255 of p_l log2 p_l, with p_l the share of pixels of level l.
-
-    Matches MATLAB's `entropy`, which the paper's authors call. 0 for a constant image.
 
     Args:
       fused: The fused image, [H, W] uint8, 1x1 or larger.
 
     Returns:
-      The entropy in bits, 0 to 8; higher is better.
+      The entropy in bits, 0 to 8; higher is better. 0 for a constant image.
 
     Raises:
-      UserError: The image has another dtype or shape.
+      UserError: The image has another dtype or shape, or the convention is unknown.
+
+    References:
+      J. W. Roberts, J. van Aardt, F. Ahmed, "Assessment of image fusion procedures
+      using entropy, image quality, and multispectral classification", Journal of
+      Applied Remote Sensing 2, 2008, doi:10.1117/1.2945910.
+
+    Notes:
+      Matches MATLAB's `entropy`, which the paper's authors call. scikit-image's
+      `shannon_entropy` sorts the pixels, takes some six times as long and differs in
+      the last digit.
     """
-    return bits(np.bincount(grey("fused", fused).ravel(), minlength=256))
+    return bits(np.bincount(fused.ravel(), minlength=256))
 
 
 def bits(counts: np.ndarray) -> float:
-    """Shannon entropy in bits of a histogram.
+    """Computes the Shannon entropy in bits of a histogram.
 
     Args:
       counts: How often each value occurs, any shape, whole numbers >= 0, sum > 0.

@@ -1,50 +1,61 @@
-"""All seven metrics of Table II at once."""
+"""Several metrics at once, those of Table II unless others are selected."""
 
 import concurrent.futures
+from collections.abc import Iterable
 
 import numpy as np
 
-from densefuse_tf.metrics.entropy import entropy
-from densefuse_tf.metrics.fmi import fmi
+from densefuse_tf.metrics.inputs import CONVENTIONS
+from densefuse_tf.metrics.inputs import grey
 from densefuse_tf.metrics.inputs import two_sources
-from densefuse_tf.metrics.ms_ssim import SMALLEST
-from densefuse_tf.metrics.ms_ssim import ms_ssim
-from densefuse_tf.metrics.qabf import qabf
-from densefuse_tf.metrics.scd import scd
-from densefuse_tf.metrics.ssim_a import ssim_a
+from densefuse_tf.metrics.registry import METRICS
+from densefuse_tf.metrics.registry import SELECTIONS
+from densefuse_tf.metrics.registry import select
 
-TABLE_2 = ("En", "Qabf", "SCD", "FMI_w", "FMI_dct", "SSIM_a", "MS_SSIM")
+TABLE_2 = SELECTIONS["paper"]
+_CORES = 2
 
 
-@two_sources(smallest=SMALLEST)
-def evaluate(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> dict[str, float]:
-    """The seven metrics of the paper's Table II for one pair.
+@two_sources(conventions=CONVENTIONS[1:])
+def evaluate(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    metrics: str | Iterable[str] = "paper",
+    convention: str = CONVENTIONS[0],
+) -> dict[str, float]:
+    """Computes a selection of the metrics for one pair.
 
     Keeps two cores busy, and mostly without the interpreter's lock, so that the pairs
     of a set can be evaluated side by side in threads on more of them.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 44x44 or larger (what ms_ssim needs).
+      ir: Infrared image, [H, W] uint8, as large as the metrics need: 44x44 or larger
+        for the default.
       vis: Visible image, same size.
       fused: Fused image, same size.
+      metrics: "paper" for the seven of Table II, "toolkit" for the eleven of the MATLAB
+        toolkit, "all", or names of METRICS, as `select` takes them.
+      convention: "intended", "toolkit" or "authors". A metric without values of its own
+        under a convention has its intended one.
 
     Returns:
-      En, Qabf, SCD, FMI_w, FMI_dct, SSIM_a and MS_SSIM, in that order, the paper's.
+      The values by name in the order of the selection: En, Qabf, SCD, FMI_w, FMI_dct,
+      SSIM_a and MS_SSIM by default, the paper's order.
 
     Raises:
-      UserError: An image has another dtype, shape or size, or there are more than two
-        sources.
+      UserError: An image has another dtype, shape or size, there are more than two
+        sources, or a metric or the convention is unknown.
     """
-    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
-        # It takes as long as all the others together.
-        fmi_w = pool.submit(fmi, ir, vis, fused, feature="wavelet")
-        values = {
-            "En": entropy(fused),
-            "Qabf": qabf(ir, vis, fused),
-            "SCD": scd(ir, vis, fused),
-            "FMI_dct": fmi(ir, vis, fused, feature="dct"),
-            "SSIM_a": ssim_a(ir, vis, fused),
-            "MS_SSIM": ms_ssim(ir, vis, fused),
-            "FMI_w": fmi_w.result(),
+    names = select(metrics)
+    smallest = max(METRICS[name].smallest for name in names)
+    for name, image in (("ir", ir), ("vis", vis), ("fused", fused)):
+        grey(name, image, smallest=smallest)
+    with concurrent.futures.ThreadPoolExecutor(_CORES) as pool:
+        # Those that take long come first, so that both threads end together.
+        futures = {
+            name: pool.submit(METRICS[name], ir, vis, fused, convention=convention)
+            for name in sorted(names, key=lambda name: -METRICS[name].cost)
         }
-    return {name: values[name] for name in TABLE_2}
+        return {name: futures[name].result() for name in names}

@@ -7,6 +7,7 @@ import pywt
 import scipy.fft
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.metrics.edge import edges
 from densefuse_tf.metrics.inputs import two_sources
 
 
@@ -14,7 +15,7 @@ from densefuse_tf.metrics.inputs import two_sources
 def fmi(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, feature: str = "wavelet"
 ) -> float:
-    """FMI: how much information the features of the fused image share with the sources.
+    """Computes FMI, the information that features of the images share.
 
     A feature image is made of each image in [0, 1]. For each 3x3 window and each source
     the two windows, rescaled to [0, 1], are read as probabilities a and f of the
@@ -26,29 +27,7 @@ def fmi(
     of the index, B the upper Frechet bound min(Fa, Ff) of the distribution functions
     where c >= 0 and the lower one max(Fa + Ff - 1, 0) where c < 0, phi = 0 where c or
     an sd is 0. The score is 2 (H(a) + H(f) - H(a, f)) / (H(a) + H(f)), and FMI its mean
-    over both sources and all windows. From M. B. A. Haghighat, A. Aghagolzadeh,
-    H. Seyedarabi, "A non-reference image fusion metric based on mutual information of
-    image features", Computers & Electrical Engineering 37(5), 2011, and M. Haghighat,
-    M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014.
-
-    Matches the Fast-FMI code in MATLAB that the paper's authors call, with three of its
-    peculiarities: equal windows score 1; a constant window counts as uniform, so two
-    of them score 1 too (its mean of nine ninths, added up in order, leaves a rest,
-    which makes c = 1) and one alone scores 0; a mixture may have cells below 0, whose
-    entropy is -x log2 |x|. In one place it is not followed: it compares the second
-    source's window with one of the fused image that the first source's turn has
-    rescaled already, so that where ir differs from fused, and vis and fused hold the
-    same single spike, vis scores 0; here equal windows score 1 for either source. The
-    entropy of the 81 cells is rearranged so that only the at most 17 cells of the bound
-    are visited.
-
-    The cosine and wavelet transforms of a constant image hold nothing but rounding
-    beside the mean, and the rescaling of the windows would magnify it. For a constant
-    image its exact features are used: the limit, where MATLAB's value depends on its
-    rounding. Likewise a window of one spike and rounding has sd 0, for which MATLAB
-    may give anything. The same magnification remains where the transform of another
-    image has a flat stretch (that of stripes, say): such values depend on rounding
-    here as in MATLAB.
+    over both sources and all windows.
 
     Args:
       ir: Infrared image, [H, W] uint8, 3x3 or larger.
@@ -56,8 +35,8 @@ def fmi(
       fused: Fused image, same size.
       feature: "wavelet" for FMI_w: one level of the discrete Meyer wavelet, symmetric
         extension, the four bands in one image rescaled to [0, 1]; "dct" for FMI_dct:
-        the orthonormal cosine transform of the whole image; "none" for FMI_pixel: the
-        image itself.
+        the orthonormal cosine transform of the whole image; "edge" for FMI_pixel: the
+        edges that MATLAB's `edge` finds; "none": the image itself.
 
     Returns:
       FMI, about 0 to 1; higher is better. The mixture is not always a distribution, so
@@ -65,7 +44,37 @@ def fmi(
 
     Raises:
       UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the feature is unknown.
+        sources, or the feature or the convention is unknown.
+
+    References:
+      M. B. A. Haghighat, A. Aghagolzadeh, H. Seyedarabi, "A non-reference image fusion
+      metric based on mutual information of image features", Computers & Electrical
+      Engineering 37(5), 2011, doi:10.1016/j.compeleceng.2011.07.012; M. Haghighat,
+      M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014,
+      doi:10.1109/ICAICT.2014.7036000.
+
+    Notes:
+      Matches the Fast-FMI code in MATLAB that the paper's authors call, with three of
+      its peculiarities: equal windows score 1; a constant window counts as uniform, so
+      two of them score 1 too (its mean of nine ninths, added up in order, leaves a
+      rest, which makes c = 1) and one alone scores 0; a mixture may have cells below 0,
+      whose entropy is -x log2 |x|. In one place it is not followed: it compares the
+      second source's window with one of the fused image that the first source's turn
+      has rescaled already, so that where ir differs from fused, and vis and fused hold
+      the same single spike, vis scores 0; here equal windows score 1 for either source.
+      The entropy of the 81 cells is rearranged so that only the at most 17 cells of the
+      bound are visited.
+
+      What the authors publish as FMI_pixel holds edges and no pixels, because "edge" is
+      the default of the code and their call names no feature.
+
+      The cosine and wavelet transforms of a constant image hold nothing but rounding
+      beside the mean, and the rescaling of the windows would magnify it. For a constant
+      image its exact features are used: the limit, where MATLAB's value depends on its
+      rounding. Likewise a window of one spike and rounding has sd 0, for which MATLAB
+      may give anything. The same magnification remains where the transform of another
+      image has a flat stretch (that of stripes, say): such values depend on rounding
+      here as in MATLAB.
     """
     if not isinstance(feature, str) or feature not in FEATURES:
         known = ", ".join(f'"{name}"' for name in FEATURES)
@@ -79,19 +88,19 @@ def fmi(
 
 
 def _wavelet(image: np.ndarray) -> np.ndarray:
-    """The bands [cA cH; cV cD] of the wavelet transform, rescaled to [0, 1]."""
+    """Computes the wavelet bands [cA cH; cV cD], rescaled to [0, 1]."""
     approximation, details = pywt.dwt2(image, _meyer(), mode="symmetric")
     bands = [approximation, *details]
     if np.ptp(image) == 0:
         bands = [np.full_like(band, band[0, 0]) for band in bands]
-    bands = np.block([bands[:2], bands[2:]])
-    low, high = bands.min(), bands.max()
-    return (bands - low) / (high - low) if high > low else np.ones_like(bands)
+    joined = np.block([bands[:2], bands[2:]])
+    low, high = joined.min(), joined.max()
+    return (joined - low) / (high - low) if high > low else np.ones_like(joined)
 
 
 @functools.cache
 def _meyer() -> pywt.Wavelet:
-    """The discrete Meyer wavelet with MATLAB's 102 taps.
+    """Makes the discrete Meyer wavelet with MATLAB's 102 taps.
 
     PyWavelets leaves out the taps at either end, which are 0, but the border extension
     goes by the length of the filters.
@@ -101,7 +110,7 @@ def _meyer() -> pywt.Wavelet:
 
 
 def _cosine(image: np.ndarray) -> np.ndarray:
-    """The orthonormal two-dimensional cosine transform, type II."""
+    """Computes the orthonormal two-dimensional cosine transform, type II."""
     transform = scipy.fft.dctn(image, type=2, norm="ortho")
     if np.ptp(image) == 0:
         transform.flat[1:] = 0
@@ -112,4 +121,4 @@ def _pixels(image: np.ndarray) -> np.ndarray:
     return image
 
 
-FEATURES = {"wavelet": _wavelet, "dct": _cosine, "none": _pixels}
+FEATURES = {"wavelet": _wavelet, "dct": _cosine, "edge": edges, "none": _pixels}

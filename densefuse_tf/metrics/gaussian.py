@@ -11,7 +11,7 @@ _WEIGHTS /= _WEIGHTS.sum()
 
 
 def gaussian_mean(image: np.ndarray) -> np.ndarray:
-    """The weighted mean around every pixel, sigma 1.5, 11x11.
+    """Computes the weighted mean around every pixel, sigma 1.5, 11x11.
 
     Args:
       image: [H, W] float64. Beyond the border its outermost pixels are repeated.

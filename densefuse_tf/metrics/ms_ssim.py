@@ -16,7 +16,7 @@ _SCALE_WEIGHTS /= _SCALE_WEIGHTS.sum()
 
 @two_sources(smallest=SMALLEST)
 def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """MS_SSIM, the structural similarity to the best patch the sources allow.
+    """Computes MS_SSIM, the similarity to the best patch that the sources allow.
 
     For every 11x11 window, x_k the source patches less their means, the desired patch
     r is built from their strengths e_k = ||x_k|| + 0.001 and their consistency
@@ -29,17 +29,7 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     s_r^2, s_f^2 and s_rf the variances and the covariance of r and the fused patch,
     weighted by an 11x11 Gaussian of sigma 1.5. Three scales, each half the size of the
     one before (means of 2x2 pixels); the result is the product of mean(q)^weight,
-    weights 0.0448, 0.2856 and 0.3001 divided by their sum. From K. Ma, K. Zeng,
-    Z. Wang, "Perceptual quality assessment for multi-exposure image fusion", IEEE TIP
-    24(11), 2015.
-
-    This is not the MS-SSIM of Wang, Simoncelli and Bovik. Matches the MATLAB code of
-    Ma et al. as the paper's authors call it, on images of 0..255. Their code walks over
-    the patches; here everything comes from sums over windows, flat ones of exact whole
-    numbers. Two departures where that code gives no usable number: a scale whose mean
-    is negative counts as 0 (MATLAB returns a complex number), and the desired patch is
-    0 where the sources cancel each other to rounding. Images smaller than 44x44, for
-    which it returns -Inf, are refused.
+    weights 0.0448, 0.2856 and 0.3001 divided by their sum.
 
     Args:
       ir: Infrared image, [H, W] uint8, 44x44 or larger, for the coarsest scale to
@@ -52,8 +42,21 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       sources and fused image are all flat, q is 1.
 
     Raises:
-      UserError: An image has another dtype, shape or size, or there are more than two
-        sources.
+      UserError: An image has another dtype, shape or size, there are more than two
+        sources, or the convention is unknown.
+
+    References:
+      K. Ma, K. Zeng, Z. Wang, "Perceptual quality assessment for multi-exposure image
+      fusion", IEEE TIP 24(11), 2015, doi:10.1109/TIP.2015.2442920.
+
+    Notes:
+      This is not the MS-SSIM of Wang, Simoncelli and Bovik. Matches the MATLAB code of
+      Ma et al. as the paper's authors call it, on images of 0..255. Their code walks
+      over the patches; here everything comes from sums over windows, flat ones of exact
+      whole numbers. Two departures where that code gives no usable number: a scale
+      whose mean is negative counts as 0 (MATLAB returns a complex number), and the
+      desired patch is 0 where the sources cancel each other to rounding. Images smaller
+      than 44x44, for which it returns -Inf, are refused.
     """
     # Sums of 2x2 pixels in place of means keep every scale in whole numbers.
     images = [image.astype(np.int64) for image in (ir, vis, fused)]
@@ -67,7 +70,7 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 
 def _sums_of_2x2(image: np.ndarray) -> np.ndarray:
-    """Sums over pixels i, i+1 of both axes at every other i; the border is repeated."""
+    """Adds pixels i and i+1 of both axes at every other i; the border is repeated."""
     height, width = image.shape
     image = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
     image = image[0::2] + image[1::2]
@@ -77,7 +80,7 @@ def _sums_of_2x2(image: np.ndarray) -> np.ndarray:
 def _mean_quality(
     first: np.ndarray, second: np.ndarray, fused: np.ndarray, *, unit: int
 ) -> float:
-    """Mean of q over one scale, for whole-number images of 0..255 times `unit`."""
+    """Averages q over one scale, for whole-number images of 0..255 times `unit`."""
     spread_first = _flat_covariance(first, first, unit)
     spread_second = _flat_covariance(second, second, unit)
     spread_both = _flat_covariance(first, second, unit)
@@ -128,7 +131,7 @@ def _mean_quality(
 
 
 def _flat_covariance(x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
-    """Sum of (x - mean)(y - mean) over each 11x11 window, exact, then / unit^2."""
+    """Adds (x - mean)(y - mean) over each 11x11 window, exactly, then / unit^2."""
     count = _SIDE**2
     sum_x = _window_sums(x)
     sum_y = sum_x if y is x else _window_sums(y)
@@ -136,7 +139,7 @@ def _flat_covariance(x: np.ndarray, y: np.ndarray, unit: int) -> np.ndarray:
 
 
 def _window_sums(image: np.ndarray) -> np.ndarray:
-    """Sums over each 11x11 window inside the image, of whole numbers, exact."""
+    """Adds up each 11x11 window inside the image, whole numbers, exactly."""
     for axis in (0, 1):
         image = np.moveaxis(image, axis, 0)
         total = np.cumsum(np.pad(image, ((1, 0), (0, 0))), axis=0)
@@ -145,5 +148,5 @@ def _window_sums(image: np.ndarray) -> np.ndarray:
 
 
 def _inner(image: np.ndarray) -> np.ndarray:
-    """The part of a map where the window lies inside the image."""
+    """Cuts out the part of a map where the window lies inside the image."""
     return image[RADIUS:-RADIUS, RADIUS:-RADIUS]

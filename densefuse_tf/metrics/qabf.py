@@ -11,7 +11,7 @@ _VERTICAL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
 
 @two_sources()
 def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """Qabf, the gradient-based measure of Xydeas and Petrovic.
+    """Computes Qabf, the gradient-based measure of Xydeas and Petrovic.
 
     Each image gets a Sobel strength g = sqrt(x^2 + y^2) and an angle a = atan(y / x),
     pi/2 where x = 0. For a source S and the fused image F
@@ -20,15 +20,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       Q = Tg / (1 + exp(kg (G - Dg))) * Ta / (1 + exp(ka (A - Da))),
 
     Tg = 0.9994, kg = -15, Dg = 0.5, Ta = 0.9879, ka = -22, Da = 0.8, and
-    Qabf = sum(Q_ir g_ir + Q_vis g_vis) / sum(g_ir + g_vis). From C. S. Xydeas,
-    V. Petrovic, "Objective image fusion performance measure", Electronics Letters
-    36(4), 2000.
-
-    Matches the authors' MATLAB code to the last digit, with what is peculiar to it:
-    images of doubles in [0, 1]; zeros beyond the border, so the border counts as an
-    edge; and G = gF, not 1, where gS and gF are equal. That comparison is exact, so
-    the order in which the convolution adds its terms shows in the fourth digit; it is
-    conv2's here.
+    Qabf = sum(Q_ir g_ir + Q_vis g_vis) / sum(g_ir + g_vis).
 
     Args:
       ir: Infrared image, [H, W] uint8, 1x1 or larger.
@@ -36,12 +28,23 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       fused: Fused image, same size.
 
     Returns:
-      Qabf, 0 to 1; higher is better. 0 if both sources have no edge at all (all
+      Qabf, 0 to 0.9873; higher is better. 0 if both sources have no edge at all (all
       black, or a single pixel), where MATLAB has 0/0 = NaN.
 
     Raises:
-      UserError: An image has another dtype, shape or size, or there are more than two
-        sources.
+      UserError: An image has another dtype, shape or size, there are more than two
+        sources, or the convention is unknown.
+
+    References:
+      C. S. Xydeas, V. Petrovic, "Objective image fusion performance measure",
+      Electronics Letters 36(4), 2000, doi:10.1049/el:20000267.
+
+    Notes:
+      Matches the authors' MATLAB code to the last digit, with what is peculiar to it:
+      images of doubles in [0, 1]; zeros beyond the border, so the border counts as an
+      edge; and G = gF, not 1, where gS and gF are equal. That comparison is exact, so
+      the order in which the convolution adds its terms shows in the fourth digit; it
+      is conv2's here.
     """
     strength_fused, angle_fused = _edges(fused)
     kept = total = 0.0
@@ -54,7 +57,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 
 def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strength and angle of the gradient at every pixel, each [H, W] float64."""
+    """Computes strength and angle of the gradient, each [H, W] float64."""
     padded = np.pad(image / 255.0, 1)
     x = _convolve(padded, _HORIZONTAL)
     y = _convolve(padded, _VERTICAL)
@@ -64,7 +67,7 @@ def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _convolve(padded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """conv2(image, kernel, 'same') for a 3x3 kernel, to MATLAB's last bit."""
+    """Computes conv2(image, kernel, 'same') for a 3x3 kernel, to MATLAB's last bit."""
     height, width = padded.shape[0] - 2, padded.shape[1] - 2
     result = np.zeros((height, width))
     for column in range(3):
@@ -82,7 +85,7 @@ def _preserved(
     strength_fused: np.ndarray,
     angle_fused: np.ndarray,
 ) -> np.ndarray:
-    """Q: how well each of the source's edges is preserved, [H, W], 0 to 1."""
+    """Computes Q, how well each of the source's edges is preserved, [H, W], 0 to 1."""
     lesser = np.minimum(strength, strength_fused)
     greater = np.maximum(strength, strength_fused)
     # The published code's own value for equal strengths, not 1.

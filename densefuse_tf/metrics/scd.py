@@ -9,16 +9,9 @@ from densefuse_tf.metrics.inputs import two_sources
 
 @two_sources()
 def scd(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """SCD = corr2(fused - vis, ir) + corr2(fused - ir, vis).
+    """Computes SCD = corr2(fused - vis, ir) + corr2(fused - ir, vis).
 
-    corr2 is Pearson's correlation over all pixels. From V. Aslantas, E. Bendes, "A new
-    image quality metric for image fusion: the sum of the correlations of differences",
-    AEU 69(12), 2015.
-
-    Matches the authors' MATLAB code on doubles. The sums are taken in whole numbers
-    here, so nothing is lost to rounding; the two differ by about 1e-15. Where the
-    difference or the source is constant, MATLAB's corr2 is 0/0 = NaN; here that
-    correlation counts as 0.
+    corr2 is Pearson's correlation over all pixels.
 
     Args:
       ir: Infrared image, [H, W] uint8, 1x1 or larger.
@@ -29,15 +22,36 @@ def scd(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       SCD, -2 to 2; higher is better.
 
     Raises:
-      UserError: An image has another dtype, shape or size, or there are more than two
-        sources.
+      UserError: An image has another dtype, shape or size, there are more than two
+        sources, or the convention is unknown.
+
+    References:
+      V. Aslantas, E. Bendes, "A new image quality metric for image fusion: the sum of
+      the correlations of differences", AEU 69(12), 2015,
+      doi:10.1016/j.aeue.2015.09.004.
+
+    Notes:
+      Matches the authors' MATLAB code on doubles. The sums are taken in whole numbers
+      here, so nothing is lost to rounding; the two differ by about 1e-15. Where the
+      difference or the source is constant, MATLAB's corr2 is 0/0 = NaN; here that
+      correlation counts as 0.
     """
     # int64, because uint8 differences would wrap around.
-    ir, vis, fused = (image.ravel().astype(np.int64) for image in (ir, vis, fused))
-    return _corr2(fused - vis, ir) + _corr2(fused - ir, vis)
+    ir, vis, fused = (image.astype(np.int64) for image in (ir, vis, fused))
+    return corr2(fused - vis, ir) + corr2(fused - ir, vis)
 
 
-def _corr2(x: np.ndarray, y: np.ndarray) -> float:
+def corr2(x: np.ndarray, y: np.ndarray) -> float:
+    """Computes Pearson's correlation over all pixels, exact but for its last step.
+
+    Args:
+      x: [H, W] int64, values of at most three digits.
+      y: Same shape and dtype.
+
+    Returns:
+      -1 to 1; 0 where one of them is constant.
+    """
+    x, y = x.ravel(), y.ravel()
     count, sum_x, sum_y = x.size, int(x.sum()), int(y.sum())
     # Python's whole numbers do not overflow: the products outgrow 64 bits.
     covariance = count * int(x @ y) - sum_x * sum_y

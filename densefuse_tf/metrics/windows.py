@@ -19,17 +19,16 @@ def _compiled(function: Callable) -> Callable:
     One image pair stays on one core: a set of pairs keeps all cores busy with less
     overhead than loops split over cores would.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
         # No folder can be written to, so the code is compiled again in each process.
-        return numba.njit(**options)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 @_compiled
 def _equal(one, other, y, x):
-    """Whether the windows of two feature images at one place are exactly equal."""
+    """Tells whether the windows of two images at one place are exactly equal."""
     for column in range(3):
         for row in range(3):
             if one[y + row, x + column] != other[y + row, x + column]:
@@ -93,7 +92,7 @@ def _describe(features, y, x, out):
 def _mutual_information(
     source, mean, sd, entropy, target, target_mean, target_sd, target_entropy, stairs
 ):
-    """Mutual information in bits of two windows, neither constant nor one spike.
+    """Computes the mutual information of two windows, neither constant nor one spike.
 
     The lower Frechet bound of two variables is the upper one of the first and the
     second counted backwards, with the sign of the covariance turned, so one walk up
@@ -163,7 +162,7 @@ def _mutual_information(
 
 @_compiled
 def window_scores(ir, vis, fused):
-    """Mean score of both sources over the 3x3 windows of each row.
+    """Averages the score of both sources over the 3x3 windows of each row.
 
     Args:
       ir: Feature image of the infrared image, [H, W] float64, 3x3 or larger.

@@ -25,6 +25,12 @@ def triples(draw, *, smallest: int = 3, largest: int = 9, levels=None):
     return draw(image), draw(image), draw(image)
 
 
+@st.composite
+def one_image(draw, *, smallest: int = 1, largest: int = 9):
+    """An image of random size, [H, W] uint8."""
+    return draw(triples(smallest=smallest, largest=largest))[2]
+
+
 def scene(height: int, width: int, *, seed: int = 0) -> list[np.ndarray]:
     """A smooth infrared and visible image with an edge and noise, and their mean."""
     random = np.random.default_rng(seed)
@@ -40,6 +46,36 @@ def scene(height: int, width: int, *, seed: int = 0) -> list[np.ndarray]:
 def pair() -> list[np.ndarray]:
     """Infrared, visible and fused image of 48x61, [H, W] uint8."""
     return scene(48, 61)
+
+
+@pytest.fixture
+def authors(shared: pathlib.Path) -> Callable:
+    """Reads a pair, what a method made of it and the values its authors published."""
+    path = shared / "reference_metrics" / "authors.json"
+    expected = json.loads(path.read_text())
+
+    def read(method: str, number: str) -> tuple[list[np.ndarray], dict]:
+        paths = (
+            f"tno/IR{number}.png",
+            f"tno/VIS{number}.png",
+            f"methods/{method}/fused{number}.png",
+        )
+        return [iio.imread(shared / path) for path in paths], expected[method][number]
+
+    return read
+
+
+@pytest.fixture
+def published(golden: Callable, shared: pathlib.Path) -> Callable:
+    """Reads a triplet and the values that the MATLAB toolkit published for it."""
+    path = shared / "reference_metrics" / "toolkit.json"
+    expected = json.loads(path.read_text())
+
+    def read(name: str) -> tuple[list[np.ndarray], dict]:
+        images, _ = golden(name)
+        return images, expected[name]
+
+    return read
 
 
 @pytest.fixture
@@ -61,3 +97,12 @@ def golden(shared: pathlib.Path) -> Callable:
 
 CROPS = ("crop_pair1", "crop_pair8")
 PUBLISHED = ("matlab_densefuse_05", "matlab_ifcnn_11", "matlab_seafusion_08")
+AUTHORS = [
+    (method, number)
+    for method, numbers in (
+        ("CBF", ("1", "5", "8", "11", "18", "20")),
+        ("WLS", ("1", "5", "8", "11", "18", "20")),
+        ("DCHWT", ("1", "8", "11", "20")),
+    )
+    for number in numbers
+]

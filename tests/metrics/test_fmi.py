@@ -10,6 +10,7 @@ from densefuse_tf.metrics.fmi import FEATURES
 from densefuse_tf.metrics.fmi import fmi
 from densefuse_tf.metrics.windows import window_scores
 
+from .conftest import AUTHORS
 from .conftest import CROPS
 from .conftest import PUBLISHED
 from .conftest import quick
@@ -32,6 +33,13 @@ def test_independent_implementation(golden, name, feature, key):
     images, expected = golden(name)
     value = expected["independent_implementation"][key]
     assert fmi(*images, feature=feature) == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize(("method", "number"), AUTHORS)
+def test_published_value(authors, method, number):
+    images, expected = authors(method, number)
+    value = fmi(*images, feature="edge")
+    assert value == pytest.approx(expected["FMI_pixel"], abs=1e-12)
 
 
 def naive_cosine(image):
@@ -108,7 +116,9 @@ def test_symmetry_and_range(feature, images):
 def test_contrast_does_not_matter(pair, feature):
     ir, vis, fused = (image // 3 for image in pair)
     value = fmi(ir, vis, fused, feature=feature)
-    assert fmi(ir, vis, 3 * fused, feature=feature) == pytest.approx(value, abs=1e-9)
+    # Edges are where rounding decides between neighbours, and twice is exact.
+    more = (2 if feature == "edge" else 3) * fused
+    assert fmi(ir, vis, more, feature=feature) == pytest.approx(value, abs=1e-9)
     if feature == "none":
         brighter = fmi(ir, vis, fused + 100, feature=feature)
         assert brighter == pytest.approx(value, abs=1e-9)
@@ -128,13 +138,25 @@ def test_constant_images(feature, levels):
         assert value == pytest.approx(1 - 1 / (59 * 51))
 
 
-@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("feature", ["wavelet", "dct", "none"])
 def test_constant_fused_image_shares_nothing(feature):
     ir, vis, _ = scene(61, 53)
     flat = np.full((61, 53), 9, np.uint8)
     value = fmi(ir, vis, flat, feature=feature)
     # The wavelet's bands meet in edges that all images have.
     assert 0 <= value < (0.05 if feature == "wavelet" else 1e-12)
+
+
+def test_constant_fused_image_shares_the_windows_without_an_edge():
+    ir, vis, _ = scene(61, 53)
+    flat = np.full((61, 53), 9, np.uint8)
+    windows = (
+        np.lib.stride_tricks.sliding_window_view(FEATURES["edge"](source / 255), (3, 3))
+        for source in (ir, vis)
+    )
+    without = [np.mean(~window.any(axis=(2, 3))) for window in windows]
+    value = fmi(ir, vis, flat, feature="edge")
+    assert value == pytest.approx(np.mean(without), abs=1e-12)
 
 
 @pytest.mark.filterwarnings("error")
@@ -150,7 +172,7 @@ def test_default_is_the_wavelet(pair):
     assert fmi(*pair) == fmi(*pair, feature="wavelet")
 
 
-@pytest.mark.parametrize("feature", ["edge", None, ["dct"]])
+@pytest.mark.parametrize("feature", ["gradient", None, ["dct"]])
 def test_unknown_feature(pair, feature):
     with pytest.raises(UserError, match=r"feature is .*: expected one of \"wavelet"):
         fmi(*pair, feature=feature)

@@ -7,13 +7,25 @@ import pytest
 
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
+from densefuse_tf.metrics import METRICS
 
-NAMES = sorted(set(metrics.__all__) - {"entropy"})
+FUNCTIONS = {metric.function.__name__: metric.function for metric in METRICS.values()}
+TWO_SOURCES = {
+    name: function
+    for name, function in FUNCTIONS.items()
+    if function.images == ("ir", "vis", "fused")
+} | {"evaluate": metrics.evaluate}
+FUSED_ALONE = {n: f for n, f in FUNCTIONS.items() if n not in TWO_SOURCES}
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=sorted(TWO_SOURCES))
 def metric(request):
-    return getattr(metrics, request.param)
+    return TWO_SOURCES[request.param]
+
+
+@pytest.fixture(params=sorted(FUSED_ALONE))
+def alone(request):
+    return FUSED_ALONE[request.param]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -70,8 +82,9 @@ def test_empty(metric):
 
 @pytest.mark.parametrize(
     ("name", "smallest"),
-    [("fmi", 3), ("nabf", 2), ("ms_ssim", 44), ("evaluate", 44)]
-    + [(name, 1) for name in ("qabf", "scd", "ssim_a", "mutual_information")],
+    [("fmi", 3), ("nabf", 2), ("vif", 41), ("ms_ssim", 44), ("evaluate", 44)]
+    + [("ssim", 11)]
+    + [(n, 1) for n in ("qabf", "scd", "ssim_a", "mi", "cc", "mse", "rmse")],
 )
 def test_smallest_size(name, smallest):
     metric = getattr(metrics, name)
@@ -109,3 +122,56 @@ def test_signature_and_documentation_show_through(metric):
     assert list(inspect.signature(metric).parameters)[:3] == ["ir", "vis", "fused"]
     for part in ("[H, W] uint8", "Returns:", "Raises:", "UserError"):
         assert part in metric.__doc__
+
+
+def test_unknown_convention(metric, pair):
+    for convention in ("Toolkit", None, 1):
+        with pytest.raises(
+            UserError, match=r'^convention is .*: expected one of "intended", "toolkit"'
+        ):
+            metric(*pair, convention=convention)
+
+
+def test_every_metric_takes_every_convention(metric, pair):
+    assert inspect.signature(metric).parameters["convention"].default == "intended"
+    for convention in metrics.CONVENTIONS:
+        assert type(metric(*pair, convention=convention)) in (float, dict)
+    assert metric(*pair) == metric(*pair, convention="intended")
+
+
+# Those of the fused image alone.
+
+
+def test_alone_refuses_wrong_images(alone, pair):
+    fused = pair[2]
+    with pytest.raises(UserError, match="^fused is float64: expected uint8"):
+        alone(fused / 255.0)
+    with pytest.raises(UserError, match=r"^fused has shape \[48, 61, 3\]"):
+        alone(np.stack([fused] * 3, axis=-1))
+    with pytest.raises(UserError, match="^fused is 0x5: expected at least"):
+        alone(np.zeros((0, 5), np.uint8))
+    with pytest.raises(UserError, match="^fused is a str: expected one array"):
+        alone("fused.png")
+    with pytest.raises(UserError, match="got 3 images: .* the fused image alone"):
+        alone(*pair)
+    with pytest.raises(UserError, match="^convention is 'matlab'"):
+        alone(fused, convention="matlab")
+    with pytest.raises(TypeError, match="missing a required argument: 'fused'"):
+        alone()
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("sd", 1), ("sf", 2), ("ag", 2)])
+def test_alone_has_a_smallest_size(name, smallest):
+    function = FUSED_ALONE[name]
+    assert function(np.zeros((smallest, smallest), np.uint8)) == 0
+    with pytest.raises(UserError, match=f"expected at least {smallest}x{smallest} pix"):
+        function(np.zeros((smallest, smallest - 1), np.uint8))
+
+
+def test_alone_leaves_the_image_alone(alone, pair):
+    fused = pair[2].copy()
+    fused.flags.writeable = False
+    value = alone(fused)
+    assert np.array_equal(fused, pair[2])
+    assert alone(np.asfortranarray(fused)[::-1][::-1]) == pytest.approx(value)
+    assert type(value) is float

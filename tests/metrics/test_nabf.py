@@ -6,9 +6,16 @@ from hypothesis import given
 
 from densefuse_tf.metrics import nabf
 
+from .conftest import AUTHORS
 from .conftest import quick
 from .conftest import scene
 from .conftest import triples
+
+
+@pytest.mark.parametrize(("method", "number"), AUTHORS)
+def test_published_value(authors, method, number):
+    images, expected = authors(method, number)
+    assert nabf(*images) == pytest.approx(expected["Nabf"], abs=1e-12)
 
 
 def naive_edges(image):

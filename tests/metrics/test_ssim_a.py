@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from skimage.metrics import structural_similarity
 
+from densefuse_tf.metrics import ssim
 from densefuse_tf.metrics import ssim_a
 
+from .conftest import AUTHORS
 from .conftest import CROPS
 from .conftest import PUBLISHED
 from .conftest import quick
@@ -16,6 +19,40 @@ def test_independent_implementation(golden, name):
     images, expected = golden(name)
     value = expected["independent_implementation"]["SSIM_a"]
     assert ssim_a(*images) == pytest.approx(value, abs=1e-9)
+
+
+@pytest.mark.parametrize(("method", "number"), AUTHORS)
+def test_published_value(authors, method, number):
+    images, expected = authors(method, number)
+    assert ssim_a(*images) == pytest.approx(expected["SSIMa"], abs=1e-12)
+
+
+def scikit_image(ir, vis, fused):
+    return sum(
+        structural_similarity(
+            source / 255.0,
+            fused / 255.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+        )
+        for source in (ir, vis)
+    )
+
+
+def test_scikit_image(pair):
+    padded = [np.pad(image, 5, mode="edge") for image in pair]
+    assert ssim_a(*pair) == pytest.approx(scikit_image(*padded) / 2, abs=1e-14)
+    assert ssim(*pair) == pytest.approx(scikit_image(*pair), abs=1e-14)
+
+
+def test_ssim_identity_symmetry_range(pair):
+    ir, vis, fused = pair
+    value = ssim(ir, vis, fused)
+    assert -2 <= value <= 2
+    assert ssim(vis, ir, fused) == pytest.approx(value, abs=1e-14)
+    assert ssim(ir, ir, ir) == pytest.approx(2, abs=1e-12)
 
 
 def naive_ssim(one, other):

@@ -1,0 +1,36 @@
+"""SF: the spatial frequency of the fused image."""
+
+import numpy as np
+
+from densefuse_tf.metrics.inputs import fused_alone
+
+
+@fused_alone(smallest=2, conventions=["toolkit"])
+def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
+    """Computes SF, the root mean square of the differences between neighbours.
+
+    SF = sqrt(RF^2 + CF^2), RF^2 the mean of (F(i, j) - F(i, j-1))^2 over all pairs of
+    neighbours in a row, CF^2 that of (F(i, j) - F(i-1, j))^2 in a column, F in 0..255.
+
+    Args:
+      fused: The fused image, [H, W] uint8, 2x2 or larger.
+      convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
+
+    Returns:
+      SF in grey levels, 0 to 360.6; higher is better. 0 to 1.415 by "toolkit".
+
+    Raises:
+      UserError: The image has another dtype or shape, or the convention is unknown.
+
+    References:
+      A. M. Eskicioglu, P. S. Fisher, "Image quality measures and their performance",
+      IEEE Transactions on Communications 43(12), 1995, doi:10.1109/26.477498.
+
+    Notes:
+      The paper divides both sums by the number of pixels, not of pairs; the difference
+      is one part in the width or the height. The mean over the pairs is what packages
+      compute. The toolkit takes F in [0, 1], so that its value is 255 times smaller.
+    """
+    levels = fused.astype(np.float64)
+    squares = sum(np.mean(np.diff(levels, axis=axis) ** 2) for axis in (0, 1))
+    return float(np.sqrt(squares)) / (255 if convention == "toolkit" else 1)
