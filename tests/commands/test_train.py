@@ -55,7 +55,7 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
     ("flags", "message"),
     [
         ({"recipe": "soup"}, "unknown recipe 'soup': expected one of paper, release"),
-        ({"train_dir": "/nowhere"}, "/nowhere: no photograph"),
+        ({"train_dir": "/nowhere"}, "/nowhere: no such file or folder"),
         ({"xla": "maybe"}, "--xla=maybe: expected true or false"),
         ({"train_dir": ""}, "--train_dir is missing: Photographs to train on"),
         ({"batch_size": 9}, "expected at least one batch of 9"),
