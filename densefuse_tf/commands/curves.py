@@ -18,6 +18,7 @@ import sys
 
 from absl import flags
 
+from densefuse_tf import extras
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -42,6 +43,7 @@ def main() -> None:
             "--history or --output_dir is missing: expected --history=NAME=FILE, once "
             "per curve, and --output_dir=FOLDER"
         )
+    extras.require("train", "drawing the curves")
     from densefuse_tf.training import curves
     from densefuse_tf.training import history
 

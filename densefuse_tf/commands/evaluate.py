@@ -46,9 +46,9 @@ _RANGES = tuple(
     flags.DEFINE_string(
         f"{name}_range",
         None,
-        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX, or "
-        "auto for the image's own minimum and maximum. Sources of more than 8 bits "
-        "need it.",
+        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX; two "
+        "percentiles, 1%,99%; or auto for the image's own minimum and maximum. Sources "
+        "of more than 8 bits need it.",
         flag_values=_FLAGS,
     )
     for name, kind in (("ir", "infrared"), ("vis", "visible"))
@@ -126,7 +126,7 @@ def _files() -> None:
     from densefuse_tf.evaluation import evaluate
     from densefuse_tf.evaluation import inputs
     from densefuse_tf.evaluation import report
-    from densefuse_tf.io import images
+    from densefuse_tf.io import finding
 
     methods_dir = _FLAGS["methods_dir"].value
     for flag in (_IR, _VIS):
@@ -141,12 +141,12 @@ def _files() -> None:
             f"--fused is {state}: expected the fused images by --fused, or by "
             "--methods_dir for several methods"
         )
-    fused = {"": _FUSED.value}
+    sources: dict[str, str | os.PathLike] = {"": _FUSED.value or ""}
     if methods_dir is not None:
-        fused = inputs.find_methods(methods_dir)
+        sources = {**inputs.find_methods(methods_dir)}
     triplets = {
-        name: images.pair([_IR.value, _VIS.value, source])
-        for name, source in fused.items()
+        name: finding.pair([_IR.value, _VIS.value, source])
+        for name, source in sources.items()
     }
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     _check_outputs(path for triplet in all_triplets for path in triplet)
@@ -198,8 +198,8 @@ def _table2() -> None:
     runner.import_tensorflow()
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
-    results = reproduce.reproduce(plan.entries, plan.pairs, kept)
-    results = list(_progress(results, plan.count))
+    made = reproduce.reproduce(plan.entries, plan.pairs, kept)
+    results = list(_progress(made, plan.count))
     _say_colored(
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
@@ -212,15 +212,15 @@ def _table2() -> None:
     _write_csv(_CSV, report.csv_of_table2(rows))
     _write_csv(_PAIRS_CSV, report.csv_of_pairs(results))
     if _PANELS.value is not None:
-        pictures = figures.write(_PANELS.value, plan.pairs, results)
-        for _ in _progress(pictures, len(plan.pairs), unit="panel"):
+        written = figures.write(_PANELS.value, plan.pairs, results)
+        for _ in _progress(written, len(plan.pairs), unit="panel"):
             pass
 
 
 def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     """Refuses names of tables that would do harm, before the work."""
     from densefuse_tf.io import files
-    from densefuse_tf.io import images
+    from densefuse_tf.io import finding
 
     taken = {os.path.realpath(path): "an image" for path in inputs}
     for flag in _TABLES:
@@ -232,7 +232,7 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
             raise UserError(f"--{flag.name}={path}: would overwrite {taken[real]}")
         # Files beside those that are read are as dear: pair 20, another checkpoint.
         suffix = path.suffix.lower()
-        if suffix in images.FORMATS or suffix in _SUFFIXES_OF_INPUTS:
+        if suffix in finding.SUFFIXES or suffix in _SUFFIXES_OF_INPUTS:
             raise UserError(
                 f"--{flag.name}={path}: is named as an image or a checkpoint: expected "
                 "another suffix"

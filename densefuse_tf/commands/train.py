@@ -14,6 +14,7 @@ import sys
 
 from absl import flags
 
+from densefuse_tf import extras
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -31,6 +32,7 @@ def main() -> None:
     if not _RUN_DIR.value:
         raise UserError("--run_dir is missing: expected the folder for the results")
     settings.check()
+    extras.require("train", "training")
     runner.import_tensorflow()
     from densefuse_tf.training.run import Run
 

@@ -40,7 +40,7 @@ class Evaluated:
 
 def read_gray(
     path: str | os.PathLike,
-    value_range: str | tuple[float, float] | None = None,
+    value_range: pixels.ValueRange | None = None,
 ) -> tuple[np.ndarray, bool]:
     """Reads an image for the metrics, which are defined for 8-bit grey ones.
 
@@ -70,13 +70,13 @@ def read_gray(
 def evaluate_files(
     triplets: Sequence[tuple[pathlib.Path, ...]],
     *,
-    value_ranges: Sequence[str | tuple[float, float] | None] = (None, None),
+    value_ranges: Sequence[pixels.ValueRange | None] = (None, None),
     workers: int | None = None,
 ) -> Iterator[Evaluated]:
     """Evaluates fused image files, several at a time.
 
     Args:
-      triplets: Infrared, visible and fused image of each pair, as `images.pair`
+      triplets: Infrared, visible and fused image of each pair, as `finding.pair`
         matches three sources.
       value_ranges: How the sources become 8-bit images; see `read_gray`.
       workers: The number of pairs evaluated at a time; by default one for each core.

@@ -14,7 +14,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import evaluate
 from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import store
-from densefuse_tf.io import images
+from densefuse_tf.io import finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,7 @@ def find_fused(
     Raises:
       UserError: A pair has no image, or several.
     """
-    paths = images.find(folder)
+    paths = finding.find(folder)
     in_names = [re.findall("[0-9]+", path.stem) for path in paths]
     best: dict[int, pathlib.Path] = {}
     for place in range(min(map(len, in_names))):

@@ -81,10 +81,10 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
             x, y = left + (cell - width) // 2, top + (tallest - height) // 2
             placed.append((image, (x, y, width, height), left, top + tallest, lines))
             left += cell + gap
-        lines = max(len(lines) for lines in captions)
+        most_lines = max(len(lines) for lines in captions)
         top += tallest + gap
-        if lines:
-            top += gap // 2 + lines * line_height
+        if most_lines:
+            top += gap // 2 + most_lines * line_height
 
     width = 2 * margin + columns * cell + (columns - 1) * gap
     picture = Image.new("RGB", (width, top - gap + margin), _BACKGROUND)

@@ -95,24 +95,24 @@ class Row:
     Attributes:
       name: The strategy, or the name of another method.
       lambda_: The lambda; empty for another method.
-      values: This run's means by metric, or None for what was not run.
-      paper: The paper's, or None for a method that is not in it.
+      values: This run's means by metric; empty for what was not run.
+      paper: The paper's; empty for a method that is not in it.
     """
 
     name: str
     lambda_: str
-    values: Mapping[str, float] | None
-    paper: Mapping[str, float] | None
+    values: Mapping[str, float]
+    paper: Mapping[str, float]
 
     @property
     def title(self) -> str:
         """The row in words: "addition, 1e2"."""
         return f"{self.name}, {self.lambda_}" if self.lambda_ else self.name
 
-    def difference(self, metric: str) -> float | None:
-        """Returns (value - paper) / paper, or None where one of them is missing."""
-        if self.values is None or self.paper is None:
-            return None
+    def difference(self, metric: str) -> float:
+        """Returns (value - paper) / paper, or NaN where one of them is missing."""
+        if not (self.values and self.paper):
+            return float("nan")
         return self.values[metric] / self.paper[metric] - 1
 
 
@@ -165,7 +165,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
     keys = [key for key in in_paper if not key[1]]
     keys += [key for key in means if not key[1] and key not in in_paper]
     keys += [key for key in in_paper if key[1] and key in means]
-    return [Row(*key, means.get(key), in_paper.get(key)) for key in keys]
+    return [Row(*key, means.get(key, {}), in_paper.get(key, {})) for key in keys]
 
 
 def of_table2(rows: Sequence[Row]) -> Table:
@@ -185,14 +185,14 @@ def of_table2(rows: Sequence[Row]) -> Table:
             ("run", row.values, of_run),
             ("paper", row.paper, of_paper),
         ):
-            if values is not None:
+            if values:
                 for column, metric in enumerate(METRICS, start=3):
                     ranks[len(cells), column] = own.get((key, metric), 0)
                 cells.append(
                     [*start, label, *(tables.number(values[m]) for m in METRICS)]
                 )
                 start = ["", ""]
-        if row.values is not None and row.paper is not None:
+        if row.values and row.paper:
             differences = [100 * row.difference(metric) for metric in METRICS]
             shown = ("-" if np.isnan(d) else f"{d:+.2f} %" for d in differences)
             cells.append([*start, "diff", *shown])
@@ -223,8 +223,7 @@ def summarize(rows: Iterable[Row]) -> Summary | None:
         (difference, row, metric)
         for row in rows
         for metric in METRICS
-        if (difference := row.difference(metric)) is not None
-        and not np.isnan(difference)
+        if not np.isnan(difference := row.difference(metric))
     ]
     if not cells:
         return None
@@ -261,13 +260,13 @@ def claims(rows: Sequence[Row]) -> list[str]:
       Lines: what the paper says, what these rows give, and where they differ, who is
       ahead; or which rows are missing. Nothing if no other method of the paper was run.
     """
-    rows = [row for row in rows if row.paper is not None]
-    missing = [row.name for row in rows if row.values is None]
+    rows = [row for row in rows if row.paper]
+    missing = [row.name for row in rows if not row.values]
     if {(row.name, row.lambda_) for row in rows if row.lambda_} != {
         (strategy, lambda_) for strategy, own in paper.OURS.items() for lambda_ in own
     }:
         missing.append("all of DenseFuse")
-    if all(row.values is None for row in rows if not row.lambda_):
+    if not any(row.values for row in rows if not row.lambda_):
         return []
     if missing:
         return [
@@ -339,11 +338,11 @@ def csv_of_table2(rows: Sequence[Row]) -> list[list[str]]:
                 row.lambda_,
                 metric,
                 tables.exact(row.values[metric]),
-                "" if row.paper is None else f"{row.paper[metric]:.5f}",
-                "" if row.paper is None else tables.exact(row.difference(metric)),
+                f"{row.paper[metric]:.5f}" if row.paper else "",
+                tables.exact(row.difference(metric)),
             ]
             for row in rows
-            if row.values is not None
+            if row.values
             for metric in METRICS
         ),
     ]

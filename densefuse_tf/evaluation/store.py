@@ -137,4 +137,6 @@ def _parts(method: Any) -> Iterator[Any]:
             paths = [path, path.with_name(f"{path.name}.index")]
             paths += sorted(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
         contents = [path.read_bytes() for path in paths if path.is_file()]
-        yield from contents or [repr(value)]
+        yield from contents
+        if not contents:
+            yield repr(value)

@@ -186,7 +186,7 @@ def test_help_imports_nothing_heavy():
         ((), "--ir is missing: expected --ir, --vis and --fused, or --table2"),
         (("--ir=ir", "--vis=vis"), "--fused is missing"),
         ((*FOLDERS, "--methods_dir=ir"), "--fused is given as well as --methods_dir"),
-        ((*FOLDERS, "--ir_range=9,7"), "--ir_range=9,7: expected auto or MIN,MAX"),
+        ((*FOLDERS, "--ir_range=9,7"), "--ir_range: value range"),
         ((*FOLDERS, "--latex=a.npy"), "--latex=a.npy: is named as an image or"),
         (("--table2", "--data_dir=ir", "--methods=soup"), "unknown method 'soup'"),
         (("--table2", "--data_dir=ir", "--averages=odd"), "--averages=odd: expected"),
@@ -296,7 +296,6 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     assert shown[3:] == [f"{float(row['value']):.5f}" for row in table[7:14]]
     markdown = pathlib.Path("out/t.md").read_text("utf-8")
     assert f"| {' | '.join(shown)} |" in markdown.replace("*", "")
-    assert markdown.replace("*", "").count(shown[3]) == 1
     latex = pathlib.Path("out/t.tex").read_text("utf-8")
     assert latex.startswith(r"\begin{tabular}{lllrrrrrrr}") and shown[3] in latex
     names, pairs = rows("out/p.csv")

@@ -41,7 +41,7 @@ def test_rows_are_in_the_papers_order_with_differences():
     for row in rows[7:]:
         for metric in paper.METRICS:
             assert row.difference(metric) == pytest.approx(0.02)
-    assert rows[0].values is None and rows[6].paper is None
+    assert not rows[0].values and not rows[6].paper
     summary = report.summarize(rows)
     assert summary.cells == 56
     assert summary.mean == pytest.approx(0.02)
