@@ -1,7 +1,5 @@
 """Normalised correlation of two orientation fields at every shift, by FFT."""
 
-import functools
-
 import numpy as np
 from scipy import fft
 from scipy import ndimage
@@ -11,7 +9,7 @@ _NEAR, _FAR = 0.015, 0.12
 
 
 class Spectra:
-    """The Fourier transforms of a field, of its mask and of its energy, for each size.
+    """The Fourier transforms of a field, its mask and its energy.
 
     Args:
       field: [h, w, 3] as `orientation.view` returns it.
@@ -22,11 +20,17 @@ class Spectra:
         self.area = float(field[..., 2].sum())
         energy = field[..., 0] ** 2 + field[..., 1] ** 2
         self._planes = np.stack([*np.moveaxis(field, 2, 0), energy])
-        self.padded = functools.cache(self._padded)
+        self._padded: tuple[int, int] | None = None
 
-    def _padded(self, shape: tuple[int, int]) -> np.ndarray:
-        """The spectra of both components, the mask and the energy."""
-        return fft.rfft2(self._planes, shape)
+    def padded(self, shape: tuple[int, int]) -> np.ndarray:
+        """Returns the spectra of both components, the mask and the energy.
+
+        Those of the last shape are kept: many fields are correlated with one.
+        """
+        if shape != self._padded:
+            self._padded = shape
+            self._spectra = fft.rfft2(self._planes, shape)
+        return self._spectra
 
 
 def correlate(fixed: Spectra, moving: Spectra, overlap: float) -> np.ndarray:
@@ -43,10 +47,11 @@ def correlate(fixed: Spectra, moving: Spectra, overlap: float) -> np.ndarray:
       [H, W] float32 for the shift (dy, dx) = its index, counted from the end where it
       is negative, with -1 for what is left out.
     """
-    shape = tuple(
+    height, width = (
         fft.next_fast_len(int(f + m - overlap * min(f, m)) + 1, real=True)
         for f, m in zip(fixed.shape, moving.shape, strict=True)
     )
+    shape = height, width
     fx, fy, f_mask, f_energy = fixed.padded(shape)
     mx, my, m_mask, m_energy = moving.padded(shape).conj()
     products = np.stack(

@@ -7,8 +7,8 @@ The two images are of different kinds, so what is compared is the direction of e
    to the moving image and the other way.
 2. Each distinct candidate is refined (`refine`) as a similarity and, if it stands out
    from its surroundings, as an affine transform.
-3. The three that stand out most are refined at a finer level both ways; one is chosen
-   and refined at the finest level.
+3. The three that stand out most are refined at a finer level; the one that then stands
+   out most is refined at the finest level, both ways.
 4. It is accepted if both ways agree and no place nearby matches nearly as well.
 """
 
@@ -146,11 +146,12 @@ def register(
         starts = search.distinct(starts, shapes[0], _FINALISTS)
         if not starts:
             return _failed(shapes, model)
-        refiners = _refiners(grays, shapes, _FINE, _LEAST)
-        found = [_both_ways(pool, refiners, start.matrix, model) for start in starts]
-        best = max(found, key=lambda candidate: candidate.distinctness)
-        refiners = _refiners(grays, shapes, _FINEST, _LEAST)
-        best = _both_ways(pool, refiners, best.matrix, model)
+        fine = _refiners(grays, shapes, _FINE, _LEAST, both=False)[0]
+        refined = pool.map(lambda start: fine.run(start.matrix, model)[0], starts)
+        best_start = max(refined, key=fine.distinctness)
+        best = _both_ways(
+            pool, _refiners(grays, shapes, _FINEST, _LEAST), best_start, model
+        )
     between = (
         levels.resizing(shapes[1], grays[1].shape)
         @ best.matrix

@@ -65,8 +65,9 @@ def candidates(
     for scale in scales:
         shape = tuple(max(8, round(side * factor / scale)) for side in shapes[1])
         other = levels.level(levels.resize(moving, shape), shapes[1])
+        canvas = _canvas(shape, np.radians(rotations))
         for rotation in rotations:
-            turn, canvas = _turn(shape, np.radians(rotation))
+            turn = _turn(shape, canvas, np.radians(rotation))
             turned = correlation.Spectra(orientation.view(other, turn, canvas, 0))
             scores = correlation.correlate(spectra, turned, overlap)
             for score, dx, dy in correlation.peaks(scores, own.shape, _PER_ROTATION):
@@ -100,15 +101,20 @@ def distinct(
     return kept
 
 
-def _turn(shape: tuple[int, int], angle: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """A rotation about the centre, from a canvas that holds the turned image to it."""
-    cos, sin = np.cos(angle), np.sin(angle)
+def _canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:
+    """The size that holds an image turned by any of the angles."""
+    cos, sin = np.abs(np.cos(angles)), np.abs(np.sin(angles))
     height, width = shape
-    canvas = (
-        int(np.ceil(height * cos + width * abs(sin))),
-        int(np.ceil(width * cos + height * abs(sin))),
+    return (
+        int(np.ceil((height * cos + width * sin).max())),
+        int(np.ceil((width * cos + height * sin).max())),
     )
+
+
+def _turn(shape: tuple[int, int], canvas: tuple[int, int], angle: float) -> np.ndarray:
+    """The rotation about the centre that takes a canvas to the image."""
+    cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     centre = np.array([(canvas[1] - 1) / 2, (canvas[0] - 1) / 2])
-    turn[:2, 2] = [(width - 1) / 2, (height - 1) / 2] - turn[:2, :2] @ centre
-    return turn, canvas
+    turn[:2, 2] = [(shape[1] - 1) / 2, (shape[0] - 1) / 2] - turn[:2, :2] @ centre
+    return turn
