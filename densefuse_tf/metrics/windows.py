@@ -1,10 +1,10 @@
 """The inner loop of the feature mutual information, compiled by Numba."""
 
 import math
-from collections.abc import Callable
 
-import numba
 import numpy as np
+
+from densefuse_tf.compiling import compiled
 
 _CELLS = 9
 _STAIRS = 2 * _CELLS - 1
@@ -13,20 +13,7 @@ _STAIRS = 2 * _CELLS - 1
 _NO_VARIANCE = 1e-13
 
 
-def _compiled(function: Callable) -> Callable:
-    """Compiles without the interpreter's lock, so that threads evaluate side by side.
-
-    One image pair stays on one core: a set of pairs keeps all cores busy with less
-    overhead than loops split over cores would.
-    """
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        # No folder can be written to, so the code is compiled again in each process.
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-@_compiled
+@compiled
 def _equal(one, other, y, x):
     """Tells whether the windows of two images at one place are exactly equal."""
     for column in range(3):
@@ -36,7 +23,7 @@ def _equal(one, other, y, x):
     return True
 
 
-@_compiled
+@compiled
 def _describe(features, y, x, out):
     """Reads a window, column by column, as a distribution of nine indices.
 
@@ -88,7 +75,7 @@ def _describe(features, y, x, out):
     return flat, mean, sd, entropy
 
 
-@_compiled
+@compiled
 def _mutual_information(
     source, mean, sd, entropy, target, target_mean, target_sd, target_entropy, stairs
 ):
@@ -160,7 +147,7 @@ def _mutual_information(
     return entropy + target_entropy - joint_entropy
 
 
-@_compiled
+@compiled
 def window_scores(ir, vis, fused):
     """Averages the score of both sources over the 3x3 windows of each row.
 

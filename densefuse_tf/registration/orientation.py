@@ -1,0 +1,100 @@
+"""The orientation of edges as a vector field that ignores the sign of the contrast.
+
+A hot object is bright in the infrared image and may be dark in the visible one, so the
+gradients of the two are parallel or opposite. Twice the angle is the same for both:
+with the gradient's direction phi and magnitude m, a pixel has the vector
+
+    m / sqrt(m^2 + s^2) (cos 2 phi, sin 2 phi),
+
+s the mean magnitude of the image: length near 1 at edges, near 0 in flat regions.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from densefuse_tf.compiling import compiled
+from densefuse_tf.registration.levels import Level
+
+# The outermost pixels of a level, whose gradients see the border of the image.
+_BORDER = 3
+
+
+def view(
+    level: Level, matrix: np.ndarray, shape: tuple[int, int], smoothing: float
+) -> np.ndarray:
+    """Computes an image's field as it looks on another image's grid.
+
+    Gradients are interpolated and turned with the image, by the derivative of the
+    transform, before the angle is doubled.
+
+    Args:
+      level: The image.
+      matrix: 3x3; takes coordinates (x, y, 1) of the grid to those of the level.
+      shape: Height and width of the grid.
+      smoothing: Standard deviation of a Gaussian over the field, in pixels; 0 for
+        none. It widens the reach of a refinement.
+
+    Returns:
+      [h, w, 3] float32: the two components, and 1 where the grid's pixel lies in the
+      image and off its border, else 0; where it is 0, so are the components.
+    """
+    field = np.empty((*shape, 3), np.float32)
+    _sample(level.gx, level.gy, level.strength, matrix, _BORDER, field)
+    if smoothing:
+        for k in range(2):
+            smooth = ndimage.gaussian_filter(
+                field[..., k], smoothing, mode="constant", truncate=3
+            )
+            field[..., k] = smooth * field[..., 2]
+    return field
+
+
+@compiled
+def _sample(gx, gy, strength, matrix, border, field):
+    height, width = gx.shape
+    a, b, c = matrix[0]
+    d, e, f = matrix[1]
+    p, q, r = matrix[2]
+    for y in range(field.shape[0]):
+        for x in range(field.shape[1]):
+            w = p * x + q * y + r
+            u = (a * x + b * y + c) / w
+            v = (d * x + e * y + f) / w
+            inside = (
+                w > 0
+                and border <= u < width - 1 - border
+                and border <= v < height - 1 - border
+            )
+            if not inside:
+                field[y, x] = 0
+                continue
+            left, top = int(u), int(v)
+            right, below = np.float32(u - left), np.float32(v - top)
+            one = np.float32(1)
+            w00 = (one - right) * (one - below)
+            w01 = right * (one - below)
+            w10 = (one - right) * below
+            w11 = right * below
+            gu = (
+                gx[top, left] * w00
+                + gx[top, left + 1] * w01
+                + gx[top + 1, left] * w10
+                + gx[top + 1, left + 1] * w11
+            )
+            gv = (
+                gy[top, left] * w00
+                + gy[top, left + 1] * w01
+                + gy[top + 1, left] * w10
+                + gy[top + 1, left + 1] * w11
+            )
+            # The chain rule: the derivatives of (u, v) with respect to (x, y).
+            ux, uy = (a - u * p) / w, (b - u * q) / w
+            vx, vy = (d - v * p) / w, (e - v * q) / w
+            nx = ux * gu + vx * gv
+            ny = uy * gu + vy * gv
+            square = nx * nx + ny * ny
+            flat = strength * strength * abs(ux * vy - uy * vx)
+            length = np.sqrt(square * (square + flat)) + 1e-20
+            field[y, x, 0] = (nx * nx - ny * ny) / length
+            field[y, x, 1] = 2 * nx * ny / length
+            field[y, x, 2] = 1

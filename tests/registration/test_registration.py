@@ -1,0 +1,140 @@
+"""register: what it finds, what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+
+from densefuse_tf import registration
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+from densefuse_tf.registration import transforms
+from tests.registration.conftest import SHAPE
+from tests.registration.conftest import moved
+from tests.registration.conftest import noisy
+from tests.registration.conftest import scene
+from tests.registration.conftest import similarity
+
+
+@pytest.fixture(scope="module")
+def found(visible, infrared):
+    return registration.register(visible, infrared)
+
+
+def test_register_finds_a_known_warp_under_reversed_contrast(found, warp):
+    assert found.accepted
+    assert transforms.distance(found.matrix, warp, SHAPE) < 1.0
+    assert found.consistency < 1.0
+
+
+def test_register_gives_the_same_result_again(found, visible, infrared):
+    again = registration.register(visible, infrared)
+    np.testing.assert_array_equal(again.matrix, found.matrix)
+
+
+def test_register_takes_other_sizes_bit_depths_and_colour(found, visible, infrared):
+    deep = infrared[::2, ::2].astype(np.uint16) * 200 + 3000
+    other = registration.register(pixels.rgb(visible), deep)
+    half = np.diag([0.5, 0.5, 1]) @ found.matrix
+    assert other.accepted
+    assert other.moving_shape == deep.shape
+    assert transforms.distance(other.matrix, half, SHAPE) < 1.5
+
+
+def test_register_measures_the_total_gradient_before_and_after(found):
+    before, after = found.total_gradient
+    assert 0 < after < 1
+    assert 0 < before < 1
+
+
+@pytest.mark.parametrize("model", transforms.MODELS)
+def test_register_keeps_the_form_of_the_model(visible, model):
+    shift = similarity(1, 0, (9, -7))
+    other = noisy(moved(255 - scene(1), shift), 3)
+    found = registration.register(visible, other, model=model)
+    assert found.accepted
+    assert transforms.distance(found.matrix, shift, SHAPE) < 1.5
+    matrix = found.matrix
+    if model == "translation":
+        np.testing.assert_allclose(matrix[:2, :2], np.eye(2), atol=1e-12)
+    if model == "similarity":
+        np.testing.assert_allclose(
+            [matrix[0, 0], matrix[0, 1]], [matrix[1, 1], -matrix[1, 0]], atol=1e-12
+        )
+    if model != "homography":
+        np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-12)
+
+
+def test_register_refuses_images_of_two_scenes(visible):
+    found = registration.register(visible, noisy(255 - scene(7), 3))
+    assert not found.accepted
+    assert "stands out" in found.reason
+
+
+def test_register_refuses_noise(visible):
+    noise = np.random.default_rng(0).integers(0, 256, SHAPE, np.uint8)
+    assert not registration.register(visible, noise).accepted
+
+
+def test_register_refuses_a_constant_image(visible):
+    with pytest.raises(UserError, match=r"IR.png: all its pixels have the value 7"):
+        registration.register(
+            visible, np.full(SHAPE, 7, np.uint8), names=("VIS.png", "IR.png")
+        )
+
+
+def test_register_refuses_an_image_too_small(visible):
+    with pytest.raises(UserError, match="20x30 pixels.*at least 32x32"):
+        registration.register(visible, visible[:20, :30])
+
+
+def test_register_refuses_an_unknown_model(visible):
+    with pytest.raises(UserError, match="model 'rigid': expected one of translation"):
+        registration.register(visible, visible, model="rigid")
+
+
+@pytest.mark.parametrize(
+    "bounds, line",
+    [
+        ({"scales": (0, 1)}, "scales 0 to 1: expected 0 < low"),
+        ({"rotations": (5, -5)}, "rotations 5 to -5 degrees: expected"),
+    ],
+)
+def test_register_refuses_bounds_in_the_wrong_order(visible, bounds, line):
+    with pytest.raises(UserError, match=line):
+        registration.register(visible, visible, **bounds)
+
+
+@pytest.mark.parametrize("name, limit", [("VIS_IR_1", 2.0), ("VisionVI0", 3.0)])
+def test_register_meets_landmarks_picked_by_hand(shared, name, limit):
+    folder = shared / "registration"
+    points = json.loads((folder / f"{name}.json").read_text())
+    fixed, moving = (
+        images.read(folder / f"{name}_{which}.png") for which in ("fixed", "moving")
+    )
+    found = registration.register(fixed, moving)
+    error = found.transform(np.array(points["fixed"])) - np.array(points["moving"])
+    assert found.accepted
+    assert np.sqrt((error**2).sum(axis=1).mean()) < limit
+
+
+def test_register_refuses_a_thermal_image_of_another_place(shared):
+    visible = images.read(shared / "tno/VIS4.png")
+    infrared = images.read(shared / "tno/IR7.png")
+    assert not registration.register(visible, infrared).accepted
+
+
+def test_total_gradient_is_0_for_equal_images_and_ignores_the_bit_depth(visible):
+    deep = visible.astype(np.uint16) * 256
+    measure = registration.normalized_total_gradient
+    assert measure(visible, deep) == pytest.approx(0, abs=1e-9)
+    shifted = np.roll(visible, 5, axis=1)
+    assert 0 < measure(visible, shifted) <= 1
+    assert measure(visible, shifted) == pytest.approx(measure(shifted, deep))
+
+
+def test_total_gradient_of_flat_images_is_nan():
+    assert np.isnan(
+        registration.normalized_total_gradient(np.ones((4, 4)), np.ones((4, 4)))
+    )
