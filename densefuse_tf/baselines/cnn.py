@@ -262,6 +262,17 @@ def _check(
         raise UserError(f"{path}: {unknown[0]} is not part of the CNN")
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Refuses a path at which `write_weights` cannot write.
+
+    Raises:
+      UserError: Another suffix than .npz, a folder or a read-only file.
+    """
+    if pathlib.Path(path).suffix != ".npz":
+        raise UserError(f"{path}: weights of the CNN are saved as .npz")
+    files.check_replaceable(path)
+
+
 def write_weights(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
     """Writes weights as an .npz file that `read_weights` reads, whole or not at all.
 
@@ -272,9 +283,7 @@ def write_weights(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) ->
     Raises:
       UserError: The file has another suffix or cannot be written.
     """
-    path = pathlib.Path(path)
-    if path.suffix != ".npz":
-        raise UserError(f"{path}: weights of the CNN are saved as .npz")
+    check_writable(path)
     arrays = {name: np.asarray(tensors[name], np.float32) for name in SHAPES}
     with files.replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -40,6 +40,8 @@ _SIGMA = 2.0
 _BLUR_RADIUS = 3
 _MOMENTUM = 0.9
 _WEIGHT_DECAY = 5e-4
+# Iterations whose mean loss makes a line of the log.
+_LOG_EVERY = 100
 # The parts of a run after which the learning rate falls, and to which share.
 _LEARNING_RATES = ((0.6, 1.0), (0.85, 0.1), (1.0, 0.01))
 
@@ -60,7 +62,7 @@ class Settings:
       seed: Decides the patches, their order and the initial kernels.
     """
 
-    iterations: int = 4000
+    iterations: int = 1000
     batch_size: int = 64
     learning_rate: float = 0.01
     levels: int = 5
@@ -246,16 +248,16 @@ def _examples(pairs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 def _fit(model, pairs: np.ndarray, settings: Settings, random) -> None:
     """Trains; the pairs come in a new order whenever all were used."""
     order = np.empty(0, np.int64)
-    loss = accuracy = 0.0
+    logged = []
     for iteration in tqdm.trange(
         1, settings.iterations + 1, unit="it", dynamic_ncols=True, disable=None
     ):
         while len(order) < settings.batch_size:
             order = np.concatenate([order, random.permutation(len(pairs))])
         batch, order = order[: settings.batch_size], order[settings.batch_size :]
-        loss, accuracy = model.train_on_batch(*_examples(pairs[batch]))
-        if iteration % 100 == 0:
-            # Means since the last time.
+        logged.append(model.train_on_batch(*_examples(pairs[batch])))
+        if len(logged) == _LOG_EVERY:
+            loss, accuracy = np.mean(logged, axis=0)
             logging.info(
                 "iteration %d of %d: loss %.4f, %.2f %% of the patches told rightly",
                 iteration,
@@ -263,4 +265,4 @@ def _fit(model, pairs: np.ndarray, settings: Settings, random) -> None:
                 loss,
                 100 * accuracy,
             )
-            model.reset_metrics()
+            logged.clear()

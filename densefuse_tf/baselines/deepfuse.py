@@ -45,6 +45,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,7 +171,10 @@ def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Mode
         _load_tensorflow1(path, model)
     for name, variable in variables(model).items():
         if not np.isfinite(np.asarray(variable)).all():
-            raise UserError(f"{path}: tensor {name} holds NaN or infinity")
+            raise UserError(
+                f"{path}: tensor {name} is missing or holds NaN or infinity: expected "
+                "the weights of DeepFuse"
+            )
     return model
 
 
@@ -178,8 +182,13 @@ def _load_keras(path: pathlib.Path, model: "keras.Model") -> None:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise UserError(f"{path}: {what}: expected weights of DeepFuse")
+    # What Keras does not find, it may leave as it is, with a warning.
+    for variable in variables(model).values():
+        variable.assign(np.full(variable.shape, np.nan))
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
     except Exception as error:  # A damaged file raises anything in its reader.
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise UserError(
