@@ -50,7 +50,7 @@ from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
 
-# Places of a band, which a thread codes and fuses, and of a chunk of it, whose
+# Most places of a band, which a thread codes and fuses, and of a chunk of it, whose
 # correlations are in memory at once: 25 MB.
 _BAND_PLACES = 32_768
 _CHUNK_PLACES = 4096
@@ -142,7 +142,10 @@ class JSR:
             dictionary = dictionaries.read(self.dictionary)
         rows, columns = (side - sparse_coding.PATCH + 1 for side in ir.shape)
         gram = _joint_gram(dictionary)
-        band = math.ceil(_BAND_PLACES / columns)
+        threads = sparse_coding.num_threads()
+        # As many bands for each thread, so that none waits at the end.
+        rounds = math.ceil(rows * columns / (threads * _BAND_PLACES))
+        band = math.ceil(rows / (threads * rounds))
 
         def fuse_band(start: int) -> np.ndarray:
             stop = min(start + band, rows)
@@ -160,7 +163,7 @@ class JSR:
 
         fused = np.zeros(ir.shape)
         starts = range(0, rows, band)
-        with concurrent.futures.ThreadPoolExecutor(sparse_coding.num_threads()) as pool:
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
             for start, patches in zip(starts, pool.map(fuse_band, starts), strict=True):
                 _halve(fused[start:], patches)
         return fused

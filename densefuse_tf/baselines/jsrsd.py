@@ -37,12 +37,7 @@ _RADIUS = 2
 class JSRSD(jsr.JSR):
     """Weighs what each image has alone by its saliency (Liu et al. 2017).
 
-    Attributes:
-      dictionary: File with the dictionary, .npy or the authors' .mat; by default one is
-        trained from the pair, which takes minutes.
-      seed: Decides what is random in the training.
-      iterations: Length of the training.
-      cache: Folder that keeps what was trained.
+    The options are those of `jsr.JSR`.
     """
 
     _MARGIN = _RADIUS
