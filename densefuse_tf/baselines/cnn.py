@@ -58,12 +58,13 @@ import numpy as np
 from scipy import ndimage
 from scipy import special
 
-from densefuse_tf import files
 from densefuse_tf.baselines import shipped
+from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 
 if TYPE_CHECKING:
     import keras
@@ -382,10 +383,20 @@ class CNN:
       checkpoint: Weights: an .npz file or one of the authors' .mat files; by default
         those that ship with this project.
       region_ratio: Regions of less than this share of the image are removed.
+
+    Raises:
+      UserError: The ratio is not in 0..1.
     """
 
     checkpoint: str | None = None
     region_ratio: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.region_ratio <= 1:
+            raise UserError(
+                f"option region_ratio of method cnn is {self.region_ratio}: expected a "
+                "number in 0..1"
+            )
 
     _RADIUS = 8
     _EPSILON = 0.1
@@ -423,11 +434,7 @@ class CNN:
           removal of small regions, [H, W] bool.
         """
         check_pair(ir, vis, method="cnn", min_side=_MIN_SIDE)
-        if not 0 <= self.region_ratio <= 1:
-            raise UserError(
-                f"option region_ratio of method cnn is {self.region_ratio}: expected a "
-                "number in 0..1"
-            )
+        check_not_constant(ir, vis, method="cnn")
         inputs = [
             (image / 255).astype(np.float32)[None, :, :, None] for image in (ir, vis)
         ]

@@ -30,10 +30,10 @@ import tqdm
 from absl import logging
 from scipy import ndimage
 
-from densefuse_tf import images
-from densefuse_tf import pixels
 from densefuse_tf.baselines import cnn
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 _SIGMA = 2.0
 # Half of the 7x7 pixels to which the Gaussian is cut.

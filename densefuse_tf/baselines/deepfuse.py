@@ -51,6 +51,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from densefuse_tf.baselines import shipped
+from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
@@ -267,6 +268,7 @@ class DeepFuse:
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Returns O before the stretch, [H, W] float32; see `fuse`."""
         check_pair(ir, vis, method="deepfuse", min_side=_MIN_SIDE)
+        check_not_constant(ir, vis, method="deepfuse")
         pair = np.stack([ir, vis])[..., None].astype(np.float32)
         return np.asarray(self._fused(pair))[0, ..., 0]
 

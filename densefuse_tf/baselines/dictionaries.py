@@ -26,7 +26,6 @@ Notes:
   published program computes them anew for each atom.
 """
 
-import concurrent.futures
 import hashlib
 import itertools
 import os
@@ -35,10 +34,11 @@ import pathlib
 import numpy as np
 import tqdm
 
-from densefuse_tf import files
 from densefuse_tf.baselines import sparse_coding
 from densefuse_tf.baselines.compiled import compiled
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
+from densefuse_tf.io.ordered_map import ordered_map
 
 SHAPE = (sparse_coding.PATCH_PIXELS, sparse_coding.ATOMS)
 ITERATIONS = 50
@@ -215,8 +215,8 @@ def _code(samples: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarra
     def code(start: int) -> tuple[np.ndarray, np.ndarray]:
         return sparse_coding.pursue(samples[start : start + _CHUNK] @ atoms.T, gram)
 
-    with concurrent.futures.ThreadPoolExecutor(sparse_coding.num_threads()) as pool:
-        parts = list(pool.map(code, range(0, len(samples), _CHUNK)))
+    starts = range(0, len(samples), _CHUNK)
+    parts = ordered_map(code, starts, workers=sparse_coding.num_threads())
     chosen, coefficients = zip(*parts, strict=True)
     return np.concatenate(chosen), np.concatenate(coefficients)
 

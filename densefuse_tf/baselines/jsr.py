@@ -36,7 +36,6 @@ Notes:
   II has it: without it, every metric is 5-16 % off.
 """
 
-import concurrent.futures
 import dataclasses
 import math
 
@@ -45,10 +44,12 @@ import numpy as np
 from densefuse_tf.baselines import dictionaries
 from densefuse_tf.baselines import sparse_coding
 from densefuse_tf.baselines.compiled import compiled
+from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
+from densefuse_tf.io.ordered_map import ordered_map
 
 # Most places of a band, which a thread codes and fuses, and of a chunk of it, whose
 # correlations are in memory at once: 25 MB.
@@ -98,12 +99,27 @@ class JSR:
       seed: Decides what is random in the training.
       iterations: Length of the training.
       cache: Folder that keeps what was trained.
+
+    Raises:
+      UserError: The seed is negative, or there is no iteration.
     """
 
     dictionary: str | None = None
     seed: int = 0
     iterations: int = dictionaries.ITERATIONS
     cache: str | None = None
+
+    def __post_init__(self) -> None:
+        for option, least in (("seed", 0), ("iterations", 1)):
+            if getattr(self, option) < least:
+                raise UserError(
+                    f"option {option} of method {self._name} is "
+                    f"{getattr(self, option)}: expected {least} or more"
+                )
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__.lower()
 
     # Rows and columns around a place of which `_weigh` needs the codes.
     _MARGIN = 0
@@ -126,14 +142,8 @@ class JSR:
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair as `fuse` does; returns float64, 1 for white, not clipped."""
-        name = type(self).__name__.lower()
-        check_pair(ir, vis, method=name, min_side=sparse_coding.PATCH)
-        for option, least in (("seed", 0), ("iterations", 1)):
-            if getattr(self, option) < least:
-                raise UserError(
-                    f"option {option} of method {name} is {getattr(self, option)}: "
-                    f"expected {least} or more"
-                )
+        check_pair(ir, vis, method=self._name, min_side=sparse_coding.PATCH)
+        check_not_constant(ir, vis, method=self._name)
         if self.dictionary is None:
             dictionary = dictionaries.trained(
                 ir, vis, seed=self.seed, iterations=self.iterations, cache=self.cache
@@ -163,9 +173,9 @@ class JSR:
 
         fused = np.zeros(ir.shape)
         starts = range(0, rows, band)
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            for start, patches in zip(starts, pool.map(fuse_band, starts), strict=True):
-                _halve(fused[start:], patches)
+        bands = ordered_map(fuse_band, starts, workers=threads)
+        for start, patches in zip(starts, bands, strict=True):
+            _halve(fused[start:], patches)
         return fused
 
     def _weigh(self, codes: Codes) -> np.ndarray:

@@ -69,11 +69,11 @@ def main() -> None:
     ):
         if not flag.value:
             raise UserError(f"--{flag.name} is missing: expected {expected}")
-    from densefuse_tf import images
     from densefuse_tf.baselines import cnn
     from densefuse_tf.baselines import cnn_training
+    from densefuse_tf.io import finding
 
-    photographs = images.find(_TRAIN_DIR.value)
+    photographs = finding.find(_TRAIN_DIR.value)
     # Mistakes in the other flags are found before the network is trained.
     cnn.check_writable(_WEIGHTS.value)
     runner.import_tensorflow()

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
 from scipy import io
 from scipy import ndimage
 
@@ -29,13 +28,6 @@ def tensors():
     }
 
 
-def _pair(shared, number):
-    return [
-        np.asarray(Image.open(shared / f"tno/{kind}{number}.png").convert("L"))
-        for kind in ("IR", "VIS")
-    ]
-
-
 def _matlab(tensors):
     """The tensors in the layout of the authors' small .mat file."""
 
@@ -53,13 +45,12 @@ def _matlab(tensors):
 
 
 @pytest.mark.parametrize("number", [1, 5, 8, 11, 18, 20])
-def test_fuse_gives_the_golden_image(shared, given, long, number):
+def test_fuse_gives_the_golden_image(tno, golden, given, long, number):
     if number > 11 and not long:
         pytest.skip("takes long: runs with --long")
-    golden = np.asarray(Image.open(shared / f"methods/CNN/fused{number}.png"))
-    fused = given.fuse(*_pair(shared, number))
+    fused = given.fuse(*tno(number))
     assert fused.dtype == np.uint8
-    assert (fused == golden).mean() >= 0.9999
+    assert (fused == golden("CNN", number)).mean() >= 0.9999
 
 
 def test_the_shipped_weights_take_each_pixel_from_the_sharp_image():
@@ -78,8 +69,8 @@ def test_the_shipped_weights_take_each_pixel_from_the_sharp_image():
     assert np.abs(fused[:, away].astype(int) - sharp[:, away]).mean() < 2
 
 
-def test_the_order_of_the_images_makes_next_to_no_difference(shared, given):
-    ir, vis = (image[60:130, 100:190] for image in _pair(shared, 1))
+def test_the_order_of_the_images_makes_next_to_no_difference(tno, given):
+    ir, vis = (image[60:130, 100:190] for image in tno(1))
     focus, _ = given.decide(ir, vis)
     swapped, _ = given.decide(vis, ir)
     assert np.abs(focus - (1 - swapped)).mean() < 0.05
@@ -179,14 +170,14 @@ def test_guided_filter_equals_its_formula():
     )
 
 
-def test_equal_images_are_returned_as_they_are(shared, given):
-    _, vis = _pair(shared, 8)
+def test_equal_images_are_returned_as_they_are(tno, given):
+    _, vis = tno(8)
     vis = vis[:40, :51]
     np.testing.assert_array_equal(given.fuse(vis, vis), vis)
 
 
-def test_the_smallest_image_has_fifteen_pixels_a_side(shared, given):
-    ir, vis = (image[:15, :15] for image in _pair(shared, 1))
+def test_the_smallest_image_has_fifteen_pixels_a_side(tno, given):
+    ir, vis = (image[:15, :15] for image in tno(1))
     assert given.fuse(ir, vis).shape == (15, 15)
     with pytest.raises(UserError, match="14x15: cnn expects at least 15x15"):
         given.fuse(ir[1:], vis[1:])

@@ -6,7 +6,6 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from densefuse_tf.baselines import deepfuse
 from densefuse_tf.errors import UserError
@@ -40,16 +39,12 @@ def pair():
 
 
 @pytest.mark.parametrize("number", [1, 5, 8, 11, 18, 20])
-def test_fuse_gives_the_golden_image(shared, given, number):
-    ir, vis = (
-        np.asarray(Image.open(shared / f"tno/{kind}{number}.png").convert("L"))
-        for kind in ("IR", "VIS")
-    )
-    golden = np.asarray(Image.open(shared / f"methods/DeepFuse/fused{number}.png"))
-    fused = given.fuse(ir, vis)
+def test_fuse_gives_the_golden_image(tno, golden, given, number):
+    expected = golden("DeepFuse", number)
+    fused = given.fuse(*tno(number))
     assert fused.dtype == np.uint8
-    assert np.abs(fused.astype(int) - golden).max() <= 1
-    assert (fused == golden).mean() >= 0.9995
+    assert np.abs(fused.astype(int) - expected).max() <= 1
+    assert (fused == expected).mean() >= 0.9995
 
 
 def test_the_checkpoint_has_the_weights_of_the_given_arrays(shared, prefix):

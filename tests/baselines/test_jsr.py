@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from densefuse_tf.baselines import dictionaries
 from densefuse_tf.baselines import jsr
@@ -12,13 +11,6 @@ from densefuse_tf.baselines import jsrsd
 from densefuse_tf.errors import UserError
 
 METHODS = {"JSR": jsr.JSR, "JSRSD": jsrsd.JSRSD}
-
-
-def _pair(shared, number):
-    return [
-        np.asarray(Image.open(shared / f"tno/{kind}{number}.png").convert("L"))
-        for kind in ("IR", "VIS")
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +29,12 @@ def pair():
 
 @pytest.mark.parametrize("number", [1, 5, 8, 11, 18, 20])
 @pytest.mark.parametrize("name", METHODS)
-def test_fuse_gives_the_golden_image(shared, long, name, number):
+def test_fuse_gives_the_golden_image(shared, tno, golden, long, name, number):
     if not long:
         pytest.skip("takes up to a minute: runs with --long")
     file = shared / f"methods/JSR/dictionary{number}.npy"
-    golden = np.asarray(Image.open(shared / f"methods/{name}/fused{number}.png"))
-    fused = METHODS[name](dictionary=str(file)).fuse(*_pair(shared, number))
-    difference = np.abs(fused.astype(int) - golden)
+    fused = METHODS[name](dictionary=str(file)).fuse(*tno(number))
+    difference = np.abs(fused.astype(int) - golden(name, number))
     assert (difference == 0).mean() >= 0.99
     assert (difference <= 1).mean() >= 0.999
 
@@ -52,13 +43,15 @@ def test_fuse_gives_the_golden_image(shared, long, name, number):
     ("number", "top", "left"), [(1, 0, 0), (1, 180, 200), (11, 120, 150), (11, 197, 0)]
 )
 @pytest.mark.parametrize("name", METHODS)
-def test_raw_gives_the_golden_values_of_a_crop(shared, name, number, top, left):
+def test_raw_gives_the_golden_values_of_a_crop(
+    shared, tno, golden, name, number, top, left
+):
     crop = np.s_[top : top + 50, left : left + 60]
     file = shared / f"methods/JSR/dictionary{number}.npy"
-    golden = np.load(shared / f"methods/{name}/raw{number}.npy")
-    height, width = golden.shape
+    expected = golden(name, number, raw=True)
+    height, width = expected.shape
     raw = METHODS[name](dictionary=str(file)).raw(
-        *(image[crop] for image in _pair(shared, number))
+        *(image[crop] for image in tno(number))
     )
     # Where the crop ends inside the image, so do the patches and their neighbours.
     margin = 6 + (2 if name == "JSRSD" else 0)
@@ -66,7 +59,7 @@ def test_raw_gives_the_golden_values_of_a_crop(shared, name, number, top, left):
         margin if top else 0 : -margin if top + 50 < height else None,
         margin if left else 0 : -margin if left + 60 < width else None,
     ]
-    np.testing.assert_allclose(raw[inner], golden[crop][inner], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(raw[inner], expected[crop][inner], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", METHODS)
