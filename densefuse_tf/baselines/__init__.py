@@ -4,10 +4,15 @@ Importing this package registers them; see `densefuse_tf.baselines.method`.
 """
 
 from densefuse_tf.baselines import cbf
+from densefuse_tf.baselines import cnn
 from densefuse_tf.baselines import dchwt
+from densefuse_tf.baselines import deepfuse
 from densefuse_tf.baselines import gtf
+from densefuse_tf.baselines import jsr
+from densefuse_tf.baselines import jsrsd
 from densefuse_tf.baselines import wls
 from densefuse_tf.baselines.method import Method
+from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import create
@@ -20,12 +25,17 @@ from densefuse_tf.baselines.method import to_uint8
 __all__ = [
     "Method",
     "cbf",
+    "check_not_constant",
     "check_pair",
     "check_positive",
+    "cnn",
     "create",
     "dchwt",
+    "deepfuse",
     "get",
     "gtf",
+    "jsr",
+    "jsrsd",
     "method",
     "names",
     "summary",

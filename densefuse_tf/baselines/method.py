@@ -225,6 +225,25 @@ def check_pair(
         )
 
 
+def check_not_constant(ir: np.ndarray, vis: np.ndarray, *, method: str) -> None:
+    """Checks that no image of a pair is of one grey.
+
+    Args:
+      ir: Infrared image, as `check_pair` takes it.
+      vis: Visible image.
+      method: Name of the method, for the message.
+
+    Raises:
+      UserError: One of them has the same value in every pixel.
+    """
+    for image, name in ((ir, "ir"), (vis, "vis")):
+        if image.min() == image.max():
+            raise UserError(
+                f"{name} has the value {image.min()} in every pixel: {method} expects "
+                "an image that is not constant"
+            )
+
+
 def to_uint8(values: np.ndarray) -> np.ndarray:
     """Rounds grey values to 8 bits as MATLAB's uint8 does.
 

@@ -1,0 +1,289 @@
+"""DeepFuse: a small encoder and decoder, between which the features are added.
+
+What Table II of the DenseFuse paper calls DeepFuse is the one-channel network that the
+DenseFuse authors wrote after it in TensorFlow 1:
+
+| part    | layer   | in | out | activation |
+|---------|---------|----|-----|------------|
+| encoder | conv1_1 |  1 |  16 | ReLU       |
+|         | conv1_2 | 16 |  32 | none       |
+| decoder | conv2_1 | 32 |  32 | ReLU       |
+|         | conv2_2 | 32 |  16 | ReLU       |
+|         | conv2_3 | 16 |   1 | none       |
+
+Each convolution is 3x3 on a map padded by one reflected pixel. Pixels enter as float32
+in 0..255. Both sources pass the same encoder, and the decoder takes the sum of the two
+sets of 32 feature maps,
+
+    phi = phi_1 + phi_2,    O = decoder(phi),
+
+so that O spans some 10..520. The result is O stretched from its minimum and maximum
+over the whole image to 0..255. The order of the two images does not matter.
+
+The network is trained as an autoencoder, O = decoder(encoder(I)), on photographs of
+MS-COCO: Adam with learning rate 1e-4, batches of 2, 4 epochs. The loss of the authors'
+code is 1 minus the mean of the contrast-structure term of SSIM alone,
+(2 s12 + C2) / (s1^2 + s2^2 + C2) with C2 = 0.03^2 although pixels are 0..255. It is
+blind to a constant offset of O, which the stretch removes.
+
+References:
+  K. R. Prabhakar, V. S. Srikar, R. V. Babu: DeepFuse: A deep unsupervised approach for
+  exposure fusion with extreme exposure image pairs. ICCV 2017.
+  https://doi.org/10.1109/ICCV.2017.505
+
+Notes:
+  The network of the ICCV paper fuses the luma of over- and underexposed colour pairs,
+  has kernels of 5x5 and 7x7 and is trained without ground truth on a structural
+  similarity of several exposures. The table was made with the network above.
+
+  The authors' weights were published without a licence; `checkpoint` reads them from
+  the TensorFlow 1 checkpoint. The default weights are this project's own and have its
+  licence.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from densefuse_tf.baselines import shipped
+from densefuse_tf.baselines.method import check_not_constant
+from densefuse_tf.baselines.method import check_pair
+from densefuse_tf.baselines.method import method
+from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+NUM_PARAMETERS = 18_817
+# Layer names in the order in which data passes them, with output maps and activation.
+_ENCODER = (("conv1_1", 16, "relu"), ("conv1_2", 32, None))
+_DECODER = (("conv2_1", 32, "relu"), ("conv2_2", 16, "relu"), ("conv2_3", 1, None))
+_SHIPPED = "deepfuse.keras"
+# Reflection needs a second pixel.
+_MIN_SIDE = 2
+
+
+def encoder(*, dtype: str | None = None) -> "keras.Model":
+    """Builds the encoder, from [batch, H, W, 1] in 0..255 to [batch, H, W, 32].
+
+    Args:
+      dtype: A Keras dtype policy; by default the global one.
+    """
+    import keras
+
+    image = keras.Input((None, None, 1), name="image", dtype="float32")
+    maps = image
+    for name, filters, activation in _ENCODER:
+        maps = _convolved(maps, name, filters, activation, dtype)
+    return keras.Model(image, maps, name="encoder")
+
+
+def decoder(*, dtype: str | None = None) -> "keras.Model":
+    """Builds the decoder, from [batch, H, W, 32] to [batch, H, W, 1].
+
+    Args:
+      dtype: A Keras dtype policy; the last layer is float32 in any case, as losses
+        need it.
+    """
+    import keras
+
+    maps = keras.Input((None, None, _ENCODER[-1][1]), name="feature_maps")
+    outputs = maps
+    for name, filters, activation in _DECODER[:-1]:
+        outputs = _convolved(outputs, name, filters, activation, dtype)
+    outputs = _convolved(outputs, *_DECODER[-1], "float32")
+    return keras.Model(maps, outputs, name="decoder")
+
+
+def _convolved(maps, name: str, filters: int, activation, dtype: str | None):
+    """Returns the maps after reflection padding and the convolution `name`."""
+    import keras
+
+    padded = keras.ops.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size=3,
+        activation=activation,
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
+        dtype=dtype,
+        name=name,
+    )(padded)
+
+
+def autoencoder(*, dtype: str | None = None) -> "keras.Model":
+    """Builds what is trained and saved: encoder and decoder in a row.
+
+    It consists of Keras's own layers and operations, so that a file of it loads with
+    Keras alone.
+
+    Args:
+      dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
+        default the global one.
+
+    Returns:
+      A model from [batch, H, W, 1] in 0..255, H and W at least 2, to its
+      reconstruction of the same shape, float32; its layers "encoder" and "decoder" are
+      the two parts.
+    """
+    import keras
+
+    image = keras.Input((None, None, 1), name="image", dtype="float32")
+    reconstruction = decoder(dtype=dtype)(encoder(dtype=dtype)(image))
+    return keras.Model(image, reconstruction, name="deepfuse")
+
+
+def variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
+    """Returns the variables of `autoencoder()` by the authors' names of them."""
+    found = {}
+    for part, layers in (("encoder", _ENCODER), ("decoder", _DECODER)):
+        for name, _, _ in layers:
+            layer = model.get_layer(part).get_layer(name)
+            found[f"{part}/{name}/kernel"] = layer.kernel
+            found[f"{part}/{name}/bias"] = layer.bias
+    return found
+
+
+def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Model":
+    """Builds the autoencoder with trained weights.
+
+    Args:
+      checkpoint: The prefix of a TensorFlow 1 checkpoint of the authors, of which the
+        optimizer's tensors are left alone, or a .keras file of `autoencoder()`, of
+        which nothing but the weights is read; by default the weights that ship.
+
+    Returns:
+      `autoencoder()`, float32.
+
+    Raises:
+      UserError: There is no such checkpoint, it is damaged or holds the weights of
+        another network, or a weight is not finite.
+    """
+    path = pathlib.Path(checkpoint or shipped.locate(_SHIPPED))
+    model = autoencoder(dtype="float32")
+    if path.suffix == ".keras":
+        _load_keras(path, model)
+    else:
+        _load_tensorflow1(path, model)
+    for name, variable in variables(model).items():
+        if not np.isfinite(np.asarray(variable)).all():
+            raise UserError(
+                f"{path}: tensor {name} is missing or holds NaN or infinity: expected "
+                "the weights of DeepFuse"
+            )
+    return model
+
+
+def _load_keras(path: pathlib.Path, model: "keras.Model") -> None:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}: expected weights of DeepFuse")
+    # What Keras does not find, it may leave as it is, with a warning.
+    for variable in variables(model).values():
+        variable.assign(np.full(variable.shape, np.nan))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+    except Exception as error:  # A damaged file raises anything in its reader.
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read as the weights of DeepFuse: {reason}"
+        ) from error
+
+
+def _load_tensorflow1(prefix: pathlib.Path, model: "keras.Model") -> None:
+    import tensorflow as tf
+
+    if not prefix.with_name(f"{prefix.name}.index").is_file():
+        raise UserError(
+            f"{prefix}: no such checkpoint: expected a .keras file or the prefix of a "
+            "TensorFlow 1 checkpoint of DeepFuse"
+        )
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        for name, variable in variables(model).items():
+            expected = tuple(variable.shape)
+            if name not in shapes:
+                raise UserError(
+                    f"{prefix}: tensor {name} is missing: expected the weights of "
+                    f"DeepFuse, with it as {expected}"
+                )
+            if tuple(shapes[name]) != expected or dtypes[name] != tf.float32:
+                raise UserError(
+                    f"{prefix}: tensor {name} has shape {tuple(shapes[name])} and type "
+                    f"{dtypes[name].name}: DeepFuse expects {expected} and float32"
+                )
+            variable.assign(reader.get_tensor(name))
+    except UserError:
+        raise
+    except Exception as error:  # A RuntimeError or one of TensorFlow's own.
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise UserError(
+            f"{prefix}: cannot be read as a checkpoint: {reason}"
+        ) from error
+
+
+@method("deepfuse")
+@dataclasses.dataclass(frozen=True)
+class DeepFuse:
+    """Adds the feature maps of a small encoder (Prabhakar et al. 2017, Li's version).
+
+    Attributes:
+      checkpoint: Weights: the prefix of the authors' TensorFlow 1 checkpoint or a
+        .keras file; by default those that ship with this project.
+    """
+
+    checkpoint: str | None = None
+
+    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
+        """Fuses a pair; see `Method.fuse`.
+
+        Args:
+          ir: Infrared image, [H, W] uint8, H and W at least 2.
+          vis: Visible image, same shape and dtype.
+
+        Returns:
+          [H, W] uint8, from 0 to 255.
+
+        Raises:
+          UserError: The images cannot be fused, or the weights not be read.
+        """
+        raw = self.raw(ir, vis).astype(np.float64)
+        low, high = raw.min(), raw.max()
+        if low == high:
+            raise UserError(
+                "the output of deepfuse is one value in every pixel: expected source "
+                "images that are not constant"
+            )
+        return to_uint8((raw - low) * (255 / (high - low)))
+
+    def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
+        """Returns O before the stretch, [H, W] float32; see `fuse`."""
+        check_pair(ir, vis, method="deepfuse", min_side=_MIN_SIDE)
+        check_not_constant(ir, vis, method="deepfuse")
+        pair = np.stack([ir, vis])[..., None].astype(np.float32)
+        return np.asarray(self._fused(pair))[0, ..., 0]
+
+    @functools.cached_property
+    def _fused(self):
+        """A TensorFlow function from a pair, [2, H, W, 1], to O, [1, H, W, 1]."""
+        import tensorflow as tf
+
+        model = load_autoencoder(self.checkpoint)
+        encode, decode = model.get_layer("encoder"), model.get_layer("decoder")
+
+        def fused(pair):
+            maps = encode(pair, training=False)
+            return decode(tf.reduce_sum(maps, axis=0, keepdims=True), training=False)
+
+        return tf.function(
+            fused, input_signature=[tf.TensorSpec([2, None, None, 1], tf.float32)]
+        )
