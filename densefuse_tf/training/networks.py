@@ -1,34 +1,43 @@
 """The networks that can be trained, by the names that `recipes.RECIPES` has."""
 
+import dataclasses
+import os
 from collections.abc import Callable
 
 import keras
 
-from densefuse_tf.errors import UserError
+from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 
-# Each takes a dtype policy and whether the step is compiled with XLA, and returns an
-# autoencoder from [batch, H, W, 1] float32 in 0..255 to the same shape, float32.
-_BUILDERS: dict[str, Callable[[str, bool], keras.Model]] = {
-    "densefuse": lambda dtype, xla: network.autoencoder(
-        dtype=dtype, quick=network.use_quick_layers() and not xla
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """An autoencoder from [batch, H, W, 1] float32 in 0..255 to the same.
+
+    Attributes:
+      build: Builds it untrained, of a Keras dtype policy, and with layers that are
+        quick on a CPU if there are such and the second argument is true.
+      save: Writes its weights as a .keras file that Keras alone can load, atomically.
+    """
+
+    build: Callable[[str, bool], keras.Model]
+    save: Callable[[keras.Model, str | os.PathLike], None]
+
+
+NETWORKS = {
+    "densefuse": Network(
+        build=lambda dtype, quick: network.autoencoder(dtype=dtype, quick=quick),
+        save=checkpoints.save_autoencoder,
     ),
 }
 
 
 def build(name: str, *, dtype: str = "float32", xla: bool = False) -> keras.Model:
-    """Builds an untrained autoencoder.
+    """Builds an untrained autoencoder with the layers that suit this machine.
 
     Args:
-      name: A key of `recipes.RECIPES`.
+      name: A key of NETWORKS.
       dtype: The Keras dtype policy of the inner layers.
       xla: Whether the training step is compiled with XLA.
-
-    Raises:
-      UserError: There is no such network.
     """
-    if name not in _BUILDERS:
-        raise UserError(
-            f"unknown network {name!r}: expected one of {', '.join(_BUILDERS)}"
-        )
-    return _BUILDERS[name](dtype, xla)
+    return NETWORKS[name].build(dtype, network.use_quick_layers() and not xla)

@@ -11,7 +11,6 @@ import tqdm
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.model import checkpoints
 from densefuse_tf.training import history
 from densefuse_tf.training.trainer import STEP_LOSSES
 
@@ -85,7 +84,7 @@ class Recorder(keras.callbacks.Callback):
             return
         history.write(state.rows, run.paths.history)
         if self._validation_loss(row) < least:
-            checkpoints.save_autoencoder(run.trainer.autoencoder, run.paths.best)
+            run.save_weights(run.paths.best)
         with self._writer.as_default(step=row.iteration):
             for name, value in dataclasses.asdict(row).items():
                 if name != "iteration":

@@ -9,7 +9,6 @@ import keras
 from absl import logging
 
 from densefuse_tf.io import files
-from densefuse_tf.model import checkpoints
 from densefuse_tf.training import config
 from densefuse_tf.training import dataset
 from densefuse_tf.training import devices
@@ -143,9 +142,14 @@ class Run:
         """
         if not self.is_chief:
             return
-        checkpoints.save_autoencoder(self.trainer.autoencoder, self.paths.model)
+        self.save_weights(self.paths.model)
         history.write(self.state.rows, self.paths.history)
         self.state.save(self.paths.state, self._variables())
+
+    def save_weights(self, path: pathlib.Path) -> None:
+        """Writes the weights as a .keras file."""
+        save = networks.NETWORKS[self.settings.network].save
+        save(self.trainer.autoencoder, path)
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
         """Returns mean pixel_loss and ssim over the first `limit` validation images."""

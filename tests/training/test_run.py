@@ -22,6 +22,7 @@ from densefuse_tf.model import network
 from densefuse_tf.training import devices
 from densefuse_tf.training import history
 from densefuse_tf.training import interrupts
+from densefuse_tf.training import networks
 from densefuse_tf.training import recipes
 from densefuse_tf.training.run import Run
 from densefuse_tf.training.settings import Settings
@@ -138,7 +139,7 @@ def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, firs
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("cut_off", ["save_autoencoder", "write"])
+@pytest.mark.parametrize("cut_off", ["save_weights", "write"])
 def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     finished, photos, tmp_path, monkeypatch, cut_off
 ):
@@ -152,9 +153,9 @@ def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     run = Run(chosen, run_dir)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         save = run.save
-        module = checkpoints if cut_off == "save_autoencoder" else history
+        owner = run if cut_off == "save_weights" else history
         patch.setattr(
-            run, "save", lambda: (patch.setattr(module, cut_off, kill), save())
+            run, "save", lambda: (patch.setattr(owner, cut_off, kill), save())
         )
         run.train()
     assert run.state.iteration == 12
@@ -324,6 +325,29 @@ def test_release_recipe_trains(photos, tmp_path):
     run.train()
     assert [row.iteration for row in run.state.rows] == [3, 6]
     assert all(math.isfinite(row.total_loss) for row in run.state.rows)
+
+
+def test_another_network_trains_with_its_own_loss_and_file(
+    photos, tmp_path, monkeypatch
+):
+    def build(dtype, quick):
+        image = keras.Input((None, None, 1))
+        return keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(image))
+
+    def save(model, path):
+        model.save_weights(path.with_suffix(".weights.h5"))
+
+    recipe = recipes.Recipe("odd", "euclidean", "full", False, pixel_weight=0.0)
+    monkeypatch.setitem(recipes.RECIPES, "small", {"odd": recipe})
+    monkeypatch.setitem(networks.NETWORKS, "small", networks.Network(build, save))
+    chosen = settings(photos, network="small", recipe="odd", ssim_weight=1.0)
+    run = Run(chosen, tmp_path / "run")
+    run.train()
+    row = run.state.rows[-1]
+    assert row.pixel_loss > row.total_loss == pytest.approx(row.ssim_loss)
+    assert (tmp_path / "run/model.weights.h5").exists()
+    with pytest.raises(UserError, match="holds a run with network=small"):
+        Run(settings(photos, ssim_weight=1.0), tmp_path / "run")
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
