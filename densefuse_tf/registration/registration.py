@@ -41,9 +41,10 @@ _SEARCH_OVERLAP, _OVERLAP = 0.6, 0.5
 _CANDIDATES, _AFFINE, _FINALISTS = 12, 4, 3
 _MIN_SIDE = 32
 
-# What a registration must reach to be accepted. Both were set on pairs that belong
-# together and pairs that do not: see docs/registration.md.
-MIN_DISTINCTNESS = 5.0
+# What a registration must reach to be accepted: between what was measured of pairs
+# that belong together and of pairs that do not, see docs/registration.md.
+# The distinctness times the root of the score.
+MIN_CONFIDENCE = 2.75
 # A share of the fixed image's diagonal.
 MAX_INCONSISTENCY = 0.006
 
@@ -65,7 +66,8 @@ class Registration:
         points. For several registrations put together: the largest distance of one
         from their median.
       distinctness: By how many standard deviations the score stands out from that of
-        shifted places; None where images were not compared.
+        shifted places, the lower value of both ways; None where images were not
+        compared.
       total_gradient: The normalised total gradient of [31] without a registration (the
         moving image resized to the fixed one's size) and with it; not to be trusted.
       reason: Why it is not accepted; None if it is.
@@ -297,18 +299,20 @@ def _both_ways(
         matrix,
         min(score, other),
         transforms.distance(matrix, np.linalg.inv(inverse), refiners[0].shape),
-        refiners[0].distinctness(matrix),
+        min(refiners[0].distinctness(matrix), refiners[1].distinctness(inverse)),
     )
 
 
 def _objection(found: _Found, shape: tuple[int, int]) -> str | None:
     """Why a registration is not accepted, or None."""
     limit = MAX_INCONSISTENCY * float(np.hypot(*shape))
-    if found.distinctness < MIN_DISTINCTNESS:
+    confidence = found.distinctness * max(found.score, 0.0) ** 0.5
+    if confidence < MIN_CONFIDENCE:
         return (
-            "no place stands out: the edges match by "
-            f"{found.distinctness:.1f} standard deviations better than nearby: "
-            f"expected {MIN_DISTINCTNESS:g} or more"
+            "no place stands out: edges match with a score of "
+            f"{found.score:.2f}, {found.distinctness:.1f} standard deviations above "
+            f"places nearby, a confidence of {confidence:.1f}: expected "
+            f"{MIN_CONFIDENCE:g} or more"
         )
     if found.consistency > limit:
         return (
