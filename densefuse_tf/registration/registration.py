@@ -31,9 +31,8 @@ from densefuse_tf.registration.warping import warp_matrix
 
 # Height times width at which images are searched, refined and refined at last.
 _COARSE, _FINE, _FINEST = 160 * 120, 320 * 240, 480 * 360
-# Smoothing of the fields, in pixels of the level: as a similarity, as an affine
-# transform, at the finer levels.
-_WIDE, _NARROW, _LEAST = 1.5, 1.0, 0.7
+# Smoothing of the fields, in pixels of the level: for a similarity, and from then on.
+_WIDE, _NARROW = 1.5, 1.0
 # Steps of the search: of the logarithm of the scale, and in degrees.
 _SCALE_STEP, _ROTATION_STEP = 0.06, 2.0
 # Of the smaller image, in the search and while refining.
@@ -148,11 +147,11 @@ def register(
         starts = search.distinct(starts, shapes[0], _FINALISTS)
         if not starts:
             return _failed(shapes, model)
-        fine = _refiners(grays, shapes, _FINE, _LEAST, both=False)[0]
+        fine = _refiners(grays, shapes, _FINE, _NARROW, both=False)[0]
         refined = pool.map(lambda start: fine.run(start.matrix, model)[0], starts)
         best_start = max(refined, key=fine.distinctness)
         best = _both_ways(
-            pool, _refiners(grays, shapes, _FINEST, _LEAST), best_start, model
+            pool, _refiners(grays, shapes, _FINEST, _NARROW), best_start, model
         )
     between = (
         levels.resizing(shapes[1], grays[1].shape)
