@@ -1,6 +1,7 @@
 """Loops that Numba compiles."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
@@ -11,7 +12,7 @@ def compiled(function: Callable) -> Callable:
     One image pair stays on one core: a set of pairs keeps all cores busy with less
     overhead than loops split over cores would.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:

@@ -14,6 +14,7 @@ from densefuse_tf.registration.alignment import checkerboard
 from densefuse_tf.registration.alignment import warp
 from densefuse_tf.registration.area import Rectangle
 from densefuse_tf.registration.area import common_area
+from densefuse_tf.registration.misalignment import looks_misaligned
 from densefuse_tf.registration.points import from_points
 from densefuse_tf.registration.points import read_points
 from densefuse_tf.registration.registration import Registration
@@ -35,6 +36,7 @@ __all__ = [
     "common_area",
     "from_points",
     "load",
+    "looks_misaligned",
     "normalized_total_gradient",
     "read_points",
     "register",

@@ -31,9 +31,8 @@ from densefuse_tf.registration.warping import warp_matrix
 
 # Height times width at which images are searched, refined and refined at last.
 _COARSE, _FINE, _FINEST = 160 * 120, 320 * 240, 480 * 360
-# Smoothing of the fields, in pixels of the level: as a similarity, as an affine
-# transform, at the finer levels.
-_WIDE, _NARROW, _LEAST = 1.5, 1.0, 0.7
+# Smoothing of the fields, in pixels of the level: for a similarity, and from then on.
+_WIDE, _NARROW = 1.5, 1.0
 # Steps of the search: of the logarithm of the scale, and in degrees.
 _SCALE_STEP, _ROTATION_STEP = 0.06, 2.0
 # Of the smaller image, in the search and while refining.
@@ -41,9 +40,10 @@ _SEARCH_OVERLAP, _OVERLAP = 0.6, 0.5
 _CANDIDATES, _AFFINE, _FINALISTS = 12, 4, 3
 _MIN_SIDE = 32
 
-# What a registration must reach to be accepted. Both were set on pairs that belong
-# together and pairs that do not: see docs/registration.md.
-MIN_DISTINCTNESS = 5.0
+# What a registration must reach to be accepted: between what was measured of pairs
+# that belong together and of pairs that do not, see docs/registration.md.
+# The distinctness times the root of the score.
+MIN_CONFIDENCE = 2.75
 # A share of the fixed image's diagonal.
 MAX_INCONSISTENCY = 0.006
 
@@ -65,7 +65,8 @@ class Registration:
         points. For several registrations put together: the largest distance of one
         from their median.
       distinctness: By how many standard deviations the score stands out from that of
-        shifted places; None where images were not compared.
+        shifted places, the lower value of both ways; None where images were not
+        compared.
       total_gradient: The normalised total gradient of [31] without a registration (the
         moving image resized to the fixed one's size) and with it; not to be trusted.
       reason: Why it is not accepted; None if it is.
@@ -146,11 +147,11 @@ def register(
         starts = search.distinct(starts, shapes[0], _FINALISTS)
         if not starts:
             return _failed(shapes, model)
-        fine = _refiners(grays, shapes, _FINE, _LEAST, both=False)[0]
+        fine = _refiners(grays, shapes, _FINE, _NARROW, both=False)[0]
         refined = pool.map(lambda start: fine.run(start.matrix, model)[0], starts)
         best_start = max(refined, key=fine.distinctness)
         best = _both_ways(
-            pool, _refiners(grays, shapes, _FINEST, _LEAST), best_start, model
+            pool, _refiners(grays, shapes, _FINEST, _NARROW), best_start, model
         )
     between = (
         levels.resizing(shapes[1], grays[1].shape)
@@ -297,18 +298,20 @@ def _both_ways(
         matrix,
         min(score, other),
         transforms.distance(matrix, np.linalg.inv(inverse), refiners[0].shape),
-        refiners[0].distinctness(matrix),
+        min(refiners[0].distinctness(matrix), refiners[1].distinctness(inverse)),
     )
 
 
 def _objection(found: _Found, shape: tuple[int, int]) -> str | None:
     """Why a registration is not accepted, or None."""
     limit = MAX_INCONSISTENCY * float(np.hypot(*shape))
-    if found.distinctness < MIN_DISTINCTNESS:
+    confidence = found.distinctness * max(found.score, 0.0) ** 0.5
+    if confidence < MIN_CONFIDENCE:
         return (
-            "no place stands out: the edges match by "
-            f"{found.distinctness:.1f} standard deviations better than nearby: "
-            f"expected {MIN_DISTINCTNESS:g} or more"
+            "no place stands out: edges match with a score of "
+            f"{found.score:.2f}, {found.distinctness:.1f} standard deviations above "
+            f"places nearby, a confidence of {confidence:.1f}: expected "
+            f"{MIN_CONFIDENCE:g} or more"
         )
     if found.consistency > limit:
         return (

@@ -65,14 +65,14 @@ def candidates(
     for scale in scales:
         shape = tuple(max(8, round(side * factor / scale)) for side in shapes[1])
         other = levels.level(levels.resize(moving, shape), shapes[1])
-        canvas = _canvas(shape, np.radians(rotations))
+        size = canvas(shape, np.radians(rotations))
         for rotation in rotations:
-            turn = _turn(shape, canvas, np.radians(rotation))
-            turned = correlation.Spectra(orientation.view(other, turn, canvas, 0))
+            rotated = turn(shape, size, np.radians(rotation))
+            turned = correlation.Spectra(orientation.view(other, rotated, size, 0))
             scores = correlation.correlate(spectra, turned, overlap)
             for score, dx, dy in correlation.peaks(scores, own.shape, _PER_ROTATION):
                 shift = np.array([[1, 0, -dx], [0, 1, -dy], [0, 0, 1]])
-                matrix = np.linalg.inv(other.matrix) @ turn @ shift @ own.matrix
+                matrix = np.linalg.inv(other.matrix) @ rotated @ shift @ own.matrix
                 found.append(Candidate(matrix, score))
     found.sort(key=lambda candidate: -candidate.score)
     return distinct(found, shapes[0], count)
@@ -101,8 +101,8 @@ def distinct(
     return kept
 
 
-def _canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:
-    """The size that holds an image turned by any of the angles."""
+def canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:
+    """Returns the size that holds an image turned by any of the angles."""
     cos, sin = np.abs(np.cos(angles)), np.abs(np.sin(angles))
     height, width = shape
     return (
@@ -111,8 +111,8 @@ def _canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:
     )
 
 
-def _turn(shape: tuple[int, int], canvas: tuple[int, int], angle: float) -> np.ndarray:
-    """The rotation about the centre that takes a canvas to the image."""
+def turn(shape: tuple[int, int], canvas: tuple[int, int], angle: float) -> np.ndarray:
+    """Returns the rotation about the centre that takes a canvas to the image."""
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     centre = np.array([(canvas[1] - 1) / 2, (canvas[0] - 1) / 2])

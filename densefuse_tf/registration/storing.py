@@ -70,14 +70,14 @@ def load(path: str | os.PathLike) -> Registration:
         if not regular or matrix[2, 2] == 0 or np.linalg.det(matrix) == 0:
             raise ValueError("not a regular 3x3 matrix")
         transform = transforms.of_matrix(matrix, model)
-        shapes = [_shape(content[side]) for side in ("fixed", "moving")]
-        measures = {key: _number(content.get(key)) for key in _MEASURES}
+        fixed_shape, moving_shape = (
+            _shape(content[side]) for side in ("fixed", "moving")
+        )
+        measures: dict[str, Any] = {key: _number(content.get(key)) for key in _MEASURES}
         gradient = content.get("normalized_total_gradient")
         if gradient is not None:
-            before, after = (
-                math.nan if value is None else _number(value) for value in gradient
-            )
-            gradient = before, after
+            before, after = (_number(value) for value in gradient)
+            gradient = _or_nan(before), _or_nan(after)
         reason = content.get("reason")
         if not (reason is None or isinstance(reason, str)):
             raise ValueError("reason is no text")
@@ -86,7 +86,13 @@ def load(path: str | os.PathLike) -> Registration:
             name, f"lacks what belongs into it ({' '.join(str(error).split())[:80]})"
         ) from error
     return Registration(
-        transform, model, *shapes, **measures, total_gradient=gradient, reason=reason
+        transform=transform,
+        model=model,
+        fixed_shape=fixed_shape,
+        moving_shape=moving_shape,
+        total_gradient=gradient,
+        reason=reason,
+        **measures,
     )
 
 
@@ -109,6 +115,10 @@ def _number(value: Any) -> float | None:
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is not finite")
     return float(value)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _unexpected(name: str, what: str) -> UserError:

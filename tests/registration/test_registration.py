@@ -72,6 +72,11 @@ def test_register_refuses_images_of_two_scenes(visible):
     assert "stands out" in found.reason
 
 
+@pytest.mark.parametrize("seed", [9, 10])
+def test_register_refuses_other_scenes_of_straight_edges(visible, seed):
+    assert not registration.register(visible, noisy(255 - scene(seed), 3)).accepted
+
+
 def test_register_refuses_noise(visible):
     noise = np.random.default_rng(0).integers(0, 256, SHAPE, np.uint8)
     assert not registration.register(visible, noise).accepted
