@@ -26,9 +26,11 @@ _LETTERS = [*"aIRvis0123456789 ._-[]*?!{}()'\"\\\n\t;&$#é火", "\udcff", "\u202
 
 def image_files() -> dict[str, bytes]:
     """Returns whole files of every kind, grey and in colour, by name."""
-    folder = pathlib.Path(__file__).resolve().parents[2] / "examples/pairs"
-    grey = np.asarray(Image.open(folder / "ir/camera.png").convert("L"))
-    color = np.asarray(Image.open(folder / "vis/coffee.png").convert("RGB"))
+    folder = pathlib.Path(__file__).resolve().parents[2] / "examples"
+    grey = np.asarray(Image.open(folder / "pairs/ir/street.png").convert("L"))
+    color = np.asarray(
+        Image.open(folder / "multifocus/right/coffee.png").convert("RGB")
+    )
     grey, color = grey[100:148, 100:140], color[100:148, 100:140]
     deep = color.astype(np.uint16) * 257
     bit = Image.fromarray(grey).convert("1")
