@@ -131,7 +131,7 @@ class _BareParser(flags.EnumParser):
         super().__init__(list(choices))
         self._bare = bare
 
-    def parse(self, argument: str) -> str | None:
+    def parse(self, argument: str) -> Any:
         # What absl makes of --flag and --noflag.
         if argument == "false":
             return None

@@ -11,9 +11,18 @@ from densefuse_tf import registration
 from densefuse_tf.errors import UserError
 from densefuse_tf.pipelines.options import RegistrationSettings
 from densefuse_tf.registration import Registration
+from densefuse_tf.registration.alignment import Uncovered
 
 # The pairs or frames whose transforms a rig's is the median of, at most.
 FIRST = 5
+
+_UNCOVERED: dict[str, Uncovered] = {
+    "crop": "crop",
+    "black": "black",
+    # Settings allow the one that stays as it is.
+    "visible": "fixed",
+    "infrared": "fixed",
+}
 
 # The sources of a pair, infrared first, and their names for an error.
 Scene = tuple[Sequence[np.ndarray], Sequence[str]]
@@ -50,16 +59,17 @@ class Aligner:
         # What an alignment holds may be as large as an image.
         return Aligner, (self.settings, self.registration, self._origin)
 
-    def fixed_first(self, pair: Sequence) -> tuple:
-        """Returns (fixed, moving) for what belongs to (infrared, visible)."""
-        return _sorted(pair, self.settings)
-
     @property
-    def shape(self) -> tuple[int, int]:
-        """Returns the height and width that all pairs have once they are aligned."""
+    def shape(self) -> tuple[int, int] | None:
+        """Returns the height and width that all pairs have once they are aligned.
+
+        None where each pair is registered by itself.
+        """
+        if self._alignment is None:
+            return None
         if self._alignment.area is not None:
             return self._alignment.area.shape
-        return self.registration.fixed_shape
+        return self._alignment.registration.fixed_shape
 
     def align(
         self, sources: Sequence[np.ndarray], names: Sequence[str]
@@ -78,8 +88,8 @@ class Aligner:
           UserError: The registration is not accepted; the images have other sizes than
             those that were registered.
         """
-        fixed, moving = _sorted(sources, self.settings)
-        fixed_name, moving_name = _sorted(names, self.settings)
+        fixed, moving = fixed_first(sources, self.settings)
+        fixed_name, moving_name = fixed_first(names, self.settings)
         alignment = self._alignment
         if alignment is None:
             found = _register(sources, names, self.settings)
@@ -96,7 +106,7 @@ class Aligner:
                         f"the size that the transform of {self._origin} is for"
                     )
         aligned = alignment.align(fixed, moving)
-        return _sorted(aligned, self.settings), found
+        return fixed_first(aligned, self.settings), found
 
 
 def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
@@ -120,7 +130,7 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
         origin = os.fspath(settings.points)
         points = registration.read_points(origin)
         sources, _ = next(iter(scenes))
-        fixed, moving = _sorted(sources, settings)
+        fixed, moving = fixed_first(sources, settings)
         found = registration.from_points(
             *points,
             shapes=(fixed.shape[:2], moving.shape[:2]),
@@ -134,8 +144,8 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
     return Aligner(settings, found, origin)
 
 
-def _sorted(pair: Sequence, settings: RegistrationSettings) -> tuple:
-    """Returns (fixed, moving) for (infrared, visible), and the other way round."""
+def fixed_first(pair: Sequence, settings: RegistrationSettings) -> tuple:
+    """Returns (fixed, moving) for what belongs to (infrared, visible), and back."""
     infrared, visible = pair
     if settings.register_to == "visible":
         return visible, infrared
@@ -176,9 +186,9 @@ def _of_a_rig(
 def _register(
     sources: Sequence[np.ndarray], names: Sequence[str], settings: RegistrationSettings
 ) -> Registration:
-    fixed_name, moving_name = _sorted(names, settings)
+    fixed_name, moving_name = fixed_first(names, settings)
     found = registration.register(
-        *_sorted(sources, settings),
+        *fixed_first(sources, settings),
         model=settings.register_model or "affine",
         names=(fixed_name, moving_name),
     )
@@ -201,11 +211,8 @@ def _alignment(
             f"{origin}: not registered: {found.reason}; --points takes points picked "
             "by hand, see docs/registration.md"
         )
-    uncovered = settings.uncovered
-    if uncovered in ("visible", "infrared"):
-        uncovered = "fixed"
     try:
-        return registration.Alignment(found, uncovered=uncovered)
+        return registration.Alignment(found, uncovered=_UNCOVERED[settings.uncovered])
     except UserError as error:
         raise UserError(f"{origin}: {error}") from error
 

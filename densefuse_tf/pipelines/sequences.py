@@ -169,7 +169,7 @@ class Footage:
         """
         sources = self.sources[::-1]
         if self.aligner is not None:
-            sources = self.aligner.fixed_first(self.sources)[:1]
+            sources = aligning.fixed_first(self.sources, self.aligner.settings)[:1]
         return _first(sources, "pixel_aspect")
 
     def names(self, index: int) -> tuple[str, ...]:
@@ -384,7 +384,9 @@ def _aligned(footage: Footage, settings: RegistrationSettings) -> Footage:
             if index % step == 0
         )
         aligner = aligning.prepare(settings, scenes)
-    return dataclasses.replace(footage, size=aligner.shape, aligner=aligner)
+    return dataclasses.replace(
+        footage, size=aligner.shape or footage.size, aligner=aligner
+    )
 
 
 def _is_settled(color: str, seen: Sequence[_Seen]) -> bool:
