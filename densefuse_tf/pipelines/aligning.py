@@ -88,8 +88,8 @@ class Aligner:
           UserError: The registration is not accepted; the images have other sizes than
             those that were registered.
         """
-        fixed, moving = fixed_first(sources, self.settings)
-        fixed_name, moving_name = fixed_first(names, self.settings)
+        fixed, moving = self.settings.fixed_first(sources)
+        fixed_name, moving_name = self.settings.fixed_first(names)
         alignment = self._alignment
         if alignment is None:
             found = _register(sources, names, self.settings)
@@ -106,7 +106,7 @@ class Aligner:
                         f"the size that the transform of {self._origin} is for"
                     )
         aligned = alignment.align(fixed, moving)
-        return fixed_first(aligned, self.settings), found
+        return self.settings.fixed_first(aligned), found
 
 
 def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
@@ -130,7 +130,7 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
         origin = os.fspath(settings.points)
         points = registration.read_points(origin)
         sources, _ = next(iter(scenes))
-        fixed, moving = fixed_first(sources, settings)
+        fixed, moving = settings.fixed_first(sources)
         found = registration.from_points(
             *points,
             shapes=(fixed.shape[:2], moving.shape[:2]),
@@ -142,14 +142,6 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
         return Aligner(settings)
     found, origin = _of_a_rig(settings, itertools.islice(scenes, FIRST))
     return Aligner(settings, found, origin)
-
-
-def fixed_first(pair: Sequence, settings: RegistrationSettings) -> tuple:
-    """Returns (fixed, moving) for what belongs to (infrared, visible), and back."""
-    infrared, visible = pair
-    if settings.register_to == "visible":
-        return visible, infrared
-    return infrared, visible
 
 
 def _of_a_rig(
@@ -186,9 +178,9 @@ def _of_a_rig(
 def _register(
     sources: Sequence[np.ndarray], names: Sequence[str], settings: RegistrationSettings
 ) -> Registration:
-    fixed_name, moving_name = fixed_first(names, settings)
+    fixed_name, moving_name = settings.fixed_first(names)
     found = registration.register(
-        *fixed_first(sources, settings),
+        *settings.fixed_first(sources),
         model=settings.register_model or "affine",
         names=(fixed_name, moving_name),
     )

@@ -22,6 +22,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import apache_beam
 from apache_beam.metrics import Metrics
@@ -34,8 +35,10 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines.aligning import Aligner
 from densefuse_tf.pipelines.options import FileOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
 
 # The runner on this machine, under any of its names.
 _LOCAL = ("directrunner", "direct", "fnapirunner")
@@ -63,7 +66,7 @@ class _Settings:
 
     fusion: FusionSettings
     options: FileOptions
-    aligner: Aligner | None
+    aligner: "Aligner | None"
     prepare: Callable[[], None] | None
     threads: int
 
@@ -108,7 +111,7 @@ class Launcher:
         options: FileOptions,
         folder: str | os.PathLike,
         *,
-        aligner: Aligner | None = None,
+        aligner: "Aligner | None" = None,
         prepare: Callable[[], None] | None = None,
     ) -> list[pairs.Result]:
         """Fuses pairs of image files.

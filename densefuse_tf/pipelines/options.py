@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import limits
@@ -120,6 +121,13 @@ class RegistrationSettings:
     def is_on(self) -> bool:
         """Returns whether pairs are registered."""
         return (self.register, self.transform, self.points) != (None, None, None)
+
+    def fixed_first(self, pair: Sequence) -> tuple:
+        """Returns (fixed, moving) for what belongs to (infrared, visible), and back."""
+        infrared, visible = pair
+        if self.register_to == "visible":
+            return visible, infrared
+        return infrared, visible
 
     def __post_init__(self):
         """Refuses settings that contradict each other.

@@ -11,6 +11,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -19,10 +20,13 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
-from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.options import RegistrationSettings
-from densefuse_tf.registration import Registration
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
+    from densefuse_tf.pipelines.aligning import Scene
+    from densefuse_tf.registration import Registration
 
 # The pairs that are read ahead, and the results that are written behind, at most.
 _AHEAD = 2
@@ -63,7 +67,7 @@ class Result:
     sources: tuple[np.ndarray, ...] = ()
     image: np.ndarray | None = None
     error: UserError | None = None
-    registration: Registration | None = None
+    registration: "Registration | None" = None
 
 
 def plan(
@@ -140,7 +144,7 @@ def check_outputs(
 
 def prepare_aligner(
     pairs: Iterable[Pair], options: FileOptions, settings: RegistrationSettings
-) -> aligning.Aligner:
+) -> "Aligner":
     """Finds out how the pairs of a run are aligned, before the first one is fused.
 
     Args:
@@ -151,8 +155,9 @@ def prepare_aligner(
     Raises:
       UserError: As of `aligning.prepare`; or no pair can be read.
     """
+    from densefuse_tf.pipelines import aligning
 
-    def scenes() -> Iterator[aligning.Scene]:
+    def scenes() -> Iterator["Scene"]:
         error, read = None, False
         for pair in pairs:
             try:
@@ -173,7 +178,7 @@ def fuse_pairs(
     pairs: Iterable[Pair],
     options: FileOptions,
     *,
-    aligner: aligning.Aligner | None = None,
+    aligner: "Aligner | None" = None,
     with_images: bool = True,
 ) -> Iterator[Result]:
     """Fuses pairs of image files.
@@ -219,7 +224,7 @@ def fuse_pair(
     pair: Pair,
     options: FileOptions,
     *,
-    aligner: aligning.Aligner | None = None,
+    aligner: "Aligner | None" = None,
     computing: contextlib.AbstractContextManager | None = None,
 ) -> Result:
     """Fuses one pair of image files, as `fuse_pairs` does, in the calling thread.
@@ -249,7 +254,7 @@ class _Work:
     image: np.ndarray | None = None
     raw: np.ndarray | None = None
     error: UserError | None = None
-    registration: Registration | None = None
+    registration: "Registration | None" = None
 
 
 def _pixels(work: _Work) -> int:
@@ -274,7 +279,7 @@ def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
     return tuple(sources)
 
 
-def _read(pair: Pair, options: FileOptions, aligner: aligning.Aligner | None) -> _Work:
+def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> _Work:
     """Reads the source images and aligns them."""
     registration = None
     try:

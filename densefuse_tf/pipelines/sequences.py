@@ -16,6 +16,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -27,8 +28,10 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
-from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines.options import RegistrationSettings
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
 
 DEFAULT_RATE = fractions.Fraction(25)
 
@@ -150,7 +153,7 @@ class Footage:
     value_ranges: tuple[tuple[float, float] | None, ...]
     has_color: bool
     in_gray: tuple[bool, ...]
-    aligner: aligning.Aligner | None = None
+    aligner: "Aligner | None" = None
 
     @property
     def count(self) -> int:
@@ -169,7 +172,7 @@ class Footage:
         """
         sources = self.sources[::-1]
         if self.aligner is not None:
-            sources = aligning.fixed_first(self.sources, self.aligner.settings)[:1]
+            sources = self.aligner.settings.fixed_first(self.sources)[:1]
         return _first(sources, "pixel_aspect")
 
     def names(self, index: int) -> tuple[str, ...]:
@@ -198,7 +201,7 @@ class Footage:
     def _aligned(
         self,
         frames: Generator[tuple[np.ndarray, ...], None, None],
-        aligner: aligning.Aligner,
+        aligner: "Aligner",
     ) -> Generator[tuple[np.ndarray, ...], None, None]:
         with contextlib.closing(frames):
             for index, sources in enumerate(frames):
@@ -376,6 +379,8 @@ def survey(
 
 def _aligned(footage: Footage, settings: RegistrationSettings) -> Footage:
     """Finds the transform of all frames."""
+    from densefuse_tf.pipelines import aligning
+
     step = max(1, min(_STEP, footage.count // aligning.FIRST))
     with contextlib.closing(footage.frames()) as frames:
         scenes = (
