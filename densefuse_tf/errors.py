@@ -1,5 +1,10 @@
 """The one exception a user's mistake raises."""
 
+# What those of images of different sizes end with.
+REGISTER_FIRST = (
+    "register and crop them first: fuse.py --register does, see docs/registration.md"
+)
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: one line saying what, where, what was expected.

@@ -28,7 +28,8 @@ def define(
     The flag has the field's name and default. The field's type decides what is parsed:
     bool, int, float, a tuple of strings (separated by commas), anything else as a
     string; "or None" is allowed with each. The field's metadata hold "help", and where
-    they apply "choices", the strings that are allowed, and "lower_bound".
+    they apply "choices", the strings that are allowed, "bare", the value of a flag with
+    choices that is given without one, and "lower_bound".
 
     Args:
       settings: The dataclass.
@@ -123,6 +124,20 @@ def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     return result
 
 
+class _BareParser(flags.EnumParser):
+    """Parses one of some strings, and a flag without a value as another one."""
+
+    def __init__(self, choices: Sequence[str], bare: str):
+        super().__init__(list(choices))
+        self._bare = bare
+
+    def parse(self, argument: str) -> Any:
+        # What absl makes of --flag and --noflag.
+        if argument == "false":
+            return None
+        return self._bare if argument == "true" else super().parse(argument)
+
+
 def _default(field: dataclasses.Field) -> Any:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
@@ -137,7 +152,19 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = set(typing.get_args(hint)) if is_union else {hint}
     kinds.discard(type(None))
-    if "choices" in field.metadata:
+    if "bare" in field.metadata:
+        choices = field.metadata["choices"]
+        flag = flags.Flag(
+            _BareParser(choices, field.metadata["bare"]),
+            flags.ArgumentSerializer(),
+            field.name,
+            default,
+            f"<{'|'.join(choices)}>: {text}",
+            # It may be given without a value.
+            boolean=True,
+        )
+        flags.DEFINE_flag(flag, values)
+    elif "choices" in field.metadata:
         choices = list(field.metadata["choices"])
         flags.DEFINE_enum(field.name, default, choices, text, flag_values=values)
     elif kinds == {bool}:

@@ -5,6 +5,7 @@
   fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
+  fuse.py --ir=ir.png --vis=vis.png --output=fused.png --register
   fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
@@ -31,6 +32,7 @@ from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.options import RegistrationSettings
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -71,6 +73,7 @@ _IR_RANGE = flags.DEFINE_string(
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(FileOptions, _FLAGS, except_=("value_ranges",))
+common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
 
 
@@ -93,6 +96,7 @@ def main() -> int | None:
         output,
         common_flags.read(FusionSettings, _FLAGS, **others),
         common_flags.read(FileOptions, _FLAGS, value_ranges=ranges),
+        _registration(len(sources), is_video),
     )
     if not is_video:
         if _FPS.value is not None:
@@ -105,6 +109,23 @@ def main() -> int | None:
             raise UserError(f"--{name} goes with images, not with a video")
     fuse_video.fuse(request, _FPS.value)
     return None
+
+
+def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:
+    """Returns whether and how the sources are aligned first."""
+    register = _FLAGS["register"].value
+    if register == "auto":
+        register = "once" if is_video else "each"
+        if _FLAGS["transform"].value or _FLAGS["points"].value:
+            # They say all that --register without a value asks for.
+            register = None
+    settings = common_flags.read(RegistrationSettings, _FLAGS, register=register)
+    if settings.is_on and num_sources != 2:
+        raise UserError(
+            f"{num_sources} kinds of sources are given: expected two, infrared and "
+            "visible, to register them"
+        )
+    return settings
 
 
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf import extras
+from densefuse_tf.commands import aligned
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
+from densefuse_tf.pipelines.options import RegistrationSettings
 
 # Of a longer run the panel shows the first pairs.
 PANEL_ROWS = 8
@@ -77,13 +79,21 @@ def fuse(request: Request, run: Run) -> int:
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import pairs
 
-    launcher = _launcher(run)
+    settings = request.registration
+    launcher = _launcher(run, settings)
     planned = pairs.plan(images.pair(request.sources), request.output)
     panel, report = _panel(run), _report(run, planned)
     others = [path for path in (panel, report) if path is not None]
+    beside = aligned.outputs(settings)
+    others += beside
     if request.options.save_raw:
         others += [pair.raw_output for pair in planned]
-    pairs.check_outputs(planned, others)
+    pairs.check_outputs(planned, others, aligned.inputs(settings))
+    if settings.register == "each" and settings.save_transform and len(planned) > 1:
+        raise UserError(
+            "--save_transform goes with one pair, or with --register=once: "
+            f"--register=each finds a transform for each of {len(planned)} pairs"
+        )
     for pair in planned:
         print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}", flush=True)
 
@@ -93,9 +103,12 @@ def fuse(request: Request, run: Run) -> int:
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
     fuser = Fuser(request.settings)
-    for path in (planned[0].output, panel, report):
+    for path in (planned[0].output, panel, report, *beside):
         if path is not None:
             files.check_writable(path.parent)
+    aligner = None
+    if settings.is_on:
+        aligner = pairs.prepare_aligner(planned, request.options, settings)
     if report is not None:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
@@ -103,25 +116,42 @@ def fuse(request: Request, run: Run) -> int:
     failed: list | None
     if launcher is None:
         results = pairs.fuse_pairs(
-            fuser, planned, request.options, with_images=panel is not None
+            fuser,
+            planned,
+            request.options,
+            aligner=aligner,
+            with_images=panel is not None or settings.checkerboard is not None,
         )
         failed = _follow(results, len(planned), panel, request)
     else:
         del fuser
-        failed = _launch(launcher, planned, request)
+        failed = _launch(launcher, planned, request, aligner)
         if failed is None:
             return 1
     return _finish(failed, planned, report)
 
 
-def _launcher(run: Run):
+def _launcher(run: Run, settings: RegistrationSettings):
     """Returns what runs the pipeline that --runner asks for; None without it."""
     if run.runner is None:
         if run.beam_options:
             raise UserError("--beam_options goes with --runner")
         return None
-    if run.panel is not None:
-        raise UserError("--panel does not go with --runner: the images are not here")
+    for name, value in (
+        ("panel", run.panel),
+        ("checkerboard", settings.checkerboard),
+        ("save_transform", settings.save_transform),
+    ):
+        if value is not None:
+            raise UserError(
+                f"--{name} does not go with --runner: the images are not here"
+            )
+    if settings.register == "once":
+        raise UserError(
+            "--register=once does not go with --runner: save a transform first, from "
+            "some of the pairs without --runner, by --save_transform; then give it as "
+            "--transform"
+        )
     extras.require("beam", "--runner")
     try:
         options = shlex.split(run.beam_options or "")
@@ -161,7 +191,7 @@ def _report(run: Run, planned: Sequence) -> pathlib.Path | None:
     return path
 
 
-def _launch(launcher, planned: Sequence, request: Request) -> list | None:
+def _launch(launcher, planned: Sequence, request: Request, aligner) -> list | None:
     """Fuses on Apache Beam; returns what failed, or None where the pipeline did."""
     from densefuse_tf.pipelines import beam
 
@@ -174,6 +204,7 @@ def _launch(launcher, planned: Sequence, request: Request) -> list | None:
                 request.settings,
                 request.options,
                 planned[0].output.parent,
+                aligner=aligner,
                 prepare=runner.import_tensorflow,
             )
         except beam.PipelineError as error:
@@ -206,10 +237,15 @@ def _follow(
         "{rate_noinv_fmt}]",
         disable=None if count > 1 else True,
     )
+    is_first = True
     for result in bar:
         if result.error is not None:
             failed.append(result)
-        elif panel is not None and len(rows) < PANEL_ROWS:
+            continue
+        if is_first:
+            is_first = False
+            aligned.write(request.registration, result.sources, result.registration)
+        if panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(result, request))
     if panel is not None and rows:
         from densefuse_tf.evaluation import panels

@@ -1,10 +1,12 @@
 """Fuses video for fuse.py."""
 
+import contextlib
 import fractions
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
+from densefuse_tf.commands import aligned
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
@@ -33,11 +35,15 @@ def fuse(request: Request, fps: str | None) -> None:
     from densefuse_tf.pipelines import sequences
 
     rate = _rate(fps)
-    sources, output = request.sources, request.output
+    sources, output, settings = request.sources, request.output, request.registration
+    beside = aligned.outputs(settings)
     opened = sequences.open_sources(
-        sources, max_pixels=request.options.max_pixels, progress=_progress
+        sources,
+        max_pixels=request.options.max_pixels,
+        any_sizes=settings.is_on,
+        progress=_progress,
     )
-    sequences.check_output(output, opened)
+    sequences.check_output(output, opened, beside, aligned.inputs(settings))
     if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
@@ -45,11 +51,13 @@ def fuse(request: Request, fps: str | None) -> None:
     from densefuse_tf.fusion.fuser import Fuser
 
     fuser = Fuser(request.settings)
-    files.check_writable(pathlib.Path(output).parent)
+    for path in (pathlib.Path(output), *beside):
+        files.check_writable(path.parent)
     footage = sequences.survey(
         opened,
         value_ranges=request.options.value_ranges,
         color=request.settings.color,
+        registration=settings,
         progress=_progress,
     )
     print(
@@ -58,6 +66,10 @@ def fuse(request: Request, fps: str | None) -> None:
         f"{'colour' if footage.has_color else 'grey'}",
         flush=True,
     )
+    if beside:
+        with contextlib.closing(footage.frames()) as moments:
+            found = footage.aligner and footage.aligner.registration
+            aligned.write(settings, next(moments), found)
     frames = sequences.fuse(fuser, footage, progress=_progress)
     sequences.write(output, footage, frames, rate or sequences.DEFAULT_RATE)
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.options import RegistrationSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Request:
       output: A file or a folder.
       settings: The settings of the fusion.
       options: Says how images are read and written.
+      registration: Says whether and how the sources are aligned first.
     """
 
     names: tuple[str, ...]
@@ -23,3 +25,4 @@ class Request:
     output: str
     settings: FusionSettings
     options: FileOptions
+    registration: RegistrationSettings

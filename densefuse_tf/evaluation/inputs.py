@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import evaluate
 from densefuse_tf.evaluation import paper
@@ -71,7 +72,7 @@ def read_pairs(
             sizes = [f"{image.shape[0]}x{image.shape[1]}" for image in (ir, vis)]
             raise UserError(
                 f"{paths[0]} is {sizes[0]} and {paths[1]} is {sizes[1]}: the source "
-                "images of a pair must have the same size; register and crop them first"
+                f"images of a pair must have the same size; {REGISTER_FIRST}"
             )
         colored = zip(paths, (ir_colored, vis_colored), strict=True)
         pairs.append(Pair(n, paths, ir, vis, tuple(p for p, is_so in colored if is_so)))

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.fusion import tiles
@@ -251,8 +252,7 @@ def check_sizes(sources: Sequence[np.ndarray], names: Sequence[str]) -> None:
         if source.shape[:2] != first:
             raise UserError(
                 f"{names[0]} is {_size(sources[0])} and {name} is {_size(source)}: the "
-                "source images of a pair must have the same size; register and crop "
-                "them first"
+                f"source images of a pair must have the same size; {REGISTER_FIRST}"
             )
 
 

@@ -22,6 +22,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import apache_beam
 from apache_beam.metrics import Metrics
@@ -35,6 +36,9 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
 
 # The runner on this machine, under any of its names.
 _LOCAL = ("directrunner", "direct", "fnapirunner")
@@ -54,6 +58,7 @@ class _Settings:
     Attributes:
       fusion: The settings of the `fuser.Fuser`.
       options: Says how images are read and written.
+      aligner: Aligns the sources; None where they are fused as they are.
       prepare: See `Launcher.run`.
       threads: The threads that TensorFlow computes an operation with; 0 for its own
         choice.
@@ -61,6 +66,7 @@ class _Settings:
 
     fusion: FusionSettings
     options: FileOptions
+    aligner: "Aligner | None"
     prepare: Callable[[], None] | None
     threads: int
 
@@ -105,6 +111,7 @@ class Launcher:
         options: FileOptions,
         folder: str | os.PathLike,
         *,
+        aligner: "Aligner | None" = None,
         prepare: Callable[[], None] | None = None,
     ) -> list[pairs.Result]:
         """Fuses pairs of image files.
@@ -116,6 +123,7 @@ class Launcher:
           folder: An existing folder that all workers see, for a list of the pairs and
             what comes back. Both lie in a hidden folder in it, which is removed at the
             end.
+          aligner: As of `pairs.fuse_pairs`.
           prepare: A function of a module, called once in each process before
             TensorFlow is imported; None for nothing.
 
@@ -128,7 +136,7 @@ class Launcher:
             are whole.
         """
         worker = _Settings(
-            _with_absolute_path(settings), options, prepare, self._threads()
+            _with_absolute_path(settings), options, aligner, prepare, self._threads()
         )
         with _working_folder(pathlib.Path(folder).absolute()) as working:
             chunks = _write_pairs(working / _PAIRS, planned)
@@ -216,6 +224,7 @@ class _Fuse(apache_beam.DoFn):
             self._model.fuser,
             pairs.Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output)),
             self._settings.options,
+            aligner=self._settings.aligner,
             computing=self._model.computing,
         )
         if result.error is None:

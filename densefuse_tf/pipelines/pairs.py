@@ -11,6 +11,7 @@ import functools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -20,6 +21,12 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.options import RegistrationSettings
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
+    from densefuse_tf.pipelines.aligning import Scene
+    from densefuse_tf.registration import Registration
 
 # The pairs that are read ahead, and the results that are written behind, at most.
 _AHEAD = 2
@@ -49,16 +56,18 @@ class Result:
 
     Attributes:
       pair: The pair.
-      sources: The source images in 0..255, uint8 or float32; empty after an error, or
-        if they were not asked for.
+      sources: The source images in 0..255, uint8 or float32, aligned if that was asked
+        for; empty after an error, or if they were not asked for.
       image: The fused image, uint8; None where there are no sources.
       error: The reason why the pair could not be fused, or None.
+      registration: How the sources were aligned; None where they were not.
     """
 
     pair: Pair
     sources: tuple[np.ndarray, ...] = ()
     image: np.ndarray | None = None
     error: UserError | None = None
+    registration: "Registration | None" = None
 
 
 def plan(
@@ -99,17 +108,23 @@ def plan(
     return pairs
 
 
-def check_outputs(pairs: Sequence[Pair], others: Iterable[pathlib.Path] = ()) -> None:
-    """Refuses outputs that would overwrite a source image or one another.
+def check_outputs(
+    pairs: Sequence[Pair],
+    others: Iterable[pathlib.Path] = (),
+    inputs: Iterable[str | os.PathLike] = (),
+) -> None:
+    """Refuses outputs that would overwrite a source image, an input or one another.
 
     Args:
       pairs: All pairs of a run.
       others: More files that the run will write.
+      inputs: More files that the run will read.
 
     Raises:
       UserError: Names the two.
     """
     sources = {os.path.realpath(path) for pair in pairs for path in pair.sources}
+    read = {os.path.realpath(path) for path in inputs}
     origins: dict[str, str] = {}
     outputs = [(pair.output, str(pair.sources[-1])) for pair in pairs]
     outputs += [(path, "another output") for path in others]
@@ -117,6 +132,8 @@ def check_outputs(pairs: Sequence[Pair], others: Iterable[pathlib.Path] = ()) ->
         real = os.path.realpath(path)
         if real in sources:
             raise UserError(f"{path}: would overwrite a source image: choose another")
+        if real in read:
+            raise UserError(f"{path}: would overwrite an input: choose another")
         if real in origins:
             raise UserError(
                 f"{path}: would be written twice, for {origins[real]} and {origin}: "
@@ -125,11 +142,43 @@ def check_outputs(pairs: Sequence[Pair], others: Iterable[pathlib.Path] = ()) ->
         origins[real] = origin
 
 
+def prepare_aligner(
+    pairs: Iterable[Pair], options: FileOptions, settings: RegistrationSettings
+) -> "Aligner":
+    """Finds out how the pairs of a run are aligned, before the first one is fused.
+
+    Args:
+      pairs: All pairs of the run, of which the first that can be read are.
+      options: Says how they are read.
+      settings: With a registration asked for.
+
+    Raises:
+      UserError: As of `aligning.prepare`; or no pair can be read.
+    """
+    from densefuse_tf.pipelines import aligning
+
+    def scenes() -> Iterator["Scene"]:
+        error, read = None, False
+        for pair in pairs:
+            try:
+                sources = _sources(pair, options)
+            except UserError as caught:
+                error = error or caught
+            else:
+                read = True
+                yield sources, [str(path) for path in pair.sources]
+        if error is not None and not read:
+            raise error
+
+    return aligning.prepare(settings, scenes())
+
+
 def fuse_pairs(
     fuser,
     pairs: Iterable[Pair],
     options: FileOptions,
     *,
+    aligner: "Aligner | None" = None,
     with_images: bool = True,
 ) -> Iterator[Result]:
     """Fuses pairs of image files.
@@ -138,6 +187,7 @@ def fuse_pairs(
       fuser: A `fuser.Fuser`.
       pairs: Any number of them.
       options: Says how they are read and written.
+      aligner: Aligns the sources of each pair; without it they are fused as they are.
       with_images: Whether the results hold the images. Without them images are let go
         as soon as they are written.
 
@@ -146,7 +196,7 @@ def fuse_pairs(
       error set and leaves no file; the others go on.
     """
     read = ordered_map(
-        functools.partial(_read, options=options),
+        functools.partial(_read, options=options, aligner=aligner),
         pairs,
         workers=_AHEAD,
         most=_AHEAD,
@@ -174,6 +224,7 @@ def fuse_pair(
     pair: Pair,
     options: FileOptions,
     *,
+    aligner: "Aligner | None" = None,
     computing: contextlib.AbstractContextManager | None = None,
 ) -> Result:
     """Fuses one pair of image files, as `fuse_pairs` does, in the calling thread.
@@ -182,12 +233,13 @@ def fuse_pair(
       fuser: A `fuser.Fuser`.
       pair: The pair.
       options: Says how it is read and written.
+      aligner: As of `fuse_pairs`.
       computing: Entered while `fuser` computes: a lock, where threads share it.
 
     Returns:
       The result without the images.
     """
-    work = _read(pair, options)
+    work = _read(pair, options, aligner)
     with computing or contextlib.nullcontext():
         work = _compute(work, fuser, options, with_images=False)
     return _write(work, with_images=False)
@@ -202,6 +254,7 @@ class _Work:
     image: np.ndarray | None = None
     raw: np.ndarray | None = None
     error: UserError | None = None
+    registration: "Registration | None" = None
 
 
 def _pixels(work: _Work) -> int:
@@ -212,21 +265,32 @@ def _pixels(work: _Work) -> int:
     return height * width * len(work.pair.sources)
 
 
-def _read(pair: Pair, options: FileOptions) -> _Work:
+def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
     """Reads the source images and brings them to 0..255."""
     sources = []
     ranges = options.ranges(len(pair.sources))
+    for path, value_range in zip(pair.sources, ranges, strict=True):
+        image = images.read(path, max_pixels=options.max_pixels)
+        # 8-bit images stay as they are, unless a range is asked for.
+        if image.dtype != np.uint8 or value_range is not None:
+            image, (low, high) = pixels.to_pixel_range(image, value_range)
+            logging.info("%s: %g..%g brought to 0..255", path, low, high)
+        sources.append(image)
+    return tuple(sources)
+
+
+def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> _Work:
+    """Reads the source images and aligns them."""
+    registration = None
     try:
-        for path, value_range in zip(pair.sources, ranges, strict=True):
-            image = images.read(path, max_pixels=options.max_pixels)
-            # 8-bit images stay as they are, unless a range is asked for.
-            if image.dtype != np.uint8 or value_range is not None:
-                image, (low, high) = pixels.to_pixel_range(image, value_range)
-                logging.info("%s: %g..%g brought to 0..255", path, low, high)
-            sources.append(image)
+        sources = _sources(pair, options)
+        if aligner is not None:
+            sources, registration = aligner.align(
+                sources, [str(path) for path in pair.sources]
+            )
     except UserError as error:
         return _Work(pair, error=error)
-    return _Work(pair, tuple(sources))
+    return _Work(pair, sources, registration=registration)
 
 
 def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Work:
@@ -253,5 +317,7 @@ def _write(work: _Work, with_images: bool) -> Result:
     except UserError as error:
         return Result(work.pair, error=error)
     if with_images:
-        return Result(work.pair, work.sources, work.image)
-    return Result(work.pair)
+        return Result(
+            work.pair, work.sources, work.image, registration=work.registration
+        )
+    return Result(work.pair, registration=work.registration)

@@ -16,22 +16,30 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
+from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines.options import RegistrationSettings
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.aligning import Aligner
 
 DEFAULT_RATE = fractions.Fraction(25)
 
 # The frames of each source that are read ahead, and those that are written behind.
 _AHEAD = 2
 _BEHIND = 2
+# From one of the frames that are registered to the next: neighbours are too alike.
+_STEP = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +74,7 @@ def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
     max_pixels: int = images.MAX_PIXELS,
+    any_sizes: bool = False,
     progress: video.Progress = video.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
@@ -76,6 +85,7 @@ def open_sources(
       sources: k >= 2 video files, or folders or glob patterns of images as
         `images.find` takes them; either may stand beside the other.
       max_pixels: The largest frame that is read.
+      any_sizes: Whether the sizes of the sources may differ.
       progress: Shows how far it is.
 
     Returns:
@@ -104,9 +114,10 @@ def open_sources(
     )
     videos = [source for source in opened if isinstance(source, video.VideoFile)]
     names = [source.path for source in videos]
-    _check_alike(
-        "height and width", "the same; register and crop them", names, videos, "size"
-    )
+    if not any_sizes:
+        _check_alike(
+            "height and width", f"the same; {REGISTER_FIRST}", names, videos, "size"
+        )
     _check_alike("frames per second", "the same", names, videos, "rate")
     return tuple(opened)
 
@@ -129,11 +140,12 @@ class Footage:
 
     Attributes:
       sources: k sources with `count` frames each.
-      size: (height, width) of every frame.
+      size: (height, width) of every frame that is fused.
       value_ranges: For each source the values that become 0 and 255; None where 8 bits
         stay as they are.
       has_color: Whether the results do.
       in_gray: For each source whether its luma is all that is fused of it.
+      aligner: Aligns the frames of each moment; None where they are as they are read.
     """
 
     sources: tuple[Source, ...]
@@ -141,6 +153,7 @@ class Footage:
     value_ranges: tuple[tuple[float, float] | None, ...]
     has_color: bool
     in_gray: tuple[bool, ...]
+    aligner: "Aligner | None" = None
 
     @property
     def count(self) -> int:
@@ -153,8 +166,14 @@ class Footage:
 
     @property
     def pixel_aspect(self) -> fractions.Fraction | None:
-        """Returns a pixel's width to height, from the last source that knows it."""
-        return _first(self.sources[::-1], "pixel_aspect")
+        """Returns a pixel's width to height, from the last source that knows it.
+
+        Aligned frames have the pixels of the source that stays as it is.
+        """
+        sources = self.sources[::-1]
+        if self.aligner is not None:
+            sources = self.aligner.settings.fixed_first(self.sources)[:1]
+        return _first(sources, "pixel_aspect")
 
     def names(self, index: int) -> tuple[str, ...]:
         """Returns the names of the k frames of a moment for an error."""
@@ -168,12 +187,25 @@ class Footage:
         Raises:
           UserError: A frame cannot be read.
         """
-        return _together(
+        frames = _together(
             _prepared(source.frames(), value_range, in_gray)
             for source, value_range, in_gray in zip(
                 self.sources, self.value_ranges, self.in_gray, strict=True
             )
         )
+        if self.aligner is None:
+            return frames
+        # The thread that fuses has enough to do.
+        return _ahead(self._aligned(frames, self.aligner))
+
+    def _aligned(
+        self,
+        frames: Generator[tuple[np.ndarray, ...], None, None],
+        aligner: "Aligner",
+    ) -> Generator[tuple[np.ndarray, ...], None, None]:
+        with contextlib.closing(frames):
+            for index, sources in enumerate(frames):
+                yield aligner.align(sources, self.names(index))[0]
 
 
 def _first(sources: Iterable[Source], attribute: str):
@@ -250,6 +282,7 @@ def survey(
     *,
     value_ranges: Sequence | None = None,
     color: str = "auto",
+    registration: RegistrationSettings | None = None,
     progress: video.Progress = video.unseen,
 ) -> Footage:
     """Looks through the frames for what has to be true of all of them.
@@ -261,6 +294,9 @@ def survey(
       With "auto" the results have colour if any source has; with "luma" they have that
       of the last source that has any, also in frames where that one is grey.
 
+    - With a registration, one transform for all frames: the median of those of some
+      frames at the start.
+
     Frames of videos are looked at only until nothing more depends on them.
 
     Args:
@@ -269,6 +305,8 @@ def survey(
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
       color: As of `FusionSettings`.
+      registration: Says whether and how frames are aligned; the sizes of the sources
+        may then differ.
       progress: Shows how far it is.
 
     Returns:
@@ -276,8 +314,16 @@ def survey(
 
     Raises:
       UserError: Frames differ in size, or in type where no range is given; a frame
-        cannot be read; a range is given by percentiles, which are those of an image.
+        cannot be read; a range is given by percentiles, which are those of an image;
+        each frame is to be registered by itself; as of `aligning.prepare`.
     """
+    if registration is not None and not registration.is_on:
+        registration = None
+    if registration is not None and registration.register == "each":
+        raise UserError(
+            "register is 'each': expected once for a video, whose frames share one "
+            "transform and one size"
+        )
     value_ranges = value_ranges or [None] * len(sources)
     if any(isinstance(given, pixels.Percentiles) for given in value_ranges):
         raise UserError(
@@ -304,7 +350,7 @@ def survey(
                     seen, moment, sources, is_given, strict=True
                 ):
                     one.add(frame, source.name(index), given)
-                if index == 0:
+                if index == 0 and registration is None:
                     _check_sizes(seen)
                 if not to_the_end and _is_settled(color, seen):
                     break
@@ -315,7 +361,7 @@ def survey(
         not has_color or (color == "luma" and index != last)
         for index in range(len(sources))
     )
-    return Footage(
+    footage = Footage(
         tuple(sources),
         # Where no frame was looked at, all sources are videos.
         seen[0].size if seen[0].dtype is not None else _first(sources, "size"),
@@ -327,6 +373,24 @@ def survey(
         ),
         has_color,
         in_gray,
+    )
+    return footage if registration is None else _aligned(footage, registration)
+
+
+def _aligned(footage: Footage, settings: RegistrationSettings) -> Footage:
+    """Finds the transform of all frames."""
+    from densefuse_tf.pipelines import aligning
+
+    step = max(1, min(_STEP, footage.count // aligning.FIRST))
+    with contextlib.closing(footage.frames()) as frames:
+        scenes = (
+            (sources, footage.names(index))
+            for index, sources in enumerate(frames)
+            if index % step == 0
+        )
+        aligner = aligning.prepare(settings, scenes)
+    return dataclasses.replace(
+        footage, size=aligner.shape or footage.size, aligner=aligner
     )
 
 
@@ -343,7 +407,7 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
             raise UserError(
                 f"{seen[0].first} is {video.text(seen[0].size)} and {one.first} is "
                 f"{video.text(one.size)}: the frames of all sources must have the "
-                "same size; register and crop them first"
+                f"same size; {REGISTER_FIRST}"
             )
 
 
@@ -405,13 +469,37 @@ def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float,
     return float(low), float(high)
 
 
-def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
-    """Refuses what `writing` cannot write, before the work.
+def check_output(
+    path: str | os.PathLike,
+    sources: Sequence[Source],
+    others: Iterable[pathlib.Path] = (),
+    inputs: Iterable[pathlib.Path] = (),
+) -> None:
+    """Refuses what `write` cannot write, before the work.
+
+    Args:
+      path: The video or the folder of its frames.
+      sources: From `open_sources`.
+      others: More files that the run will write.
+      inputs: More files that the run will read.
 
     Raises:
       UserError: Neither a video's name nor that of a new folder; a video that would
-        take the place of a source.
+        take the place of a source; another file that would take the place of a source,
+        an input, the video or one another.
     """
+    taken = {os.path.realpath(each) for each in (path, *inputs)}
+    for source in sources:
+        found = source.paths if isinstance(source, ImageFiles) else (source.path,)
+        taken.update(map(os.path.realpath, found))
+    for other in others:
+        real = os.path.realpath(other)
+        if real in taken:
+            raise UserError(
+                f"{other}: would overwrite a source, an input or another output: "
+                "choose another name"
+            )
+        taken.add(real)
     text, path = os.fspath(path), pathlib.Path(path)
     if not _is_folder(text):
         if path.suffix.lower() not in video.OUTPUT_FORMATS:

@@ -1,0 +1,213 @@
+"""Aligns the sources of pairs before they are fused: registered, warped and cropped."""
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from absl import logging
+
+from densefuse_tf import registration
+from densefuse_tf.errors import UserError
+from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.registration import Registration
+from densefuse_tf.registration.alignment import Uncovered
+
+# The pairs or frames whose transforms a rig's is the median of, at most.
+FIRST = 5
+
+_UNCOVERED: dict[str, Uncovered] = {
+    "crop": "crop",
+    "black": "black",
+    # Settings allow the one that stays as it is.
+    "visible": "fixed",
+    "infrared": "fixed",
+}
+
+# The sources of a pair, infrared first, and their names for an error.
+Scene = tuple[Sequence[np.ndarray], Sequence[str]]
+
+
+class Aligner:
+    """Aligns the two sources of one pair after the other.
+
+    It can be pickled, and be used by several threads at a time.
+
+    Args:
+      settings: With a registration asked for.
+      found: The registration of all pairs; None to register each by itself.
+      origin: Where `found` comes from, for an error.
+
+    Raises:
+      UserError: `found` is not accepted, or leaves no area that both images cover.
+    """
+
+    def __init__(
+        self,
+        settings: RegistrationSettings,
+        found: Registration | None = None,
+        origin: str = "",
+    ):
+        self.settings = settings
+        self.registration = found
+        self._origin = origin
+        self._alignment = None
+        if found is not None:
+            self._alignment = _alignment(settings, found, origin)
+
+    def __reduce__(self):
+        # What an alignment holds may be as large as an image.
+        return Aligner, (self.settings, self.registration, self._origin)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Returns the height and width that all pairs have once they are aligned.
+
+        None where each pair is registered by itself.
+        """
+        if self._alignment is None:
+            return None
+        if self._alignment.area is not None:
+            return self._alignment.area.shape
+        return self._alignment.registration.fixed_shape
+
+    def align(
+        self, sources: Sequence[np.ndarray], names: Sequence[str]
+    ) -> tuple[tuple[np.ndarray, ...], Registration]:
+        """Aligns a pair.
+
+        Args:
+          sources: The infrared and the visible image, [H, W] or [H, W, 3], any dtype.
+          names: Their names for an error.
+
+        Returns:
+          The two, of one height and width, each with its own channels and dtype; and
+          how they were registered.
+
+        Raises:
+          UserError: The registration is not accepted; the images have other sizes than
+            those that were registered.
+        """
+        fixed, moving = self.settings.fixed_first(sources)
+        fixed_name, moving_name = self.settings.fixed_first(names)
+        alignment = self._alignment
+        if alignment is None:
+            found = _register(sources, names, self.settings)
+            alignment = _alignment(self.settings, found, " and ".join(names))
+        else:
+            found = alignment.registration
+            for image, name, expected in (
+                (fixed, fixed_name, found.fixed_shape),
+                (moving, moving_name, found.moving_shape),
+            ):
+                if image.shape[:2] != expected:
+                    raise UserError(
+                        f"{name} is {_text(image.shape)}: expected {_text(expected)}, "
+                        f"the size that the transform of {self._origin} is for"
+                    )
+        aligned = alignment.align(fixed, moving)
+        return self.settings.fixed_first(aligned), found
+
+
+def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
+    """Finds out how pairs are aligned, before the first one is.
+
+    Args:
+      settings: With a registration asked for.
+      scenes: The first pairs or frames, of which as many are taken as are needed.
+
+    Returns:
+      What aligns all pairs.
+
+    Raises:
+      UserError: The file of the transform or of the points cannot be used; or the pairs
+        that are taken do not agree on one transform. Or what `scenes` raises.
+    """
+    if settings.transform is not None:
+        origin = os.fspath(settings.transform)
+        return Aligner(settings, registration.load(origin), origin)
+    if settings.points is not None:
+        origin = os.fspath(settings.points)
+        points = registration.read_points(origin)
+        sources, _ = next(iter(scenes))
+        fixed, moving = settings.fixed_first(sources)
+        found = registration.from_points(
+            *points,
+            shapes=(fixed.shape[:2], moving.shape[:2]),
+            model=settings.register_model or "affine",
+            name=origin,
+        )
+        return Aligner(settings, found, origin)
+    if settings.register == "each":
+        return Aligner(settings)
+    found, origin = _of_a_rig(settings, itertools.islice(scenes, FIRST))
+    return Aligner(settings, found, origin)
+
+
+def _of_a_rig(
+    settings: RegistrationSettings, scenes: Iterable[Scene]
+) -> tuple[Registration, str]:
+    """Returns the registration of a rigid rig, and what it was found from."""
+    each, origins, errors = [], [], []
+    for sources, names in scenes:
+        try:
+            each.append(_register(sources, names, settings))
+            origins.append(" and ".join(names))
+        except UserError as error:
+            # A video may start in the dark.
+            errors.append(error)
+    if not each:
+        raise errors[0]
+    if len(each) == 1:
+        # It has no median.
+        return each[0], origins[0]
+    origin = f"{origins[0]} and {len(each) - 1} more"
+    try:
+        found = registration.combine(each)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from error
+    logging.info(
+        "one transform for all: the median of %d, which differ from it by %.1f pixels "
+        "at most",
+        sum(one.accepted for one in each),
+        found.consistency,
+    )
+    return found, origin
+
+
+def _register(
+    sources: Sequence[np.ndarray], names: Sequence[str], settings: RegistrationSettings
+) -> Registration:
+    fixed_name, moving_name = settings.fixed_first(names)
+    found = registration.register(
+        *settings.fixed_first(sources),
+        model=settings.register_model or "affine",
+        names=(fixed_name, moving_name),
+    )
+    if found.accepted:
+        logging.info(
+            "%s registered to %s: score %.2f, both ways agree to %.1f pixels",
+            moving_name,
+            fixed_name,
+            found.score,
+            found.consistency,
+        )
+    return found
+
+
+def _alignment(
+    settings: RegistrationSettings, found: Registration, origin: str
+) -> registration.Alignment:
+    if not found.accepted:
+        raise UserError(
+            f"{origin}: not registered: {found.reason}; --points takes points picked "
+            "by hand, see docs/registration.md"
+        )
+    try:
+        return registration.Alignment(found, uncovered=_UNCOVERED[settings.uncovered])
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from error
+
+
+def _text(shape: Sequence[int]) -> str:
+    return f"{shape[0]}x{shape[1]}"
