@@ -1,7 +1,7 @@
 """Executes the notebook examples/quickstart.ipynb and stores its outputs in it.
 
     python examples/run_quickstart.py                             # in place
-    python examples/run_quickstart.py --output=/tmp/executed.ipynb
+    python examples/run_quickstart.py --output=executed.ipynb
 
 Run it after a change of the notebook, of the shipped model or of what either computes:
 the tests compare the stored outputs with new ones. It needs `pip install '.[test]'`.
