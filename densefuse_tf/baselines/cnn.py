@@ -52,7 +52,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -285,7 +285,9 @@ def write_weights(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) ->
       UserError: The file has another suffix or cannot be written.
     """
     check_writable(path)
-    arrays = {name: np.asarray(tensors[name], np.float32) for name in SHAPES}
+    arrays: dict[str, Any] = {
+        name: np.asarray(tensors[name], np.float32) for name in SHAPES
+    }
     with files.replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 

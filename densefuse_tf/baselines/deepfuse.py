@@ -56,6 +56,7 @@ from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 
 if TYPE_CHECKING:
     import keras
@@ -147,6 +148,27 @@ def variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
             found[f"{part}/{name}/kernel"] = layer.kernel
             found[f"{part}/{name}/bias"] = layer.bias
     return found
+
+
+def save_autoencoder(model: "keras.Model", path: str | os.PathLike) -> None:
+    """Writes the weights of an autoencoder as a .keras file, whole or not at all.
+
+    The file holds a plain float32 `autoencoder()`, which Keras alone can load.
+
+    Args:
+      model: What `autoencoder` returned, of any dtype policy.
+      path: A name that ends in .keras.
+
+    Raises:
+      UserError: Another suffix, or the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".keras":
+        raise UserError(f"{path}: weights of DeepFuse are saved as .keras")
+    plain = autoencoder(dtype="float32")
+    plain.set_weights(model.get_weights())
+    with files.replacing(path) as temporary:
+        plain.save(temporary)
 
 
 def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Model":

@@ -142,7 +142,7 @@ def trained(
         return _train(ir, vis, seed, iterations)
     made_of = hashlib.sha256(f"{ir.shape} {seed} {iterations}".encode())
     for image in (ir, vis):
-        made_of.update(np.ascontiguousarray(image))
+        made_of.update(image.tobytes())
     path = pathlib.Path(cache) / f"dictionary_{made_of.hexdigest()[:16]}.npy"
     if path.exists():
         return read(path)
@@ -187,7 +187,7 @@ def _iterate(
     uses = _uses(chosen)
     free = np.ones(len(samples), bool)
     replaced = np.zeros(len(atoms), bool)
-    for atom in random.permutation(len(atoms)):
+    for atom in random.permutation(len(atoms)).tolist():
         if len(uses[atom]):
             _improve(atom, uses[atom], atoms, coefficients, residuals)
             continue
@@ -200,7 +200,7 @@ def _iterate(
     counts = np.bincount(
         chosen[np.abs(coefficients) > _MIN_COEFFICIENT], minlength=len(atoms)
     )
-    for atom in np.flatnonzero(~replaced):
+    for atom in np.flatnonzero(~replaced).tolist():
         coherence = np.square(atoms @ atoms[atom])
         coherence[atom] = 0.0
         if coherence.max() > _MAX_COHERENCE**2 or counts[atom] < _MIN_USES:

@@ -2,9 +2,9 @@
 
   python -m densefuse_tf.commands.train_cnn --train_dir=photographs \\
       --patches_per_level=250 --weights=cnn.npz
-  fuse.py --method=cnn --checkpoint=cnn.npz --ir=A.png --vis=B.png --output=fused.png
 
-Writes the weights as an .npz file.
+Writes the weights as an .npz file, which the option `checkpoint` of the method cnn
+reads.
 """
 
 import sys
@@ -63,19 +63,20 @@ _SEED = flags.DEFINE_integer(
 
 
 def main() -> None:
-    for flag, expected in (
-        (_TRAIN_DIR, "a folder or a glob of photographs"),
-        (_WEIGHTS, "the .npz file for the weights"),
-    ):
-        if not flag.value:
-            raise UserError(f"--{flag.name} is missing: expected {expected}")
+    train_dir, path = _TRAIN_DIR.value, _WEIGHTS.value
+    if not train_dir:
+        raise UserError(
+            "--train_dir is missing: expected a folder or a glob of photographs"
+        )
+    if not path:
+        raise UserError("--weights is missing: expected the .npz file for the weights")
     from densefuse_tf.baselines import cnn
     from densefuse_tf.baselines import cnn_training
     from densefuse_tf.io import finding
 
-    photographs = finding.find(_TRAIN_DIR.value)
+    photographs = finding.find(train_dir)
     # Mistakes in the other flags are found before the network is trained.
-    cnn.check_writable(_WEIGHTS.value)
+    cnn.check_writable(path)
     runner.import_tensorflow()
     weights, accuracy = cnn_training.train(
         photographs,
@@ -89,15 +90,12 @@ def main() -> None:
             seed=_SEED.value,
         ),
     )
-    cnn.write_weights(_WEIGHTS.value, weights)
-    print(
-        f"{_WEIGHTS.value}: {100 * accuracy:.2f} % of the validation patches told "
-        "rightly"
-    )
+    cnn.write_weights(path, weights)
+    print(f"{path}: {100 * accuracy:.2f} % of the validation patches told rightly")
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Runs the command and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 
