@@ -89,14 +89,18 @@ class Fuser:
         self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
 
     def raw(
-        self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+        self,
+        sources: Sequence[np.ndarray],
+        *,
+        names: Sequence[str] | None = None,
+        are_scaled: bool = False,
     ) -> np.ndarray:
         """Computes the decoder's output for k source images; see `fuse`.
 
         Returns:
           [H, W] float32, or [H, W, 3] where the channels were fused one by one.
         """
-        return self._raw(*self._prepared(sources, names))
+        return self._raw(*self._prepared(sources, names, are_scaled))
 
     def fuse(
         self,
@@ -104,6 +108,7 @@ class Fuser:
         *,
         names: Sequence[str] | None = None,
         output_range: str | tuple[float, float] | None = None,
+        are_scaled: bool = False,
     ) -> Fused:
         """Fuses k source images.
 
@@ -116,14 +121,18 @@ class Fuser:
             source_1 ... source_k.
           output_range: What `to_uint8` takes, for this call instead of the settings':
             the frames of a sequence do not flicker with (min, max) that hold for all.
+          are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
+            leaves them. Otherwise an image of floats whose largest is at most 1 counts
+            as one in 0..1 and is refused; all zeros are black on either scale.
 
         Returns:
           The image and the decoder's output that it was made of.
 
         Raises:
-          UserError: Not k sources, sizes that differ, or an array that is no image.
+          UserError: Not k sources, sizes that differ, an array that is no image, or
+            floats in 0..1.
         """
-        prepared, color = self._prepared(sources, names)
+        prepared, color = self._prepared(sources, names, are_scaled)
         raw = self._raw(prepared, color)
         if output_range is None:
             output_range = self.output_range
@@ -134,7 +143,7 @@ class Fuser:
                 image = _with_chroma(image, chroma[-1])
         return Fused(image, raw)
 
-    def _prepared(self, sources, names) -> tuple[list[np.ndarray], str]:
+    def _prepared(self, sources, names, are_scaled) -> tuple[list[np.ndarray], str]:
         """Brings the sources to 0..255, and finds the colour mode that "auto" means."""
         names = graph.source_names(self.num_sources) if names is None else names
         if len(sources) != self.num_sources:
@@ -143,6 +152,8 @@ class Fuser:
             )
         for source, name in zip(sources, names, strict=True):
             pixels.check(source, name)
+            if not are_scaled:
+                pixels.require_bytes_scale(source, name)
         check_sizes(sources, names)
         prepared = [
             _as_pixels(source, name)
@@ -215,6 +226,11 @@ def fuse(
     Raises:
       UserError: One of the arguments cannot be used.
     """
+    if isinstance(sources, np.ndarray) or isinstance(checkpoint, np.ndarray):
+        raise UserError(
+            "fuse: an array is given where a list of them is expected: pass "
+            'fuse([infrared, visible]), or fuse([infrared, visible], checkpoint="1e2")'
+        )
     path = checkpoints.locate(checkpoint)
     chosen = FusionSettings(path, num_sources=len(sources), **settings)
     fuser = _kept_fuser(

@@ -233,7 +233,7 @@ def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Wo
     if work.error is None:
         names = [str(path) for path in work.pair.sources]
         try:
-            fused = fuser.fuse(work.sources, names=names)
+            fused = fuser.fuse(work.sources, names=names, are_scaled=True)
             work.image, work.raw = fused.image, fused.raw if options.save_raw else None
         except UserError as error:
             work.error = error

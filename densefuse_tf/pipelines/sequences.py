@@ -387,7 +387,10 @@ def fuse(
     with contextlib.closing(footage.frames()) as frames:
         for index, sources in enumerate(progress(frames, footage.count, "fusing")):
             image = fuser.fuse(
-                sources, names=footage.names(index), output_range=output_range
+                sources,
+                names=footage.names(index),
+                output_range=output_range,
+                are_scaled=True,
             ).image
             # A frame without colour in a sequence that has some.
             yield pixels.rgb(image) if footage.has_color else image
@@ -400,7 +403,7 @@ def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float,
         for index, sources in enumerate(
             progress(frames, footage.count, "finding the range")
         ):
-            raw = fuser.raw(sources, names=footage.names(index))
+            raw = fuser.raw(sources, names=footage.names(index), are_scaled=True)
             low, high = min(low, raw.min()), max(high, raw.max())
     return float(low), float(high)
 

@@ -444,7 +444,7 @@ class Quick:
 
     output_range = "average"
 
-    def fuse(self, sources, names, output_range):
+    def fuse(self, sources, names, output_range, are_scaled):
         return Fused(np.array(sources[0]), None)
 
 
