@@ -84,6 +84,8 @@ def fuse(request: Request, run: Run) -> int:
     if request.options.save_raw:
         others += [pair.raw_output for pair in planned]
     pairs.check_outputs(planned, others)
+    if launcher is None:
+        pairs.check_sizes(planned)
     for pair in planned:
         print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}", flush=True)
 

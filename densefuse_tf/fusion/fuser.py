@@ -154,7 +154,7 @@ class Fuser:
             pixels.check(source, name)
             if not are_scaled:
                 pixels.require_bytes_scale(source, name)
-        check_sizes(sources, names)
+        pixels.require_same_size([source.shape[:2] for source in sources], names)
         prepared = [
             _as_pixels(source, name)
             for source, name in zip(sources, names, strict=True)
@@ -258,22 +258,6 @@ def automatic_tile_size(num_sources: int, margin: int) -> int:
     pixel = _BYTES_PER_PIXEL + num_sources * _BYTES_PER_SOURCE_PIXEL
     outer = math.isqrt(_TILE_BYTES // pixel)
     return max(outer - 2 * margin, outer // 2)
-
-
-def check_sizes(sources: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuses source images of different height or width, by name."""
-    first = sources[0].shape[:2]
-    for source, name in zip(sources, names, strict=True):
-        if source.shape[:2] != first:
-            raise UserError(
-                f"{names[0]} is {_size(sources[0])} and {name} is {_size(source)}: the "
-                "source images of a pair must have the same size; register and crop "
-                "them first"
-            )
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]}x{image.shape[1]}"
 
 
 def _compiled(model: keras.Model):

@@ -24,6 +24,8 @@ from densefuse_tf.pipelines.options import FileOptions
 # The pairs that are read ahead, and the results that are written behind, at most.
 _AHEAD = 2
 _BEHIND = 2
+# The first pairs, whose headers are looked at before the work: in a second or two.
+_SIZES_CHECKED = 1000
 # The source pixels of either, at most. A pair that has more by itself is read when its
 # turn comes, and written before the next one is read: computing it takes so long that
 # nothing is lost, and it needs the memory.
@@ -123,6 +125,36 @@ def check_outputs(pairs: Sequence[Pair], others: Iterable[pathlib.Path] = ()) ->
                 "give them different names"
             )
         origins[real] = origin
+
+
+def check_sizes(pairs: Sequence[Pair]) -> None:
+    """Finds source images of unequal sizes by the headers of the files.
+
+    Where all pairs are like that, they are refused; where some are, a warning names the
+    first, and the others can be fused. Of very many pairs the first are looked at.
+
+    Args:
+      pairs: One pair or more.
+
+    Raises:
+      UserError: The sources of all pairs have unequal sizes.
+    """
+    looked_at = pairs[:_SIZES_CHECKED]
+    errors = []
+    for pair in looked_at:
+        try:
+            images.require_same_size(pair.sources)
+        except UserError as error:
+            errors.append(error)
+    if errors and len(errors) == len(pairs):
+        raise errors[0]
+    if errors:
+        logging.warning(
+            "%d of %d pairs cannot be fused, the first of them: %s",
+            len(errors),
+            len(looked_at),
+            errors[0],
+        )
 
 
 def fuse_pairs(

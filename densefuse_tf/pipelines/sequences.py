@@ -92,6 +92,7 @@ def open_sources(
     ]
     if not any(are_videos) or len(sources) < 2:
         pairs = images.pair(sources)
+        images.require_same_size(pairs[0])
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
         video.open_video(path, max_pixels, progress)

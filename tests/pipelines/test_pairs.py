@@ -12,10 +12,10 @@ import pytest
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.fuser import Fused
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.fuser import check_sizes
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
 
@@ -31,7 +31,7 @@ class Mean:
     def fuse(self, sources, names, are_scaled):
         assert are_scaled
         self.calls += 1
-        check_sizes(sources, names)
+        pixels.require_same_size([source.shape for source in sources], names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
         return Fused(to_uint8(raw, "average"), raw)
 
@@ -260,3 +260,15 @@ def test_a_dark_image_brought_to_0_to_255_is_fused(five, checkpoint):
     (done,) = pairs.fuse_pairs(Fuser(FusionSettings(checkpoint)), five[1:2], options)
     assert done.error is None
     assert 0 < done.sources[0].max() < 1
+
+
+def test_unequal_sizes_are_found_before_the_work(five, caplog):
+    pairs.check_sizes(five)
+    assert not caplog.text
+    images.write(five[3].sources[1], np.zeros((5, 5), np.uint8))
+    five[4].sources[1].write_bytes(b"no image")
+    pairs.check_sizes(five)
+    assert "1 of 5 pairs cannot be fused, the first of them: " in caplog.text
+    assert f"{five[3].sources[1]} is 5x5" in caplog.text
+    with pytest.raises(UserError, match="3.png is 3x4 and .* is 5x5: the source"):
+        pairs.check_sizes(five[3:4])
