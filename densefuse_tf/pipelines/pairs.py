@@ -247,12 +247,22 @@ def _pixels(work: _Work) -> int:
 def _read(pair: Pair, options: FileOptions) -> _Work:
     """Reads the source images and brings them to 0..255."""
     sources = []
-    ranges = options.ranges(len(pair.sources))
+    count = len(pair.sources)
+    ranges = options.ranges(count)
+    flags = options.range_flags or ("the value range ",) * count
     try:
-        for path, value_range in zip(pair.sources, ranges, strict=True):
+        for path, value_range, flag in zip(pair.sources, ranges, flags, strict=True):
             image = images.read(path, max_pixels=options.max_pixels)
             # 8-bit images stay as they are, unless a range is asked for.
             if image.dtype != np.uint8 or value_range is not None:
+                is_auto = value_range is None or value_range == "auto"
+                if is_auto and pixels.extremes_are_outliers(image):
+                    logging.warning(
+                        "%s: its extremes %g and %g, which become 0 and 255, are far "
+                        "from almost all of its values, so that the contrast is low: "
+                        "%s1%%,99%% leaves such dead or hot pixels out",
+                        *(path, image.min(), image.max(), flag),
+                    )
                 image, (low, high) = pixels.to_pixel_range(image, value_range)
                 logging.info("%s: %g..%g brought to 0..255", path, low, high)
             sources.append(image)

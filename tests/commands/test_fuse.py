@@ -162,6 +162,24 @@ def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.parametrize("index", (0, 1))
+def test_outliers_that_spoil_the_range_are_warned_of(pairs, run, index):
+    deep = np.random.default_rng(0).integers(7000, 7401, (40, 50)).astype(np.uint16)
+    deep[3, 4], deep[20, 30] = 0, 65535  # A dead and a hot pixel.
+    gray = np.full_like(deep, 90, np.uint8)
+    kind, path = (("ir", "ir/IR1.png"), ("vis", "vis/VIS1.png"))[index]
+    for name in ("ir/IR1.png", "vis/VIS1.png"):
+        Image.fromarray(deep if name == path else gray).save(name)
+    status, _, errors = run(*PAIR, "--output=fused.png")
+    assert status == 0
+    (warning,) = [line for line in errors.splitlines() if "warning" in line]
+    assert warning.startswith(f"warning: {path}: its extremes 0 and 65535, which becom")
+    assert f"--{kind}_range=1%,99% leaves such dead or hot pixels out" in warning
+    status, _, errors = run(*PAIR, "--output=clear.png", f"--{kind}_range=1%,99%")
+    assert status == 0 and "warning" not in errors
+    assert images.read("clear.png").std() > 3 * images.read("fused.png").std()
+
+
 def test_panel(pairs, run):
     status, output, _ = run(*FOLDERS, "--output=out", "--panel=panel.png")
     assert status == 0
@@ -253,6 +271,10 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
             ("--sources=ir", "--sources=vis", "--ir_range=auto", "--output=out"),
             "--ir_range goes with --ir",
         ),
+        (
+            ("--sources=ir", "--sources=vis", "--vis_range=auto", "--output=out"),
+            "--vis_range goes with --vis",
+        ),
         (("--ir=ir", "--vis=vis/VIS1.png", "--output=out"), "different numbers"),
         (("--ir=nowhere", "--vis=vis", "--output=out"), "nowhere: no such file"),
         ((*FOLDERS, "--output=fused.png"), "named as an image: expected a folder"),
@@ -278,6 +300,7 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--window_radius=one"), "--window_radius=one"),
         ((*PAIR, "--output=f.png", "--max_pixels=100"), "IR1.png"),
         ((*PAIR, "--output=f.png", "--ir_range=5"), "--ir_range: value range '5': exp"),
+        ((*PAIR, "--output=f.png", "--vis_range=5"), "--vis_range: value range '5'"),
         ((*PAIR, "--output=f.png", "more.png"), "unexpected argument 'more.png'"),
         ((*PAIR, "--output=f.png", "--no_such_flag"), "no_such_flag"),
     ],
