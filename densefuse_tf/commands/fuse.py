@@ -15,6 +15,11 @@ Images are matched in natural sort order; a result has its visible image's name.
 video (a source or the output is named as one, or --video) value ranges and colour are
 decided once for all frames, and --output_range is average by default, so that nothing
 flickers.
+
+Results that exist are replaced, each once the new one is whole: images, videos and
+folders of frames. Never overwritten are sources, read-only files, and a folder of
+frames that holds anything else. With --nooverwrite nothing that exists is.
+
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
@@ -44,7 +49,7 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "A file for one pair, else a folder. Of a video: .mp4, .m4v, .mov or .mkv, or a "
-    "new folder for its frames as PNG.",
+    "folder of its own for its frames as PNG.",
     flag_values=_FLAGS,
 )
 _VIDEO = flags.DEFINE_bool(

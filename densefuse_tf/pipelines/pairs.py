@@ -26,6 +26,8 @@ _AHEAD = 2
 _BEHIND = 2
 # The first pairs, whose headers are looked at before the work: in a second or two.
 _SIZES_CHECKED = 1000
+# Not written, but no name for a folder either.
+_OTHER_IMAGES = (".webp", ".gif")
 # The source pixels of either, at most. A pair that has more by itself is read when its
 # turn comes, and written before the next one is read: computing it takes so long that
 # nothing is lost, and it needs the memory.
@@ -83,14 +85,15 @@ def plan(
     """
     folder = pathlib.Path(output)
     is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
-    is_image = folder.suffix.lower() in images.FORMATS
-    if is_folder or not folder.suffix or (len(sources) > 1 and not is_image):
+    suffix = folder.suffix.lower()
+    is_image = suffix in images.FORMATS or suffix in _OTHER_IMAGES
+    if is_folder or not suffix or (len(sources) > 1 and not is_image):
         pairs = [Pair(each, folder / f"{each[-1].stem}.png") for each in sources]
     elif len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
         )
-    elif not is_image:
+    elif suffix not in images.FORMATS:
         raise UserError(
             f"{folder}: cannot write an image named {folder.suffix}: expected "
             f"{', '.join(images.FORMATS)}"

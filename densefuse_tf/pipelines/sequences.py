@@ -409,26 +409,42 @@ def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float,
     return float(low), float(high)
 
 
-def check_output(path: str | os.PathLike, sources: Sequence[Source]) -> None:
-    """Refuses what `writing` cannot write, before the work.
+def check_output(
+    path: str | os.PathLike, sources: Sequence[Source], *, overwrite: bool = True
+) -> None:
+    """Refuses what `write` cannot write, before the work.
+
+    Args:
+      path: The output, as `write` takes it.
+      sources: The sources of the sequence.
+      overwrite: Whether an earlier result is replaced.
 
     Raises:
-      UserError: Neither a video's name nor that of a new folder; a video that would
-        take the place of a source.
+      UserError: Neither the name of a video nor of a folder; a source would be
+        overwritten, or what is no earlier result.
     """
     text, path = os.fspath(path), pathlib.Path(path)
+    if not overwrite:
+        files.check_free(path)
+    read = {
+        os.path.realpath(file)
+        for source in sources
+        for file in (source.paths if isinstance(source, ImageFiles) else [source.path])
+    }
     if not _is_folder(text):
         if path.suffix.lower() not in video.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
                 f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
             )
-        real = os.path.realpath(path)
-        if any(os.path.realpath(source.path) == real for source in sources):
+        if os.path.realpath(path) in read:
             raise UserError(f"{path}: would overwrite a source: choose another name")
+        files.check_replaceable(path)
         return
-    files.check_free(path)
     names = _frame_names(sources[-1])
+    if any(os.path.realpath(path / name) in read for name in names):
+        raise UserError(f"{path}: would overwrite a source: choose another name")
+    files.check_folder(path, names)
     if len(set(names)) < len(names):
         twice = next(n for n, times in collections.Counter(names).items() if times > 1)
         raise UserError(
@@ -461,7 +477,8 @@ def write(
 
     Args:
       path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
-        at the end, is a folder, which must be new.
+        at the end, is a folder: a new one, or one that holds no other files than an
+        earlier result of the same frames, which is replaced.
       footage: The footage that is fused.
       frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
         made in the calling thread while others are written.
@@ -471,9 +488,10 @@ def write(
       UserError: The output cannot be written; or what `frames` raises.
     """
     if _is_folder(os.fspath(path)):
-        with files.creating_folder(path) as folder:
-            names = [folder / name for name in _frame_names(footage.sources[-1])]
-            _consume(lambda pair: images.write(*pair), zip(names, frames, strict=True))
+        names = _frame_names(footage.sources[-1])
+        with files.creating_folder(path, replacing=names) as folder:
+            paths = [folder / name for name in names]
+            _consume(lambda pair: images.write(*pair), zip(paths, frames, strict=True))
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:
