@@ -16,6 +16,11 @@ Images are matched in natural sort order; a result has its visible image's name.
 video (a source or the output is named as one, or --video) value ranges and colour are
 decided once for all frames, and --output_range is average by default, so that nothing
 flickers.
+
+Results that exist are replaced, each once the new one is whole: images, videos and
+folders of frames. Never overwritten are sources, read-only files, and a folder of
+frames that holds anything else. With --nooverwrite nothing that exists is.
+
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
@@ -46,7 +51,7 @@ _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "A file for one pair, else a folder. Of a video: .mp4, .m4v, .mov or .mkv, or a "
-    "new folder for its frames as PNG.",
+    "folder of its own for its frames as PNG.",
     flag_values=_FLAGS,
 )
 _VIDEO = flags.DEFINE_bool(
@@ -62,17 +67,21 @@ _FPS = flags.DEFINE_string(
     "... A video made of videos has theirs.",
     flag_values=_FLAGS,
 )
-_IR_RANGE = flags.DEFINE_string(
-    "ir_range",
-    None,
-    "The infrared values that become 0 and 255: MIN,MAX; two percentiles of the image, "
-    "1%,99% for instance; or auto for the image's own minimum and maximum, or those of "
-    "all frames of a video. By default auto for 16-bit and float images, while those "
-    "of 8 bits stay as they are.",
-    flag_values=_FLAGS,
+_RANGES = tuple(
+    flags.DEFINE_string(
+        f"{name}_range",
+        None,
+        f"The {kind} values that become 0 and 255: MIN,MAX; two percentiles of the "
+        "image, 1%,99% for instance, which leave out dead and hot pixels; or auto for "
+        "the image's own minimum and maximum, or those of all frames of a video. By "
+        "default auto for 16-bit and float images, while those of 8 bits stay as they "
+        "are.",
+        flag_values=_FLAGS,
+    )
+    for name, kind in (("ir", "infrared"), ("vis", "visible"))
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
-common_flags.define(FileOptions, _FLAGS, except_=("value_ranges",))
+common_flags.define(FileOptions, _FLAGS, except_=("value_ranges", "range_flags"))
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
 
@@ -89,13 +98,16 @@ def main() -> int | None:
     others: dict[str, Any] = {"num_sources": len(sources)}
     if is_video and not _FLAGS["output_range"].present:
         others["output_range"] = "average"
-    ranges = (common_flags.value_range(_IR_RANGE), *[None] * (len(sources) - 1))
+    ranges: dict[str, Any] = {}
+    if not _SOURCES.value:
+        ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
+        ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
     request = Request(
         names,
         sources,
         output,
         common_flags.read(FusionSettings, _FLAGS, **others),
-        common_flags.read(FileOptions, _FLAGS, value_ranges=ranges),
+        common_flags.read(FileOptions, _FLAGS, **ranges),
         _registration(len(sources), is_video),
     )
     if not is_video:
@@ -133,8 +145,11 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     if _SOURCES.value:
         if _IR.value is not None or _VIS.value is not None:
             raise UserError("--sources is given as well as --ir or --vis: expected one")
-        if _IR_RANGE.value is not None:
-            raise UserError("--ir_range goes with --ir, not with --sources")
+        for kind, flag in zip((_IR, _VIS), _RANGES, strict=True):
+            if flag.value is not None:
+                raise UserError(
+                    f"--{flag.name} goes with --{kind.name}, not with --sources"
+                )
         if len(_SOURCES.value) == 1 and "," in _SOURCES.value[0]:
             first, _, second = _SOURCES.value[0].partition(",")
             raise UserError(

@@ -17,6 +17,8 @@ from densefuse_tf.pipelines.options import RegistrationSettings
 
 # Of a longer run the panel shows the first pairs.
 PANEL_ROWS = 8
+# Of a longer plan the first pairs are shown.
+_PLAN_SHOWN = 3
 # A report has all errors, the terminal the first ones.
 _ERRORS_SHOWN = 20
 
@@ -79,6 +81,7 @@ def fuse(request: Request, run: Run) -> int:
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import pairs
 
+    start = time.monotonic()
     settings = request.registration
     launcher = _launcher(run, settings)
     planned = pairs.plan(images.pair(request.sources), request.output)
@@ -94,9 +97,11 @@ def fuse(request: Request, run: Run) -> int:
             "--save_transform goes with one pair, or with --register=once: "
             f"--register=each finds a transform for each of {len(planned)} pairs"
         )
-    for pair in planned:
-        print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}", flush=True)
-
+    if not request.options.overwrite:
+        for path in (*(pair.output for pair in planned), *others):
+            files.check_free(path)
+    if launcher is None and not settings.is_on:
+        pairs.check_sizes(planned)
     runner.import_tensorflow()
     from densefuse_tf.fusion.fuser import Fuser
 
@@ -109,6 +114,7 @@ def fuse(request: Request, run: Run) -> int:
     aligner = None
     if settings.is_on:
         aligner = pairs.prepare_aligner(planned, request.options, settings)
+    _print_plan(planned)
     if report is not None:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
@@ -128,7 +134,39 @@ def fuse(request: Request, run: Run) -> int:
         failed = _launch(launcher, planned, request, aligner)
         if failed is None:
             return 1
-    return _finish(failed, planned, report)
+    status = _finish(failed, planned, report)
+    _print_summary(planned, failed, request, time.monotonic() - start)
+    return status
+
+
+def _print_plan(planned: Sequence) -> None:
+    """Prints what is fused into what: the first pairs, and how many there are."""
+    for pair in planned[:_PLAN_SHOWN]:
+        print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}")
+    if len(planned) > _PLAN_SHOWN:
+        print(f"... {len(planned)} pairs in all")
+    sys.stdout.flush()
+
+
+def _print_summary(
+    planned: Sequence, failed: Sequence, request: Request, seconds: float
+) -> None:
+    """Prints what was written, what it means and what time all of it took."""
+    from densefuse_tf.fusion.output_range import average_divisor
+
+    fused = len(planned) - len(failed)
+    output = planned[0].output if len(planned) == 1 else planned[0].output.parent
+    how_many = "1 pair" if len(planned) == 1 else f"{fused} of {len(planned)} pairs"
+    print(f"{how_many} fused in {seconds:.1f} s: {output}")
+    if not (request.options.save_raw and fused):
+        return
+    raw = planned[0].raw_output if len(planned) == 1 else "NAME.npy beside each NAME"
+    settings = request.settings
+    divisor = average_divisor(settings.strategy, settings.num_sources)
+    values = f"about 0..{255 * divisor}"
+    if divisor > 1:
+        values = f"the sum over {divisor} sources, {values}"
+    print(f"raw output, float32: {raw}: {values}")
 
 
 def _launcher(run: Run, settings: RegistrationSettings):
@@ -195,7 +233,6 @@ def _launch(launcher, planned: Sequence, request: Request, aligner) -> list | No
     """Fuses on Apache Beam; returns what failed, or None where the pipeline did."""
     from densefuse_tf.pipelines import beam
 
-    start = time.monotonic()
     # Beam's processes on this machine print between the lines of this command.
     with runner.hushed() if launcher.is_local else contextlib.nullcontext():
         try:
@@ -211,10 +248,6 @@ def _launch(launcher, planned: Sequence, request: Request, aligner) -> list | No
             failed, reason = None, error
     if failed is None:
         print(f"not all pairs were fused: {reason}", file=sys.stderr)
-        return None
-    seconds = time.monotonic() - start
-    fused = len(planned) - len(failed)
-    print(f"{fused} of {len(planned)} pairs fused in {seconds:.0f} s")
     return failed
 
 

@@ -4,6 +4,7 @@ import contextlib
 import fractions
 import pathlib
 import re
+import time
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf.commands import aligned
@@ -16,8 +17,7 @@ def is_asked_for(sources: Sequence[str], output: str) -> bool:
     """Returns whether a source or the output is named as a video file."""
     from densefuse_tf.io import video
 
-    suffix = pathlib.Path(output).suffix.lower()
-    return suffix in video.OUTPUT_FORMATS or any(map(video.is_video, sources))
+    return any(map(video.is_video, (*sources, output)))
 
 
 def fuse(request: Request, fps: str | None) -> None:
@@ -34,6 +34,7 @@ def fuse(request: Request, fps: str | None) -> None:
     from densefuse_tf.io import files
     from densefuse_tf.pipelines import sequences
 
+    start = time.monotonic()
     rate = _rate(fps)
     sources, output, settings = request.sources, request.output, request.registration
     beside = aligned.outputs(settings)
@@ -43,7 +44,13 @@ def fuse(request: Request, fps: str | None) -> None:
         any_sizes=settings.is_on,
         progress=_progress,
     )
-    sequences.check_output(output, opened, beside, aligned.inputs(settings))
+    sequences.check_output(
+        output,
+        opened,
+        beside,
+        aligned.inputs(settings),
+        overwrite=request.options.overwrite,
+    )
     if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
@@ -72,6 +79,7 @@ def fuse(request: Request, fps: str | None) -> None:
             aligned.write(settings, next(moments), found)
     frames = sequences.fuse(fuser, footage, progress=_progress)
     sequences.write(output, footage, frames, rate or sequences.DEFAULT_RATE)
+    print(f"written in {time.monotonic() - start:.1f} s: {output}")
 
 
 def _rate(fps: str | None) -> fractions.Fraction | None:

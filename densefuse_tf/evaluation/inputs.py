@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import evaluate
 from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import store
 from densefuse_tf.io import finding
+from densefuse_tf.io import pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +68,7 @@ def read_pairs(
     pairs = []
     for n, paths in names.items():
         (ir, ir_colored), (vis, vis_colored) = map(evaluate.read_gray, paths)
-        if ir.shape != vis.shape:
-            sizes = [f"{image.shape[0]}x{image.shape[1]}" for image in (ir, vis)]
-            raise UserError(
-                f"{paths[0]} is {sizes[0]} and {paths[1]} is {sizes[1]}: the source "
-                f"images of a pair must have the same size; {REGISTER_FIRST}"
-            )
+        pixels.require_same_size([ir.shape, vis.shape], paths)
         colored = zip(paths, (ir_colored, vis_colored), strict=True)
         pairs.append(Pair(n, paths, ir, vis, tuple(p for p, is_so in colored if is_so)))
     return pairs

@@ -14,7 +14,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.fusion import tiles
@@ -90,14 +89,18 @@ class Fuser:
         self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
 
     def raw(
-        self, sources: Sequence[np.ndarray], *, names: Sequence[str] | None = None
+        self,
+        sources: Sequence[np.ndarray],
+        *,
+        names: Sequence[str] | None = None,
+        are_scaled: bool = False,
     ) -> np.ndarray:
         """Computes the decoder's output for k source images; see `fuse`.
 
         Returns:
           [H, W] float32, or [H, W, 3] where the channels were fused one by one.
         """
-        return self._raw(*self._prepared(sources, names))
+        return self._raw(*self._prepared(sources, names, are_scaled))
 
     def fuse(
         self,
@@ -105,6 +108,7 @@ class Fuser:
         *,
         names: Sequence[str] | None = None,
         output_range: str | tuple[float, float] | None = None,
+        are_scaled: bool = False,
     ) -> Fused:
         """Fuses k source images.
 
@@ -117,14 +121,18 @@ class Fuser:
             source_1 ... source_k.
           output_range: What `to_uint8` takes, for this call instead of the settings':
             the frames of a sequence do not flicker with (min, max) that hold for all.
+          are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
+            leaves them. Otherwise an image of floats whose largest is at most 1 counts
+            as one in 0..1 and is refused; all zeros are black on either scale.
 
         Returns:
           The image and the decoder's output that it was made of.
 
         Raises:
-          UserError: Not k sources, sizes that differ, or an array that is no image.
+          UserError: Not k sources, sizes that differ, an array that is no image, or
+            floats in 0..1.
         """
-        prepared, color = self._prepared(sources, names)
+        prepared, color = self._prepared(sources, names, are_scaled)
         raw = self._raw(prepared, color)
         if output_range is None:
             output_range = self.output_range
@@ -135,7 +143,7 @@ class Fuser:
                 image = _with_chroma(image, chroma[-1])
         return Fused(image, raw)
 
-    def _prepared(self, sources, names) -> tuple[list[np.ndarray], str]:
+    def _prepared(self, sources, names, are_scaled) -> tuple[list[np.ndarray], str]:
         """Brings the sources to 0..255, and finds the colour mode that "auto" means."""
         names = graph.source_names(self.num_sources) if names is None else names
         if len(sources) != self.num_sources:
@@ -144,7 +152,9 @@ class Fuser:
             )
         for source, name in zip(sources, names, strict=True):
             pixels.check(source, name)
-        check_sizes(sources, names)
+            if not are_scaled:
+                pixels.require_bytes_scale(source, name)
+        pixels.require_same_size([source.shape[:2] for source in sources], names)
         prepared = [
             _as_pixels(source, name)
             for source, name in zip(sources, names, strict=True)
@@ -216,6 +226,11 @@ def fuse(
     Raises:
       UserError: One of the arguments cannot be used.
     """
+    if isinstance(sources, np.ndarray) or isinstance(checkpoint, np.ndarray):
+        raise UserError(
+            "fuse: an array is given where a list of them is expected: pass "
+            'fuse([infrared, visible]), or fuse([infrared, visible], checkpoint="1e2")'
+        )
     path = checkpoints.locate(checkpoint)
     chosen = FusionSettings(path, num_sources=len(sources), **settings)
     fuser = _kept_fuser(
@@ -243,21 +258,6 @@ def automatic_tile_size(num_sources: int, margin: int) -> int:
     pixel = _BYTES_PER_PIXEL + num_sources * _BYTES_PER_SOURCE_PIXEL
     outer = math.isqrt(_TILE_BYTES // pixel)
     return max(outer - 2 * margin, outer // 2)
-
-
-def check_sizes(sources: Sequence[np.ndarray], names: Sequence[str]) -> None:
-    """Refuses source images of different height or width, by name."""
-    first = sources[0].shape[:2]
-    for source, name in zip(sources, names, strict=True):
-        if source.shape[:2] != first:
-            raise UserError(
-                f"{names[0]} is {_size(sources[0])} and {name} is {_size(source)}: the "
-                f"source images of a pair must have the same size; {REGISTER_FIRST}"
-            )
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[0]}x{image.shape[1]}"
 
 
 def _compiled(model: keras.Model):

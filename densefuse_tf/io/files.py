@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
 
@@ -69,23 +69,27 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def creating_folder(
+    path: str | os.PathLike, *, replacing: Collection[str] = ()
+) -> Iterator[pathlib.Path]:
     """Yields a temporary folder beside `path` that is renamed to it on success.
 
     If the body raises, the temporary folder is removed.
 
     Args:
-      path: The final name, which must be free. Its parent is made when it is missing.
+      path: The final name. Its parent is made when it is missing.
+      replacing: Names of files. A folder at `path` that holds no others is replaced;
+        by default `path` must be free.
 
     Yields:
       A folder with the same parent; its name starts with a dot.
 
     Raises:
-      UserError: `path` exists; the parent cannot be made or written, or the disk is
-        full.
+      UserError: `path` exists and is not replaced; the parent cannot be made or
+        written, or the disk is full.
     """
     path = pathlib.Path(path)
-    check_free(path)
+    check_folder(path, replacing)
     try:
         _prepare(path.parent)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
@@ -93,10 +97,10 @@ def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         raise cannot_write(path, error) from error
     try:
         yield temporary
-        check_free(path)
+        check_folder(path, replacing)
         # mkdtemp makes the folder private; results get the usual rights.
         temporary.chmod(0o777 & ~_umask())
-        os.rename(temporary, path)
+        _rename_folder(temporary, path)
     except OSError as error:
         if _is_of_another(error, path, temporary):
             raise
@@ -113,6 +117,49 @@ def check_free(path: str | os.PathLike) -> None:
     """
     if os.path.lexists(path):
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
+
+
+def check_folder(path: str | os.PathLike, replacing: Collection[str]) -> None:
+    """Refuses a path that `creating_folder` would not give to its folder.
+
+    Args:
+      path: The folder.
+      replacing: As of `creating_folder`.
+
+    Raises:
+      UserError: The path exists, and is no folder, or one that holds something else
+        than files of these names; one of them is read-only.
+    """
+    path = pathlib.Path(path)
+    if not replacing or not path.is_dir() or path.is_symlink():
+        check_free(path)
+        return
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    for entry in entries:
+        if entry.name not in replacing:
+            raise UserError(
+                f"{path}: exists, and is not replaced, since {entry.name} in it is no "
+                "earlier result: choose a new name"
+            )
+        check_replaceable(entry)
+
+
+def _rename_folder(folder: pathlib.Path, path: pathlib.Path) -> None:
+    """Gives a folder its final name, which another folder may have."""
+    if not path.is_dir():
+        os.rename(folder, path)
+        return
+    aside = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    os.rename(path, aside)
+    try:
+        os.rename(folder, path)
+    except OSError:
+        os.rename(aside, path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _prepare(folder: pathlib.Path) -> None:

@@ -1,11 +1,13 @@
 """Finds image files in folders and by patterns, and pairs those of several sources."""
 
-import contextlib
 import glob
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+
+from absl import logging
 
 from densefuse_tf.errors import UserError
 
@@ -101,6 +103,10 @@ def _glob(pattern: str) -> list[str]:
 def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:
     """Matches the images of k sources, the first with the first, in natural order.
 
+    What may be a mistake is logged as a warning: most images have a partner of their
+    name in every other source, but some are matched with an image of another one; an
+    image that is several of the sources.
+
     Args:
       sources: k >= 2 files, folders or glob patterns, as for `find`.
 
@@ -108,23 +114,72 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
       One tuple of k paths for each scene.
 
     Raises:
-      UserError: Fewer than two sources, or they hold different numbers of images.
+      UserError: Fewer than two sources, they hold different numbers of images, or all
+        sources of a scene are the same file.
     """
     if len(sources) < 2:
         raise UserError(f"{len(sources)} source given: expected two or more to fuse")
     found = [find(source) for source in sources]
-    with contextlib.suppress(ValueError):
-        return list(zip(*found, strict=True))
+    if len(set(map(len, found))) == 1:
+        pairs = list(zip(*found, strict=True))
+        _refuse_one_file(pairs)
+        _warn_of_other_names(found, pairs)
+        return pairs
     counts = ", ".join(
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
     )
     lonely = list(dict.fromkeys(path.name for path in _without_partner(found)))
-    names = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
     raise UserError(
         f"the sources have different numbers of images: {counts}; without partner: "
-        f"{names}; expected one image of each source for every scene"
+        f"{_some(lonely)}; expected one image of each source for every scene"
     )
+
+
+def _refuse_one_file(pairs: list[tuple[pathlib.Path, ...]]) -> None:
+    """Refuses a scene whose sources are all one file; warns of one that is several."""
+    several = []
+    for paths in pairs:
+        count = len({os.path.realpath(path) for path in paths})
+        if count == 1:
+            raise UserError(
+                f"{paths[0]}: is given as each of the {len(paths)} sources: expected "
+                "different images of one scene"
+            )
+        if count < len(paths):
+            several.append(_joined(paths))
+    if several:
+        logging.warning("the same image is several of the sources: %s", _some(several))
+
+
+def _warn_of_other_names(
+    found: list[list[pathlib.Path]], pairs: list[tuple[pathlib.Path, ...]]
+) -> None:
+    """Warns of pairs whose names differ where most images have a partner by name."""
+    keys, common = _keys(found)
+    if 2 * len(common) <= len(pairs):
+        return
+    other = [
+        _joined(paths)
+        for paths, own in zip(pairs, zip(*keys, strict=True), strict=True)
+        if len(set(own)) > 1
+    ]
+    if other:
+        logging.warning(
+            "names do not match in %d of %d pairs, which are matched by their order: "
+            "%s; check that they belong together",
+            len(other),
+            len(pairs),
+            _some(other),
+        )
+
+
+def _joined(paths: Sequence[pathlib.Path]) -> str:
+    return " + ".join(map(str, paths))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _natural(path: pathlib.Path) -> tuple:
@@ -140,23 +195,60 @@ def _natural(path: pathlib.Path) -> tuple:
 
 
 def _without_partner(found: list[list[pathlib.Path]]) -> list[pathlib.Path]:
-    """Returns the images that other sources lack: by name, by number, else by place."""
-
-    def stem(path: pathlib.Path) -> object:
-        return path.stem.casefold()
-
-    def numbers(path: pathlib.Path) -> object:
-        return tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", path.stem))
-
-    for key in (stem, numbers):
-        keys = [[key(path) for path in paths] for paths in found]
-        common = set.intersection(*map(set, keys))
-        if common and all(len(set(own)) == len(own) for own in keys):
-            return [
-                path
-                for own, paths in zip(keys, found, strict=True)
-                for own_key, path in zip(own, paths, strict=True)
-                if own_key not in common
-            ]
+    """Returns the images that other sources lack, by name or else by place."""
+    keys, common = _keys(found)
+    if common:
+        return [
+            path
+            for own, paths in zip(keys, found, strict=True)
+            for key, path in zip(own, paths, strict=True)
+            if key not in common
+        ]
     shortest = min(map(len, found))
     return [path for paths in found for path in paths[shortest:]]
+
+
+def _keys(
+    found: list[list[pathlib.Path]],
+) -> tuple[list[list[Hashable]], set[Hashable]]:
+    """Finds what the names of the same scene have in common.
+
+    That is the whole name, or what is left of it without what all names of a source
+    begin and end with ("_ir"), or its numbers: of these what most images share.
+
+    Returns:
+      The key of each image of each source, and the keys that all sources have; none
+      where no choice of keys tells the images of each source apart.
+    """
+    best: tuple[list[list[Hashable]], set[Hashable]] = ([], set())
+    for keys_of in (_stems, _middles, _numbers):
+        keys = [keys_of(paths) for paths in found]
+        common = set.intersection(*map(set, keys))
+        are_unique = all(len(set(own)) == len(own) for own in keys)
+        if are_unique and len(common) > len(best[1]):
+            best = keys, common
+    return best
+
+
+def _stems(paths: list[pathlib.Path]) -> list[Hashable]:
+    return [path.stem.casefold() for path in paths]
+
+
+def _middles(paths: list[pathlib.Path]) -> list[Hashable]:
+    stems = [path.stem.casefold() for path in paths]
+    start = _common_length(stems)
+    end = _common_length([stem[start:][::-1] for stem in stems])
+    return [stem[start : len(stem) - end] for stem in stems]
+
+
+def _common_length(texts: list[str]) -> int:
+    """Counts the characters with which all texts begin."""
+    places = zip(*texts, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda own: len(set(own)) == 1, places))
+
+
+def _numbers(paths: list[pathlib.Path]) -> list[Hashable]:
+    return [
+        tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", path.stem))
+        for path in paths
+    ]

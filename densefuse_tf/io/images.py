@@ -9,7 +9,7 @@ import contextlib
 import os
 import pathlib
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -28,6 +28,8 @@ __all__ = [
     "pair",
     "pixel_count",
     "read",
+    "require_same_size",
+    "stored_size",
     "write",
     "write_raw",
     "writing",
@@ -100,29 +102,59 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
 
 
 class _Measured(Exception):
-    """Ends the reading at the header, with the number of pixels."""
+    """Ends the reading at the header, with height and width."""
 
 
-def pixel_count(path: str | os.PathLike) -> int:
-    """Returns height times width of an image, from its header: no pixel is decoded.
+def stored_size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Returns height and width of an image from its header: no pixel is decoded.
 
     Args:
       path: A file that `read` takes.
 
     Returns:
-      The number of pixels; 0 for what is no image, of which `read` says why.
+      (height, width) as they are stored: an orientation tag may swap them when the
+      image is read. None for what is no image, of which `read` says why.
     """
 
     def stop(height: int, width: int) -> None:
-        raise _Measured(height * width)
+        raise _Measured(height, width)
 
     try:
         _decode(os.fspath(path), stop)
     except _Measured as measured:
-        return measured.args[0]
+        height, width = measured.args
+        return height, width
     except UserError:
         pass
-    return 0
+    return None
+
+
+def require_same_size(paths: Sequence[str | os.PathLike]) -> None:
+    """Refuses source images whose headers say that their sizes differ.
+
+    What headers leave open shows when the images are read: damage, and sides that an
+    orientation tag swaps.
+
+    Args:
+      paths: The source images of a pair.
+
+    Raises:
+      UserError: The sizes differ.
+    """
+    sizes = []
+    for path in paths:
+        size = stored_size(path)
+        if size is None:
+            return
+        sizes.append(size)
+    if len({tuple(sorted(size)) for size in sizes}) > 1:
+        pixels.require_same_size(sizes, paths)
+
+
+def pixel_count(path: str | os.PathLike) -> int:
+    """Returns the number of pixels by the header; 0 for what is no image."""
+    height, width = stored_size(path) or (0, 0)
+    return height * width
 
 
 def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Checks arrays of pixels and converts their range, grey and colour."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
+from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 
 # The reflection padding of the network needs two pixels in each direction.
@@ -80,6 +81,19 @@ def require_shape(image: np.ndarray, name: str) -> None:
             f"{name}: is an array of shape {list(image.shape)}: expected [height, "
             "width] or [height, width, 3]"
         )
+
+
+def require_same_size(
+    sizes: Sequence[tuple[int, int]], names: Sequence[object]
+) -> None:
+    """Raises a UserError if the source images of a pair differ in (height, width)."""
+    for size, name in zip(sizes, names, strict=True):
+        if size != sizes[0]:
+            first, other = (f"{height}x{width}" for height, width in (sizes[0], size))
+            raise UserError(
+                f"{names[0]} is {first} and {name} is {other}: the source images of a "
+                f"pair must have the same size; {REGISTER_FIRST}"
+            )
 
 
 def require_bytes_scale(image: np.ndarray, name: str) -> None:

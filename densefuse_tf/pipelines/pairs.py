@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # The pairs that are read ahead, and the results that are written behind, at most.
 _AHEAD = 2
 _BEHIND = 2
+# The first pairs, whose headers are looked at before the work: in a second or two.
+_SIZES_CHECKED = 1000
+# Not written, but no name for a folder either.
+_OTHER_IMAGES = (".webp", ".gif")
 # The source pixels of either, at most. A pair that has more by itself is read when its
 # turn comes, and written before the next one is read: computing it takes so long that
 # nothing is lost, and it needs the memory.
@@ -90,14 +94,15 @@ def plan(
     """
     folder = pathlib.Path(output)
     is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
-    is_image = folder.suffix.lower() in images.FORMATS
-    if is_folder or not folder.suffix or (len(sources) > 1 and not is_image):
+    suffix = folder.suffix.lower()
+    is_image = suffix in images.FORMATS or suffix in _OTHER_IMAGES
+    if is_folder or not suffix or (len(sources) > 1 and not is_image):
         pairs = [Pair(each, folder / f"{each[-1].stem}.png") for each in sources]
     elif len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
         )
-    elif not is_image:
+    elif suffix not in images.FORMATS:
         raise UserError(
             f"{folder}: cannot write an image named {folder.suffix}: expected "
             f"{', '.join(images.FORMATS)}"
@@ -171,6 +176,36 @@ def prepare_aligner(
             raise error
 
     return aligning.prepare(settings, scenes())
+
+
+def check_sizes(pairs: Sequence[Pair]) -> None:
+    """Finds source images of unequal sizes by the headers of the files.
+
+    Where all pairs are like that, they are refused; where some are, a warning names the
+    first, and the others can be fused. Of very many pairs the first are looked at.
+
+    Args:
+      pairs: One pair or more.
+
+    Raises:
+      UserError: The sources of all pairs have unequal sizes.
+    """
+    looked_at = pairs[:_SIZES_CHECKED]
+    errors = []
+    for pair in looked_at:
+        try:
+            images.require_same_size(pair.sources)
+        except UserError as error:
+            errors.append(error)
+    if errors and len(errors) == len(pairs):
+        raise errors[0]
+    if errors:
+        logging.warning(
+            "%d of %d pairs cannot be fused, the first of them: %s",
+            len(errors),
+            len(looked_at),
+            errors[0],
+        )
 
 
 def fuse_pairs(
@@ -268,11 +303,21 @@ def _pixels(work: _Work) -> int:
 def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
     """Reads the source images and brings them to 0..255."""
     sources = []
-    ranges = options.ranges(len(pair.sources))
-    for path, value_range in zip(pair.sources, ranges, strict=True):
+    count = len(pair.sources)
+    ranges = options.ranges(count)
+    flags = options.range_flags or ("the value range ",) * count
+    for path, value_range, flag in zip(pair.sources, ranges, flags, strict=True):
         image = images.read(path, max_pixels=options.max_pixels)
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
+            is_auto = value_range is None or value_range == "auto"
+            if is_auto and pixels.extremes_are_outliers(image):
+                logging.warning(
+                    "%s: its extremes %g and %g, which become 0 and 255, are far from "
+                    "almost all of its values, so that the contrast is low: "
+                    "%s1%%,99%% leaves such dead or hot pixels out",
+                    *(path, image.min(), image.max(), flag),
+                )
             image, (low, high) = pixels.to_pixel_range(image, value_range)
             logging.info("%s: %g..%g brought to 0..255", path, low, high)
         sources.append(image)
@@ -297,7 +342,7 @@ def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Wo
     if work.error is None:
         names = [str(path) for path in work.pair.sources]
         try:
-            fused = fuser.fuse(work.sources, names=names)
+            fused = fuser.fuse(work.sources, names=names, are_scaled=True)
             work.image, work.raw = fused.image, fused.raw if options.save_raw else None
         except UserError as error:
             work.error = error

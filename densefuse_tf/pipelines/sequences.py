@@ -102,6 +102,7 @@ def open_sources(
     ]
     if not any(are_videos) or len(sources) < 2:
         pairs = images.pair(sources)
+        images.require_same_size(pairs[0])
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
         video.open_video(path, max_pixels, progress)
@@ -451,7 +452,10 @@ def fuse(
     with contextlib.closing(footage.frames()) as frames:
         for index, sources in enumerate(progress(frames, footage.count, "fusing")):
             image = fuser.fuse(
-                sources, names=footage.names(index), output_range=output_range
+                sources,
+                names=footage.names(index),
+                output_range=output_range,
+                are_scaled=True,
             ).image
             # A frame without colour in a sequence that has some.
             yield pixels.rgb(image) if footage.has_color else image
@@ -464,7 +468,7 @@ def _extremes(fuser, footage: Footage, progress: video.Progress) -> tuple[float,
         for index, sources in enumerate(
             progress(frames, footage.count, "finding the range")
         ):
-            raw = fuser.raw(sources, names=footage.names(index))
+            raw = fuser.raw(sources, names=footage.names(index), are_scaled=True)
             low, high = min(low, raw.min()), max(high, raw.max())
     return float(low), float(high)
 
@@ -474,24 +478,29 @@ def check_output(
     sources: Sequence[Source],
     others: Iterable[pathlib.Path] = (),
     inputs: Iterable[pathlib.Path] = (),
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Refuses what `write` cannot write, before the work.
 
     Args:
-      path: The video or the folder of its frames.
-      sources: From `open_sources`.
+      path: The output, as `write` takes it.
+      sources: The sources of the sequence.
       others: More files that the run will write.
       inputs: More files that the run will read.
+      overwrite: Whether an earlier result is replaced.
 
     Raises:
-      UserError: Neither a video's name nor that of a new folder; a video that would
-        take the place of a source; another file that would take the place of a source,
-        an input, the video or one another.
+      UserError: Neither the name of a video nor of a folder; a source would be
+        overwritten, or what is no earlier result; another file that would take the
+        place of a source, an input, the output or one another.
     """
-    taken = {os.path.realpath(each) for each in (path, *inputs)}
-    for source in sources:
-        found = source.paths if isinstance(source, ImageFiles) else (source.path,)
-        taken.update(map(os.path.realpath, found))
+    read = {
+        os.path.realpath(file)
+        for source in sources
+        for file in (source.paths if isinstance(source, ImageFiles) else [source.path])
+    }
+    taken = read | {os.path.realpath(each) for each in (path, *inputs)}
     for other in others:
         real = os.path.realpath(other)
         if real in taken:
@@ -501,18 +510,22 @@ def check_output(
             )
         taken.add(real)
     text, path = os.fspath(path), pathlib.Path(path)
+    if not overwrite:
+        files.check_free(path)
     if not _is_folder(text):
         if path.suffix.lower() not in video.OUTPUT_FORMATS:
             raise UserError(
                 f"{path}: cannot write a video named {path.suffix}: expected "
                 f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
             )
-        real = os.path.realpath(path)
-        if any(os.path.realpath(source.path) == real for source in sources):
+        if os.path.realpath(path) in read:
             raise UserError(f"{path}: would overwrite a source: choose another name")
+        files.check_replaceable(path)
         return
-    files.check_free(path)
     names = _frame_names(sources[-1])
+    if any(os.path.realpath(path / name) in read for name in names):
+        raise UserError(f"{path}: would overwrite a source: choose another name")
+    files.check_folder(path, names)
     if len(set(names)) < len(names):
         twice = next(n for n, times in collections.Counter(names).items() if times > 1)
         raise UserError(
@@ -545,7 +558,8 @@ def write(
 
     Args:
       path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
-        at the end, is a folder, which must be new.
+        at the end, is a folder: a new one, or one that holds no other files than an
+        earlier result of the same frames, which is replaced.
       footage: The footage that is fused.
       frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
         made in the calling thread while others are written.
@@ -555,9 +569,10 @@ def write(
       UserError: The output cannot be written; or what `frames` raises.
     """
     if _is_folder(os.fspath(path)):
-        with files.creating_folder(path) as folder:
-            names = [folder / name for name in _frame_names(footage.sources[-1])]
-            _consume(lambda pair: images.write(*pair), zip(names, frames, strict=True))
+        names = _frame_names(footage.sources[-1])
+        with files.creating_folder(path, replacing=names) as folder:
+            paths = [folder / name for name in names]
+            _consume(lambda pair: images.write(*pair), zip(paths, frames, strict=True))
         return
     path = pathlib.Path(path)
     with files.replacing(path) as temporary:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 import densefuse_tf
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
+from densefuse_tf.commands import runner
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import COLOR_MODES
@@ -75,7 +77,9 @@ FOLDERS = ("--ir=ir", "--vis=vis")
 def test_one_pair_into_a_file(pairs, run, checkpoint):
     status, output, _ = run(*PAIR, "--output=new/fused.png", "--strategy=l1_norm")
     assert status == 0
-    assert output == "ir/IR1.png + vis/VIS1.png -> new/fused.png\n"
+    plan, summary = output.splitlines()
+    assert plan == "ir/IR1.png + vis/VIS1.png -> new/fused.png"
+    assert re.fullmatch(r"1 pair fused in \d+\.\d s: new/fused\.png", summary)
     expected = densefuse_tf.fuse(
         [photograph(0), photograph(9)], checkpoint, strategy="l1_norm"
     )
@@ -86,10 +90,16 @@ def test_one_pair_into_a_file(pairs, run, checkpoint):
 def test_folders_in_natural_order_with_raw_output(pairs, run, checkpoint):
     status, output, _ = run(*FOLDERS, "--output=out", "--save_raw")
     assert status == 0
-    assert output.splitlines() == [
+    *plan, summary, raw = output.splitlines()
+    assert plan == [
         f"ir/IR{number}.png + vis/VIS{number}.png -> out/VIS{number}.png"
         for number in (1, 2, 10)
     ]
+    assert re.fullmatch(r"3 of 3 pairs fused in \d+\.\d s: out", summary)
+    assert raw == (
+        "raw output, float32: NAME.npy beside each NAME: the sum over 2 sources, about "
+        "0..510"
+    )
     assert names("out") == [
         f"VIS{number}.{end}" for number in (1, 10, 2) for end in ("npy", "png")
     ]
@@ -101,6 +111,56 @@ def test_folders_in_natural_order_with_raw_output(pairs, run, checkpoint):
         raw = np.load(f"out/VIS{number}.npy")
         assert raw.dtype == np.float32
         np.testing.assert_array_equal(raw, expected.raw)
+
+
+def test_a_long_plan_is_shown_by_its_first_pairs(pairs, run):
+    for number in (3, 4):
+        images.write(f"ir/IR{number}.png", photograph(number))
+        images.write(f"vis/VIS{number}.png", photograph(number))
+    status, output, _ = run(*FOLDERS, "--output=out")
+    assert status == 0
+    assert output.splitlines()[2:4] == [
+        "ir/IR3.png + vis/VIS3.png -> out/VIS3.png",
+        "... 5 pairs in all",
+    ]
+
+
+def test_nothing_is_printed_before_the_settings_are_checked(pairs, run):
+    status, output, _ = run(*FOLDERS, "--output=out", "--strategy=mean")
+    assert (status, output) == (2, "")
+
+
+def test_results_that_exist_are_replaced_unless_overwriting_is_refused(pairs, run):
+    flags = (*FOLDERS, "--output=out", "--save_raw", "--nooverwrite")
+    assert run(*flags)[0] == 0
+    for name in ("VIS1.png", "VIS10.npy"):
+        path = pathlib.Path("out", name)
+        whole = path.read_bytes()
+        for other in pathlib.Path("out").iterdir():
+            other.unlink()
+        path.write_text("older")
+        line = mistake(run(*flags))
+        assert f"out/{name}: exists, and is not overwritten" in line
+        assert names("out") == [name]
+        assert run(*flags[:-1])[0] == 0
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("output", ("fused.mp4", "fused"))
+def test_results_of_frames_are_replaced_as_those_of_images(clips, run, output):
+    flags = (*FRAMES, "--video", f"--output={output}")
+    assert run(*flags)[0] == 0
+    assert run(*flags)[0] == 0
+    line = mistake(run(*flags, "--nooverwrite"))
+    assert f"{output}: exists, and is not overwritten" in line
+
+
+def test_unequal_sizes_are_refused_before_tensorflow_starts(pairs, run, monkeypatch):
+    monkeypatch.setattr(runner, "import_tensorflow", None)
+    images.write("ir/IR1.png", np.zeros((5, 5), np.uint8))
+    assert "ir/IR1.png is 5x5 and vis/" in mistake(run(*PAIR, "--output=f.png"))
+    frames = (*PAIR, "--video", "--output=f")
+    assert "ir/IR1.png is 5x5 and vis/" in mistake(run(*frames))
 
 
 def test_three_sources(pairs, run, checkpoint):
@@ -116,7 +176,9 @@ def test_three_sources(pairs, run, checkpoint):
 
 def test_tiles(pairs, run, checkpoint):
     flags = ("--strategy=l1_norm", "--save_raw")
-    assert run(*PAIR, "--output=whole.png", "--tile_size=0", *flags)[0] == 0
+    status, output, _ = run(*PAIR, "--output=whole.png", "--tile_size=0", *flags)
+    assert status == 0
+    assert output.endswith("\nraw output, float32: whole.npy: about 0..255\n")
     assert run(*PAIR, "--output=tiled.png", "--tile_size=4", *flags)[0] == 0
     whole = np.load("whole.npy")
     scale = 255 / np.ptp(whole)
@@ -162,10 +224,28 @@ def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
     assert np.abs(difference).max() <= 1
 
 
+@pytest.mark.parametrize("index", (0, 1))
+def test_outliers_that_spoil_the_range_are_warned_of(pairs, run, index):
+    deep = np.random.default_rng(0).integers(7000, 7401, (40, 50)).astype(np.uint16)
+    deep[3, 4], deep[20, 30] = 0, 65535  # A dead and a hot pixel.
+    gray = np.full_like(deep, 90, np.uint8)
+    kind, path = (("ir", "ir/IR1.png"), ("vis", "vis/VIS1.png"))[index]
+    for name in ("ir/IR1.png", "vis/VIS1.png"):
+        Image.fromarray(deep if name == path else gray).save(name)
+    status, _, errors = run(*PAIR, "--output=fused.png")
+    assert status == 0
+    (warning,) = [line for line in errors.splitlines() if "warning" in line]
+    assert warning.startswith(f"warning: {path}: its extremes 0 and 65535, which becom")
+    assert f"--{kind}_range=1%,99% leaves such dead or hot pixels out" in warning
+    status, _, errors = run(*PAIR, "--output=clear.png", f"--{kind}_range=1%,99%")
+    assert status == 0 and "warning" not in errors
+    assert images.read("clear.png").std() > 3 * images.read("fused.png").std()
+
+
 def test_panel(pairs, run):
     status, output, _ = run(*FOLDERS, "--output=out", "--panel=panel.png")
     assert status == 0
-    assert output.splitlines()[-1] == "panel: panel.png"
+    assert "panel: panel.png" in output.splitlines()
     panel = images.read("panel.png")
     assert panel.ndim == 3
     assert panel.shape[1] > 3 * SIZE[1]
@@ -253,9 +333,16 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
             ("--sources=ir", "--sources=vis", "--ir_range=auto", "--output=out"),
             "--ir_range goes with --ir",
         ),
+        (
+            ("--sources=ir", "--sources=vis", "--vis_range=auto", "--output=out"),
+            "--vis_range goes with --vis",
+        ),
         (("--ir=ir", "--vis=vis/VIS1.png", "--output=out"), "different numbers"),
         (("--ir=nowhere", "--vis=vis", "--output=out"), "nowhere: no such file"),
         ((*FOLDERS, "--output=fused.png"), "named as an image: expected a folder"),
+        ((*FOLDERS, "--output=fused.webp"), "named as an image: expected a folder"),
+        ((*FOLDERS, "--output=movie.avi"), "cannot write a video named .avi: expect"),
+        (("--ir=ir", "--vis=./ir", "--output=o"), "is given as each of the 2 source"),
         ((*PAIR, "--output="), "--output is missing: expected a file, or a folder"),
         ((*PAIR, "--output=fused.gif"), "cannot write an image named .gif"),
         ((*PAIR, "--output=vis"), "vis/VIS1.png: would overwrite a source image"),
@@ -278,6 +365,7 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--window_radius=one"), "--window_radius=one"),
         ((*PAIR, "--output=f.png", "--max_pixels=100"), "IR1.png"),
         ((*PAIR, "--output=f.png", "--ir_range=5"), "--ir_range: value range '5': exp"),
+        ((*PAIR, "--output=f.png", "--vis_range=5"), "--vis_range: value range '5'"),
         ((*PAIR, "--output=f.png", "more.png"), "unexpected argument 'more.png'"),
         ((*PAIR, "--output=f.png", "--no_such_flag"), "no_such_flag"),
     ],
@@ -379,7 +467,9 @@ FRAMES = ("--ir=frames/ir", "--vis=frames/vis")
 def test_a_video(clips, run):
     status, output, errors = run(*CLIPS, "--output=fused.mp4", checkpoint="1e2")
     assert status == 0
-    assert output == "ir.mp4 + vis.mp4 -> fused.mp4: 6 frames, grey\n"
+    plan, summary = output.splitlines()
+    assert plan == "ir.mp4 + vis.mp4 -> fused.mp4: 6 frames, grey"
+    assert re.fullmatch(r"written in \d+\.\d s: fused.mp4", summary)
     assert errors == ""
     assert names(".") == ["frames", "fused.mp4", "ir.mp4", "vis.mp4"]
     found, about = videos.read("fused.mp4")
@@ -449,7 +539,10 @@ FRAMES_OUT = (*FRAMES, "--output=fused.mp4")
         ((*VIDEO_OUT, "--save_raw"), "--save_raw goes with images, not with a video"),
         ((*CLIPS, "--output=fused.png"), "cannot write a video named .png: expected"),
         ((*CLIPS, "--output=vis.mp4"), "vis.mp4: would overwrite a source"),
-        ((*CLIPS, "--output=frames"), "frames: exists, and is not overwritten"),
+        ((*CLIPS, "--output=frames"), "frames: exists, and is not replaced, since ir"),
+        ((*CLIPS, "--output=slow.mp4", "--nooverwrite"), "slow.mp4: exists, and is n"),
+        ((*FRAMES, "--video", "--output=frames/vis"), "would overwrite a source"),
+        ((*FRAMES, "--output=movie.avi"), "cannot write a video named .avi: expected"),
         ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: a part of"),
         ((*VIDEO_OUT, "--max_pixels=100"), "of 32x48 pixels (height x width): expec"),
         ((*VIDEO_OUT, "--color=red"), "color is 'red'"),
@@ -503,7 +596,7 @@ def test_the_script_itself(pairs, checkpoint):
     ]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0
-    assert result.stdout == "ir/IR1.png + vis/VIS1.png -> fused.png\n"
+    assert result.stdout.startswith("ir/IR1.png + vis/VIS1.png -> fused.png\n1 pair ")
     assert result.stderr == ""
     assert images.read("fused.png").shape == SIZE
     Image.fromarray(photograph(0).astype(np.uint16)).save("ir/IR1.png")
@@ -527,8 +620,8 @@ def test_a_file_name_of_any_bytes(pairs, checkpoint):
     assert result.returncode == 1
     assert "\\udcff.png -> out/" in result.stdout
     lines = result.stderr.splitlines()
-    assert lines[0] == "1 of 3 pairs were not fused:"
-    assert len(lines) == 2 and lines[1].startswith("  ir/x\\ny.png: starts with")
+    assert lines[-2] == "1 of 3 pairs were not fused:"
+    assert lines[-1].startswith("  ir/x\\ny.png: starts with")
     assert len(names("out")) == 2
 
 

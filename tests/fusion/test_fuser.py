@@ -259,6 +259,37 @@ def test_views_and_read_only_arrays_are_taken(fusers):
     np.testing.assert_array_equal(fusers().raw(views), fusers().raw(copies))
 
 
+@pytest.mark.parametrize("dtype", (np.float16, np.float32, np.float64))
+@pytest.mark.parametrize("which", (0, 1))
+def test_floats_in_0_to_1_are_refused_though_one_source_is_in_0_to_255(
+    fusers, dtype, which
+):
+    sources = photographs(2)
+    sources[which] = (sources[which] / 255).astype(dtype)
+    name = ("ir", "vis")[which]
+    expected = f"{name}: 0..1 found, 0..255 expected: multiply by 255"
+    with pytest.raises(UserError, match=expected):
+        fusers().fuse(sources)
+    with pytest.raises(UserError, match=expected):
+        fusers().raw(sources)
+
+
+def test_floats_of_dark_images_are_fused_where_no_scale_of_0_to_1_is_shown(fusers):
+    black, bright = np.zeros((37, 53), np.float32), photographs(1)[0]
+    dark = black + np.float32(0.5)
+    negative = black - np.float32(0.25)
+    expected = fusers().raw([black.astype(np.uint8), bright])
+    np.testing.assert_array_equal(fusers().raw([black, bright]), expected)
+    assert np.isfinite(fusers().raw([negative, bright])).all()
+    assert np.isfinite(fusers().raw([dark, bright], are_scaled=True)).all()
+
+
+@pytest.mark.parametrize("others", ((), ("1e2",), (photographs(1)[0],)))
+def test_fuse_says_what_to_pass_instead_of_single_arrays(others):
+    with pytest.raises(UserError, match=r"pass fuse\(\[infrared, visible\]\)"):
+        densefuse_tf.fuse(photographs(1)[0], *others)
+
+
 @pytest.mark.parametrize(
     ("sources", "message"),
     [

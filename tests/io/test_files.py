@@ -1,5 +1,6 @@
 """Tests of densefuse_tf.io.files."""
 
+import errno
 import os
 import pathlib
 import time
@@ -165,6 +166,57 @@ def test_error_in_body_leaves_no_folder(path):
         (temporary / "part").write_text("half")
         raise KeyError
     assert names(path) == []
+
+
+def test_folder_replaces_one_with_files_of_the_names_given(path):
+    path.mkdir()
+    for name in ("a", "b"):
+        (path / name).write_text("old")
+    with files.creating_folder(path, replacing=["a", "b", "c"]) as temporary:
+        (temporary / "c").write_text("new")
+        assert names(path / "a") == ["a", "b"]
+    assert names(path / "c") == ["c"]
+    assert names(path) == ["result.txt"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda entry: entry.with_name("x").touch(), "since x in it is no earlier res"),
+        (lambda entry: entry.mkdir(), "a: cannot be written: it is a folder, not a f"),
+        (lambda entry: entry.touch(0o444), "a: cannot be written: it is read-only"),
+    ],
+)
+def test_folder_replaces_none_with_anything_else(path, make, message):
+    path.mkdir()
+    make(path / "a")
+    before = names(path / "a")
+    with (
+        pytest.raises(UserError, match=message),
+        files.creating_folder(path, replacing=["a"]),
+    ):
+        pass
+    assert names(path / "a") == before
+
+
+def test_folder_stays_where_the_new_one_cannot_take_its_name(path, monkeypatch):
+    path.mkdir()
+    (path / "a").write_text("old")
+    rename = os.rename
+
+    def fail_once(source, target):
+        if pathlib.Path(target) == path and pathlib.Path(source, "new").exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO), source)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_once)
+    with (
+        pytest.raises(UserError, match="cannot be written: Input/output error"),
+        files.creating_folder(path, replacing=["a"]) as temporary,
+    ):
+        (temporary / "new").write_text("new")
+    assert (path / "a").read_text() == "old"
+    assert names(path) == ["result.txt"]
 
 
 @pytest.mark.parametrize("late", [False, True])

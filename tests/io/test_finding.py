@@ -165,6 +165,65 @@ def test_pair_names_each_image_without_partner_once(folder):
         finding.pair([*sources, folder("fused", "1.png")])
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "other"),
+    [
+        # One of three is another scene; each is shifted by one; no numbers in them.
+        (["1", "2", "9"], ["1", "2", "7"], "1 of 3 pairs.* 9.png + 7.png; check"),
+        (
+            ["IR1", "IR2", "IR3", "IR4"],
+            ["VIS2", "VIS3", "VIS4", "VIS5"],
+            "4 of 4 pairs.* IR3.png + VIS4.png, ...; check",
+        ),
+        (
+            ["bench_ir", "road_ir", "tank_ir"],
+            ["bench_vis", "road_vis", "tent_vis"],
+            "1 of 3 pairs.* tank_ir.png + tent_vis.png; check",
+        ),
+        # Nothing to be said: another first number, other names, half of two.
+        (["0", "1"], ["1", "2"], None),
+        (["red", "blue", "sea"], ["x", "y", "z"], None),
+        (["IR01", "IR2", "IR10"], ["VIS1", "VIS2", "VIS10"], None),
+        (["a_ir", "b_ir"], ["a_vis", "b_vis"], None),
+        (["one"], ["two"], None),
+    ],
+)
+def test_pair_warns_of_names_that_do_not_match_while_most_do(
+    folder, caplog, first, second, other
+):
+    sources = [
+        folder(kind, *(f"{name}.png" for name in names))
+        for kind, names in (("ir", first), ("vis", second))
+    ]
+    assert len(finding.pair(sources)) == len(first)
+    said = caplog.text.replace(f"{sources[0]}/", "").replace(f"{sources[1]}/", "")
+    if other is None:
+        assert not said
+    else:
+        count, names = other.split(".* ")
+        assert f"names do not match in {count}" in said and names in said
+
+
+def test_pair_refuses_the_same_files_as_all_sources(folder):
+    place = folder("ir", "1.png", "2.png")
+    for first, second in (
+        (place, place),
+        (place, f"{place}/../ir/*.png"),
+        (place / "1.png", f"{place}/1.*"),
+    ):
+        with pytest.raises(UserError, match=r"1.png: is given as each of the 2 sour"):
+            finding.pair([first, second])
+
+
+def test_pair_warns_of_a_folder_given_twice_of_three(folder, caplog):
+    ir, vis = folder("ir", "1.png"), folder("vis", "1.png")
+    finding.pair([ir, vis, ir])
+    assert (
+        f"the same image is several of the sources: {ir}/1.png + {vis}/1.png + "
+        f"{ir}/1.png" in caplog.text
+    )
+
+
 @pytest.mark.parametrize("sources", [[], ["a.png"]])
 def test_pair_needs_two_sources(sources):
     with pytest.raises(UserError, match="expected two or more"):

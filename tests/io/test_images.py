@@ -36,6 +36,20 @@ def test_pixel_count_needs_the_header_only(put, data):
     assert images.pixel_count(put(data[:-9])) in (0, 13 * 17)
 
 
+def test_unequal_sizes_are_found_by_the_headers(put):
+    """Only where no orientation tag can make them equal, and nothing is damaged."""
+    wide, high, small = (
+        put(encoded(ramp(*size), "PNG"), f"{name}.png")
+        for name, size in (("w", (13, 17)), ("h", (17, 13)), ("s", (9, 17)))
+    )
+    assert images.stored_size(wide) == (13, 17)
+    with pytest.raises(UserError, match=r"w.png is 13x17 and .*s.png is 9x17: the so"):
+        images.require_same_size([wide, wide, small])
+    images.require_same_size([wide, wide])
+    images.require_same_size([wide, high])
+    images.require_same_size([wide, put(b"no image", "text.png")])
+
+
 def test_pixel_count_of_other_files_is_0(put, tmp_path):
     assert images.pixel_count(put(b"no image")) == 0
     assert images.pixel_count(put(b"")) == 0

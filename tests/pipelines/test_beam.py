@@ -164,7 +164,8 @@ def test_the_command(pairs, expected, checkpoint, capsys):
     assert status == 1
     lines = output.splitlines()
     assert lines[0] == "ir/1.png + vis/1.png -> out/1.png"
-    assert lines[7].startswith("5 of 7 pairs fused in ")
+    assert lines[3] == "... 7 pairs in all"
+    assert lines[4].startswith("5 of 7 pairs fused in ")
     lines = errors.splitlines()
     assert lines[0] == "2 of 7 pairs were not fused:"
     assert lines[1].endswith("must have the same size; register and crop them first")

@@ -11,9 +11,11 @@ import pytest
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.fuser import Fused
-from densefuse_tf.fusion.fuser import check_sizes
+from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
 
@@ -26,9 +28,10 @@ class Mean:
     def __init__(self):
         self.calls = 0
 
-    def fuse(self, sources, names):
+    def fuse(self, sources, names, are_scaled):
+        assert are_scaled
         self.calls += 1
-        check_sizes(sources, names)
+        pixels.require_same_size([source.shape for source in sources], names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
         return Fused(to_uint8(raw, "average"), raw)
 
@@ -171,13 +174,13 @@ def test_large_images_are_alone(five, monkeypatch, pixels):
     read, write = images.read, images.writing
 
     class Watching(Mean):
-        def fuse(self, sources, names):
+        def fuse(self, sources, names, are_scaled):
             gc.collect()
             ahead.append(counts["read"] - 2 * (self.calls + 1))
             unwritten.append(self.calls - counts["written"])
             alive = [name for name, reference in held if reference() is not None]
             assert not is_large or sorted(alive) == sorted(map(str, names))
-            fused = super().fuse(sources, names)
+            fused = super().fuse(sources, names, are_scaled)
             held.append(("image", weakref.ref(fused.image)))
             held.append(("raw", weakref.ref(fused.raw)))
             return fused
@@ -222,9 +225,9 @@ def test_one_job_at_a_time(five, tmp_path):
     lock = threading.Lock()
 
     class Locked(Mean):
-        def fuse(self, sources, names):
+        def fuse(self, sources, names, are_scaled):
             assert lock.locked()
-            return super().fuse(sources, names)
+            return super().fuse(sources, names, are_scaled)
 
     done = pairs.fuse_pair(Locked(), five[1], RAW, computing=lock)
     assert done == pairs.Result(five[1])
@@ -249,3 +252,23 @@ def test_brings_16_bits_to_the_network_s_range(tmp_path, five, caplog):
     (done,) = pairs.fuse_pairs(Mean(), [pair], FileOptions(((6000, 10000), None)))
     assert done.sources[0].min() == pytest.approx(1000 / 4000 * 255)
     assert done.sources[1].dtype == np.uint8
+
+
+def test_a_dark_image_brought_to_0_to_255_is_fused(five, checkpoint):
+    """After that it may have values of 0..1 as much as any."""
+    options = FileOptions(value_ranges=((0, 100_000), None))
+    (done,) = pairs.fuse_pairs(Fuser(FusionSettings(checkpoint)), five[1:2], options)
+    assert done.error is None
+    assert 0 < done.sources[0].max() < 1
+
+
+def test_unequal_sizes_are_found_before_the_work(five, caplog):
+    pairs.check_sizes(five)
+    assert not caplog.text
+    images.write(five[3].sources[1], np.zeros((5, 5), np.uint8))
+    five[4].sources[1].write_bytes(b"no image")
+    pairs.check_sizes(five)
+    assert "1 of 5 pairs cannot be fused, the first of them: " in caplog.text
+    assert f"{five[3].sources[1]} is 5x5" in caplog.text
+    with pytest.raises(UserError, match="3.png is 3x4 and .* is 5x5: the source"):
+        pairs.check_sizes(five[3:4])

@@ -358,6 +358,15 @@ def test_a_folder_is_written(tmp_path):
             np.testing.assert_array_equal(images.read(path / name), frame)
         assert len(names(path)) == 11
         with pytest.raises(UserError, match="exists, and is not overwritten"):
+            sequences.check_output(path, footage.sources, overwrite=False)
+        # The same frames again replace an earlier result, and nothing else.
+        (path / expected[-1]).unlink()
+        sequences.check_output(path, footage.sources)
+        sequences.write(path, footage, frames[::-1])
+        assert names(path) == sorted(expected)
+        np.testing.assert_array_equal(images.read(path / expected[0]), frames[-1])
+        (path / "notes.txt").touch()
+        with pytest.raises(UserError, match="since notes.txt in it is no earlier res"):
             sequences.check_output(path, footage.sources)
 
 
@@ -400,6 +409,9 @@ def test_an_output_that_cannot_be(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             sequences.check_output(tmp_path / name, opened)
+    vis = save(tmp_path / "frames", videos.scene(5))
+    with pytest.raises(UserError, match="frames: would overwrite a source"):
+        sequences.check_output(vis, sequences.open_sources([ir, vis]))
     save(tmp_path / "twice", videos.scene(5))
     (tmp_path / "twice/5.png").rename(tmp_path / "twice/4.bmp")
     opened = sequences.open_sources([ir, tmp_path / "twice"])
@@ -444,7 +456,7 @@ class Quick:
 
     output_range = "average"
 
-    def fuse(self, sources, names, output_range):
+    def fuse(self, sources, names, output_range, are_scaled):
         return Fused(np.array(sources[0]), None)
 
 

@@ -223,7 +223,7 @@ def test_float_images_of_any_smallness(fusers, image, exponent):
     with np.errstate(under="ignore"):
         small = (image.astype(np.float64) * 2.0**exponent).astype(np.float32)
     for name in NAMES:
-        assert np.isfinite(fusers(name).fuse([small, image]).raw).all()
+        assert np.isfinite(fusers(name).raw([small, image], are_scaled=True)).all()
 
 
 @few
