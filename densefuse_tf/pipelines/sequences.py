@@ -24,6 +24,7 @@ from absl import logging
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
@@ -97,12 +98,13 @@ def open_sources(
     """
     paths = [pathlib.Path(source) for source in sources]
     are_videos = [
-        os.path.isfile(path) and path.suffix.lower() not in images.FORMATS
+        os.path.isfile(path) and path.suffix.lower() not in finding.SUFFIXES
         for path in paths
     ]
     if not any(are_videos) or len(sources) < 2:
         pairs = images.pair(sources)
-        images.require_same_size(pairs[0])
+        if not any_sizes:
+            images.require_same_size(pairs[0])
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
     opened = [
         video.open_video(path, max_pixels, progress)
