@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from densefuse_tf.io import pixels
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
 from densefuse_tf.registration import correlation
 from densefuse_tf.registration import levels
 from densefuse_tf.registration import orientation

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from densefuse_tf import images
 from densefuse_tf import registration
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
 from tests.registration.conftest import moved
 from tests.registration.conftest import noisy
 from tests.registration.conftest import scene
