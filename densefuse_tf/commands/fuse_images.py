@@ -224,22 +224,11 @@ def _follow(
     results: Iterable, count: int, panel: pathlib.Path | None, request: Request
 ) -> list:
     """Shows the progress and writes the panel; returns the results that failed."""
-    import tqdm
-
     from densefuse_tf.io import images
 
     failed: list = []
     rows: list = []
-    # One pair needs no bar; without a terminal there is none.
-    bar = tqdm.tqdm(
-        results,
-        total=count,
-        unit=" pairs",
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
-        "{rate_noinv_fmt}]",
-        disable=None if count > 1 else True,
-    )
-    for result in bar:
+    for result in _with_bar(results, count):
         if result.error is not None:
             failed.append(result)
         elif panel is not None and len(rows) < PANEL_ROWS:
@@ -250,6 +239,22 @@ def _follow(
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
     return failed
+
+
+def _with_bar(results: Iterable, count: int) -> Iterable:
+    """Shows a bar with pairs per second; for one pair or without a terminal none."""
+    if count == 1:
+        return results
+    import tqdm
+
+    return tqdm.tqdm(
+        results,
+        total=count,
+        unit=" pairs",
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
+        "{rate_noinv_fmt}]",
+        disable=None,
+    )
 
 
 def _panel_row(result, request: Request) -> list:
