@@ -88,8 +88,8 @@ def fuse(request: Request, run: Run) -> int:
         others += [pair.raw_output for pair in planned]
     pairs.check_outputs(planned, others)
     if not request.options.overwrite:
-        for path in (*(pair.output for pair in planned), *others):
-            files.check_free(path)
+        for output in (*(pair.output for pair in planned), *others):
+            files.check_free(output)
     if launcher is None:
         pairs.check_sizes(planned)
     runner.import_tensorflow()

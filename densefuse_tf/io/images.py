@@ -10,7 +10,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ FORMATS = {
     ".jpeg": "JPEG",
     ".bmp": "BMP",
 }
-_WRITE_OPTIONS = {
+_WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     # A third of the time that the default level 6 takes, for files as small.
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": 0},

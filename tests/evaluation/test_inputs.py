@@ -48,7 +48,7 @@ def test_pair_20_is_read_only_where_it_is_asked_for(data_dir):
         ),
         (
             lambda d: (d / "IR7.png").write_text("no image"),
-            r"IR7\.png: starts with the bytes .*: expected a PNG",
+            r"IR7\.png: starts with the bytes .*: expected PNG",
         ),
         (
             lambda d: images.write(d / "IR7.png", np.zeros((50, 60), np.uint8)),
