@@ -98,8 +98,8 @@ def fuse(request: Request, run: Run) -> int:
             f"--register=each finds a transform for each of {len(planned)} pairs"
         )
     if not request.options.overwrite:
-        for path in (*(pair.output for pair in planned), *others):
-            files.check_free(path)
+        for output in (*(pair.output for pair in planned), *others):
+            files.check_free(output)
     if launcher is None and not settings.is_on:
         pairs.check_sizes(planned)
     runner.import_tensorflow()
@@ -255,23 +255,12 @@ def _follow(
     results: Iterable, count: int, panel: pathlib.Path | None, request: Request
 ) -> list:
     """Shows the progress and writes the panel; returns the results that failed."""
-    import tqdm
-
     from densefuse_tf.io import images
 
     failed: list = []
     rows: list = []
-    # One pair needs no bar; without a terminal there is none.
-    bar = tqdm.tqdm(
-        results,
-        total=count,
-        unit=" pairs",
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
-        "{rate_noinv_fmt}]",
-        disable=None if count > 1 else True,
-    )
     is_first = True
-    for result in bar:
+    for result in _with_bar(results, count):
         if result.error is not None:
             failed.append(result)
             continue
@@ -286,6 +275,22 @@ def _follow(
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
     return failed
+
+
+def _with_bar(results: Iterable, count: int) -> Iterable:
+    """Shows a bar with pairs per second; for one pair or without a terminal none."""
+    if count == 1:
+        return results
+    import tqdm
+
+    return tqdm.tqdm(
+        results,
+        total=count,
+        unit=" pairs",
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
+        "{rate_noinv_fmt}]",
+        disable=None,
+    )
 
 
 def _panel_row(result, request: Request) -> list:

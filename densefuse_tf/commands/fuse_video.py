@@ -63,6 +63,7 @@ def fuse(request: Request, fps: str | None) -> None:
     footage = sequences.survey(
         opened,
         value_ranges=request.options.value_ranges,
+        range_flags=request.options.range_flags,
         color=request.settings.color,
         registration=settings,
         progress=_progress,

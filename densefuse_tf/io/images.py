@@ -10,7 +10,7 @@ import os
 import pathlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -46,7 +46,7 @@ FORMATS = {
     ".jpeg": "JPEG",
     ".bmp": "BMP",
 }
-_WRITE_OPTIONS = {
+_WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     # A third of the time that the default level 6 takes, for files as small.
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -223,7 +223,7 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
       UserError: Another suffix, shape or dtype; more than the format can hold; or the
         file cannot be written.
     """
-    import imageio.v3 as iio
+    from PIL import Image
 
     path = pathlib.Path(path)
     suffix = path.suffix.lower()
@@ -238,16 +238,10 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
     pixels.require_shape(image, os.fspath(path))
     with files.replacing(path) as temporary:
         try:
-            # imageio takes some paths for addresses and archives, but not open files.
-            with open(temporary, "wb") as file:
-                iio.imwrite(
-                    file,
-                    np.ascontiguousarray(image),
-                    plugin="pillow",
-                    extension=suffix,
-                    format=kind,
-                    **_WRITE_OPTIONS.get(kind, {}),
-                )
+            # Not by imageio: that first imports the plugins of all of Pillow's formats.
+            Image.fromarray(np.ascontiguousarray(image)).save(
+                temporary, format=kind, **_WRITE_OPTIONS.get(kind, {})
+            )
         except ValueError as error:
             raise UserError(f"{path}: cannot be written as {kind}: {error}") from error
         yield

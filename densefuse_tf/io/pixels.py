@@ -190,8 +190,17 @@ def extremes_are_outliers(image: np.ndarray) -> bool:
       True if the 0.1th and the 99.9th percentile are less than half as far apart as
       minimum and maximum.
     """
-    low, high = _percentiles(image, *_OUTLIER_PERCENTILES)
-    return high - low < 0.5 * (float(image.max()) - float(image.min()))
+    return are_outliers((float(image.min()), float(image.max())), inner_range(image))
+
+
+def inner_range(image: np.ndarray) -> tuple[float, float]:
+    """Returns the 0.1th and the 99.9th percentile of an image's values."""
+    return _percentiles(image, *_OUTLIER_PERCENTILES)
+
+
+def are_outliers(extremes: tuple[float, float], inner: tuple[float, float]) -> bool:
+    """Whether the inner range is less than half as wide as that of the extremes."""
+    return inner[1] - inner[0] < 0.5 * (extremes[1] - extremes[0])
 
 
 def _percentiles(image: np.ndarray, low: float, high: float) -> tuple[float, float]:

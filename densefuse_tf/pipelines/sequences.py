@@ -259,6 +259,9 @@ class _Seen:
     dtype: np.dtype | None = None
     low: float = np.inf
     high: float = -np.inf
+    # The percentiles that leave single pixels out, of frames of more than 8 bits.
+    inner_low: float = np.inf
+    inner_high: float = -np.inf
     has_color: bool = False
 
     def add(self, frame: np.ndarray, name: str, any_dtype: bool) -> None:
@@ -277,6 +280,10 @@ class _Seen:
             )
         self.low = min(self.low, float(frame.min()))
         self.high = max(self.high, float(frame.max()))
+        if not any_dtype and frame.dtype != np.uint8:
+            low, high = pixels.inner_range(frame)
+            self.inner_low = min(self.inner_low, low)
+            self.inner_high = max(self.inner_high, high)
         self.has_color = self.has_color or pixels.is_color(frame)
 
 
@@ -284,6 +291,7 @@ def survey(
     sources: Sequence[Source],
     *,
     value_ranges: Sequence | None = None,
+    range_flags: Sequence[str] | None = None,
     color: str = "auto",
     registration: RegistrationSettings | None = None,
     progress: video.Progress = video.unseen,
@@ -307,6 +315,7 @@ def survey(
       value_ranges: For each source (min, max); "auto" for the extremes of its frames;
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
+      range_flags: As of `FileOptions`, for a warning of extremes that are outliers.
       color: As of `FusionSettings`.
       registration: Says whether and how frames are aligned; the sizes of the sources
         may then differ.
@@ -369,9 +378,13 @@ def survey(
         # Where no frame was looked at, all sources are videos.
         seen[0].size if seen[0].dtype is not None else _first(sources, "size"),
         tuple(
-            _value_range(source, one, value_range)
-            for source, one, value_range in zip(
-                sources, seen, value_ranges, strict=True
+            _value_range(source, one, value_range, flag)
+            for source, one, value_range, flag in zip(
+                sources,
+                seen,
+                value_ranges,
+                range_flags or ["the value range "] * len(sources),
+                strict=True,
             )
         ),
         has_color,
@@ -415,12 +428,20 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
 
 
 def _value_range(
-    source: Source, seen: _Seen, value_range
+    source: Source, seen: _Seen, value_range, flag: str
 ) -> tuple[float, float] | None:
     if value_range is None and seen.dtype in (None, np.uint8):
         return None
     if not isinstance(value_range, tuple):
         value_range = (seen.low, seen.high)
+        inner = seen.inner_low, seen.inner_high
+        if seen.dtype != np.uint8 and pixels.are_outliers(value_range, inner):
+            logging.warning(
+                "%s: the extremes of its frames %g and %g, which become 0 and 255, are "
+                "far from almost all values, so that the contrast is low: %s%g,%g "
+                "leaves such dead or hot pixels out",
+                *(source.path, *value_range, flag, *inner),
+            )
         if seen.low == seen.high:
             # A sequence of one value becomes 0, as such an image does.
             value_range = (seen.low, seen.low + max(1.0, abs(seen.low)))

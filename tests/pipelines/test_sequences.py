@@ -6,6 +6,7 @@ import functools
 import gc
 import itertools
 import pathlib
+import re
 import subprocess
 import sys
 import weakref
@@ -368,6 +369,26 @@ def test_a_folder_is_written(tmp_path):
         (path / "notes.txt").touch()
         with pytest.raises(UserError, match="since notes.txt in it is no earlier res"):
             sequences.check_output(path, footage.sources)
+
+
+def test_outliers_that_spoil_the_range_of_a_sequence_are_warned_of(tmp_path, caplog):
+    """A hot pixel in one frame is enough."""
+    generator = np.random.default_rng(0)
+    deep = list(generator.integers(7000, 7401, (3, 40, 50)).astype(np.uint16))
+    vis = save(tmp_path / "vis", videos.scene(3, (40, 50)))
+    flags = ("--ir_range=", "--vis_range=")
+    footage_of(save(tmp_path / "good", deep), vis, range_flags=flags)
+    assert "contrast is low" not in caplog.text
+    deep[1][3, 4] = 65535
+    ir = save(tmp_path / "ir", deep)
+    footage_of(ir, vis, range_flags=flags)
+    said = (
+        rf"{ir}: the extremes of its frames 7000 and 65535, .*: --ir_range=70\d\d,7\d+"
+    )
+    assert re.search(said, caplog.text)
+    caplog.clear()
+    footage_of(ir, vis, value_ranges=((7000, 7400), None), range_flags=flags)
+    assert "contrast is low" not in caplog.text
 
 
 def failing(frames, error):
