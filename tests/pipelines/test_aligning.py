@@ -138,7 +138,7 @@ def test_each_registers_every_pair_by_itself(registered):
     assert not calls and one.shape is None
     shapes = []
     for sources, names in scenes(2):
-        aligned, found = one.align(sources, names)
+        aligned, _ = one.align(sources, names)
         shapes.append([image.shape for image in aligned])
     assert shapes == [[(26, 34)] * 2, [(27, 38)] * 2]
     with pytest.raises(UserError, match="ir.png and vis.png: not registered: no place"):
