@@ -45,8 +45,8 @@ def run(checkpoint, capsys):
 def files(tmp_path, monkeypatch):
     """vis.png and ir.png of unequal sizes under WARP; vis/, ir/ and points.csv.
 
-    In the folders, 1.png is a pair under SHIFT, 2.png has a constant image, 3.png unlike
-    scenes.
+    In the folders, 1.png is a pair under SHIFT, 2.png has a constant image, 3.png shows
+    unlike scenes.
     """
     monkeypatch.chdir(tmp_path)
     visible = noisy(scene(1), 2)
