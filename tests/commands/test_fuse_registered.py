@@ -1,5 +1,6 @@
 """fuse.py with --register, --transform and --points, from its flags to its files."""
 
+import contextlib
 import dataclasses
 import pathlib
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import videos
 from scipy import ndimage
+from skimage.registration import phase_cross_correlation
 
 from densefuse_tf import metrics
 from densefuse_tf import registration
@@ -14,6 +16,8 @@ from densefuse_tf.commands import fuse
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
+from densefuse_tf.pipelines import sequences
+from densefuse_tf.pipelines.options import RegistrationSettings
 from densefuse_tf.registration import transforms
 from tests.registration.conftest import SHAPE
 from tests.registration.conftest import moved
@@ -248,6 +252,16 @@ def test_frames_of_a_rig_are_aligned_within_a_pixel_by_one_transform(rig, run):
     frames, _ = videos.read("fused.mp4")
     assert frames.shape[:3] == (6, *registration.common_area(found).shape)
     assert images.read("c.png").shape == frames.shape[1:3]
+    footage = sequences.survey(
+        sequences.open_sources(["ir.mp4", "vis.mp4"], any_sizes=True),
+        registration=RegistrationSettings(transform="t.json"),
+    )
+    with contextlib.closing(footage.frames()) as moments:
+        shifts = [
+            phase_cross_correlation(255.0 - ir, vis, upsample_factor=10)[0]
+            for ir, vis in moments
+        ]
+    assert len(shifts) == 6 and np.abs(shifts).max() < 1
 
 
 def test_a_video_by_a_saved_transform_and_by_points(rig, run):
