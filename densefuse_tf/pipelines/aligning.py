@@ -1,6 +1,5 @@
 """Aligns the sources of pairs before they are fused: registered, warped and cropped."""
 
-import itertools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -140,7 +139,7 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
         return Aligner(settings, found, origin)
     if settings.register == "each":
         return Aligner(settings)
-    found, origin = _of_a_rig(settings, itertools.islice(scenes, FIRST))
+    found, origin = _of_a_rig(settings, scenes)
     return Aligner(settings, found, origin)
 
 
@@ -148,24 +147,27 @@ def _of_a_rig(
     settings: RegistrationSettings, scenes: Iterable[Scene]
 ) -> tuple[Registration, str]:
     """Returns the registration of a rigid rig, and what it was found from."""
-    each, origins, errors = [], [], []
+    each, first, error = [], "", None
     for sources, names in scenes:
         try:
             each.append(_register(sources, names, settings))
-            origins.append(" and ".join(names))
-        except UserError as error:
+        except UserError as caught:
             # A video may start in the dark.
-            errors.append(error)
-    if not each:
-        raise errors[0]
+            error = error or caught
+            continue
+        first = first or " and ".join(names)
+        if len(each) == FIRST:
+            break
+    if error is not None and not each:
+        raise error
     if len(each) == 1:
         # It has no median.
-        return each[0], origins[0]
-    origin = f"{origins[0]} and {len(each) - 1} more"
+        return each[0], first
+    origin = f"{first} and {len(each) - 1} more"
     try:
         found = registration.combine(each)
-    except UserError as error:
-        raise UserError(f"{origin}: {error}") from error
+    except UserError as caught:
+        raise UserError(f"{origin}: {caught}") from caught
     logging.info(
         "one transform for all: the median of %d, which differ from it by %.1f pixels "
         "at most",

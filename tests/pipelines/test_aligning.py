@@ -108,8 +108,8 @@ def test_once_takes_the_median_of_the_first_pairs(registered):
 def test_once_passes_over_pairs_that_have_no_edges(registered):
     """A video may start in the dark."""
     dark = UserError("vis0: all its pixels have the value 0")
-    registered(dark, dark, shifted(6, 4))
-    one = aligning.prepare(RegistrationSettings(register="once"), scenes(3))
+    registered(*[dark] * 7, shifted(6, 4))
+    one = aligning.prepare(RegistrationSettings(register="once"), scenes(8))
     np.testing.assert_array_equal(one.registration.matrix[:2, 2], (6, 4))
     registered(dark, dark)
     with pytest.raises(UserError, match="vis0: all its pixels"):

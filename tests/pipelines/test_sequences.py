@@ -24,7 +24,9 @@ from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import sequences
+from densefuse_tf.pipelines.options import RegistrationSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)
@@ -481,17 +483,29 @@ class Quick:
         return Fused(np.array(sources[0]), None)
 
 
-def test_as_many_frames_are_held_however_many_there_are(tmp_path):
+@pytest.mark.parametrize("is_aligned", (False, True))
+def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
+    points = tmp_path / "points.csv"
+    points.write_text("0,0,6,4\n40,0,46,4\n40,30,46,34\n0,30,6,34\n")
+    aligner = None
+    if is_aligned:
+        pair = [np.zeros(SIZE, np.uint8)] * 2
+        settings = RegistrationSettings(points=points)
+        aligner = aligning.prepare(settings, [(pair, ("ir", "vis"))])
+    size = (28, 42) if is_aligned else SIZE
     most = {}
     for count in (10, 300):
         cameras = Camera(count), Camera(count)
-        footage = sequences.Footage(cameras, SIZE, (None, None), False, (True, True))
+        footage = sequences.Footage(
+            cameras, size, (None, None), False, (True, True), aligner
+        )
         path = tmp_path / f"{count}.mp4"
         sequences.write(path, footage, sequences.fuse(Quick(), footage))
-        assert len(videos.read(path)[0]) == count
+        assert videos.read(path)[0].shape[:3] == (count, *size)
         most[count] = [camera.most[0] for camera in cameras]
         assert [len(camera.closed) for camera in cameras] == [1, 1]
-    assert max(most[300]) <= 6
+    # Cropped frames wait in one more thread, as views of whole ones.
+    assert max(most[300]) <= (10 if is_aligned else 6)
 
 
 def test_sources_are_closed_when_the_reader_stops(tmp_path):
