@@ -124,6 +124,11 @@ class JSR:
     # Rows and columns around a place of which `_weigh` needs the codes.
     _MARGIN = 0
 
+    def prepare(self) -> None:
+        """Reads the dictionary if one is given; see `Method`."""
+        if self.dictionary is not None:
+            dictionaries.read(self.dictionary)
+
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`.
 

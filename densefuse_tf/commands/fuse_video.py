@@ -5,7 +5,6 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 
@@ -41,10 +40,7 @@ def fuse(request: Request, fps: str | None) -> None:
     if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
-    runner.import_tensorflow()
-    from densefuse_tf.fusion.fuser import Fuser
-
-    fuser = Fuser(request.settings)
+    fuser = request.fuser()
     files.check_writable(pathlib.Path(output).parent)
     footage = sequences.survey(
         opened,

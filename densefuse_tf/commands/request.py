@@ -1,9 +1,14 @@
 """The request to fuse.py, for images or video; importing it needs no other package."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
+from densefuse_tf.commands import runner
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import FileOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.methods import MethodSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +20,25 @@ class Request:
       sources: For each kind of source a file, a folder or a pattern.
       output: A file or a folder.
       settings: The settings of the fusion.
+      title: What fuses, for a panel.
       options: Says how images are read and written.
     """
 
     names: tuple[str, ...]
     sources: tuple[str, ...]
     output: str
-    settings: FusionSettings
+    settings: "FusionSettings | MethodSettings"
+    title: str
     options: FileOptions
+
+    def fuser(self):
+        """Builds what fuses.
+
+        Raises:
+          UserError: One of the settings cannot be used.
+        """
+        from densefuse_tf.pipelines import methods
+
+        if methods.needs_tensorflow(self.settings):
+            runner.import_tensorflow()
+        return methods.build(self.settings)

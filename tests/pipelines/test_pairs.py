@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.fuser import Fused
-from densefuse_tf.fusion.fuser import check_sizes
+from densefuse_tf.fusion.channels import Fused
+from densefuse_tf.fusion.channels import check_sizes
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
