@@ -357,6 +357,24 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
 
 
+@pytest.mark.parametrize("methods", ["all", "ours", "cnn,gtf"])
+def test_table2_imports_tensorflow_where_it_is_hushed(protocol, methods):
+    code = (
+        "import sys; from densefuse_tf.commands import evaluate, runner\n"
+        "def stop(): print('before', 'tensorflow' in sys.modules); sys.exit(0)\n"
+        "runner.import_tensorflow = stop\n"
+        "evaluate.run(['evaluate.py', *sys.argv[1:]])"
+    )
+    flags = (*TABLE2, "--lambdas=1e0", f"--methods={methods}")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.splitlines()[-1] == "before False"
+
+
 def test_missing_lambdas_are_named(protocol, run):
     line = mistake(run(*TABLE2, "--work_dir=kept"))
     assert "models: no checkpoint for lambda 1e1, 1e3: expected densefuse_1e1" in line
