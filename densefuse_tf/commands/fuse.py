@@ -114,7 +114,6 @@ def main() -> int | None:
         sources,
         output,
         _settings(len(sources), is_video),
-        _FLAGS["strategy"].value if _METHOD.value == _DENSEFUSE else _METHOD.value,
         common_flags.read(FileOptions, _FLAGS, value_ranges=ranges),
     )
     if not is_video:
@@ -155,10 +154,12 @@ def _settings(num_sources: int, is_video: bool) -> "FusionSettings | MethodSetti
             raise UserError("--checkpoint is given in --method_options as well")
         if "checkpoint" not in baselines.options(name):
             raise UserError(f"--checkpoint: method {name} has no weights")
-        options["checkpoint"] = _FLAGS["checkpoint"].value
+        options["checkpoint"] = str(_FLAGS["checkpoint"].value)
     # Mistakes in the options are answered before any image is looked for.
     baselines.create(name, options)
-    return MethodSettings(name, options, num_sources, _FLAGS["color"].value)
+    return common_flags.read(
+        MethodSettings, _FLAGS, method=name, options=options, num_sources=num_sources
+    )
 
 
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:

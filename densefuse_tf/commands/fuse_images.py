@@ -226,7 +226,7 @@ def _panel_row(result, request: Request) -> list:
             request.names, result.pair.sources, result.sources, strict=True
         )
     ]
-    return [*row, (f"fused, {request.title}", result.image)]
+    return [*row, (f"fused, {request.settings.title}", result.image)]
 
 
 def _finish(failed: Sequence, planned: Sequence, report: pathlib.Path | None) -> int:

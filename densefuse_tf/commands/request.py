@@ -20,7 +20,6 @@ class Request:
       sources: For each kind of source a file, a folder or a pattern.
       output: A file or a folder.
       settings: The settings of the fusion.
-      title: What fuses, for a panel.
       options: Says how images are read and written.
     """
 
@@ -28,7 +27,6 @@ class Request:
     sources: tuple[str, ...]
     output: str
     settings: "FusionSettings | MethodSettings"
-    title: str
     options: FileOptions
 
     def fuser(self):

@@ -71,6 +71,11 @@ class FusionSettings:
         },
     )
 
+    @property
+    def title(self) -> str:
+        """What fuses, in a word for a caption."""
+        return self.strategy
+
     def __post_init__(self):
         """Refuses values that no checkpoint and no strategy could make right.
 

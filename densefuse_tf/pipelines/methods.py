@@ -34,6 +34,11 @@ class MethodSettings:
     num_sources: int = _NUM_SOURCES
     color: str = FusionSettings.color
 
+    @property
+    def title(self) -> str:
+        """What fuses, in a word for a caption."""
+        return self.method
+
     def __post_init__(self):
         """Refuses what no method can do.
 
