@@ -1,20 +1,48 @@
-"""Loops that Numba compiles."""
+"""Compiles loops by Numba, and imports Numba only when the first of them is called."""
 
+import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
-import numba
+_LOCK = threading.Lock()
 
 
-def compiled(function: Callable) -> Callable:
-    """Compiles without the interpreter's lock, so that threads work side by side.
+class compiled:
+    """Has a function compiled when it is first called.
 
-    One image pair stays on one core: a set of pairs keeps all cores busy with less
-    overhead than loops split over cores would.
+    It runs without the interpreter's lock, so that threads work side by side. One image
+    pair stays on one core: a set of pairs keeps all cores busy with less overhead than
+    loops split over cores would. The machine code is kept beside the source file for
+    the next process.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # No folder can be written to, so the code is compiled again in each process.
-        return numba.njit(**options)(function)
+
+    def __init__(self, function: Callable):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._machine_code: Any = None
+
+    def __call__(self, *arguments):
+        return self._dispatcher(*arguments)
+
+    @property
+    def _numba_type_(self):
+        """Tells Numba what this is where another compiled function calls it."""
+        return self._dispatcher._numba_type_
+
+    @property
+    def _dispatcher(self):
+        if self._machine_code is None:
+            with _LOCK:
+                self._machine_code = self._machine_code or self._made()
+        return self._machine_code
+
+    def _made(self):
+        import numba
+
+        options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+        try:
+            return numba.njit(cache=True, **options)(self._function)
+        except RuntimeError:
+            # No folder can be written to: each process compiles the code again.
+            return numba.njit(**options)(self._function)

@@ -19,6 +19,8 @@ from densefuse_tf.baselines.method import create
 from densefuse_tf.baselines.method import get
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import names
+from densefuse_tf.baselines.method import needs_tensorflow
+from densefuse_tf.baselines.method import options
 from densefuse_tf.baselines.method import summary
 from densefuse_tf.baselines.method import to_uint8
 
@@ -38,6 +40,8 @@ __all__ = [
     "jsrsd",
     "method",
     "names",
+    "needs_tensorflow",
+    "options",
     "summary",
     "to_uint8",
     "wls",

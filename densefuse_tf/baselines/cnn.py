@@ -52,7 +52,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -390,6 +390,7 @@ class CNN:
       UserError: The ratio is not in 0..1.
     """
 
+    needs_tensorflow: ClassVar[bool] = True
     checkpoint: str | None = None
     region_ratio: float = 0.01
 
@@ -402,6 +403,10 @@ class CNN:
 
     _RADIUS = 8
     _EPSILON = 0.1
+
+    def prepare(self) -> None:
+        """Reads the weights; see `Method`."""
+        _ = self._scores
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`.

@@ -46,7 +46,7 @@ import functools
 import os
 import pathlib
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -263,7 +263,12 @@ class DeepFuse:
         .keras file; by default those that ship with this project.
     """
 
+    needs_tensorflow: ClassVar[bool] = True
     checkpoint: str | None = None
+
+    def prepare(self) -> None:
+        """Reads the weights; see `Method`."""
+        _ = self._fused
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`.

@@ -35,7 +35,7 @@ import numpy as np
 import tqdm
 
 from densefuse_tf.baselines import sparse_coding
-from densefuse_tf.baselines.compiled import compiled
+from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io.ordered_map import ordered_map

@@ -43,11 +43,11 @@ import numpy as np
 
 from densefuse_tf.baselines import dictionaries
 from densefuse_tf.baselines import sparse_coding
-from densefuse_tf.baselines.compiled import compiled
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -123,6 +123,11 @@ class JSR:
 
     # Rows and columns around a place of which `_weigh` needs the codes.
     _MARGIN = 0
+
+    def prepare(self) -> None:
+        """Reads the dictionary if one is given; see `Method`."""
+        if self.dictionary is not None:
+            dictionaries.read(self.dictionary)
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`.

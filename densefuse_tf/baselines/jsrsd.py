@@ -24,8 +24,8 @@ import numpy as np
 
 from densefuse_tf.baselines import jsr
 from densefuse_tf.baselines import sparse_coding
-from densefuse_tf.baselines.compiled import compiled
 from densefuse_tf.baselines.method import method
+from densefuse_tf.compiling import compiled
 
 _LOCAL_SHARE, _GLOBAL_SHARE = 0.4, 0.6
 # The 5x5 around a place.

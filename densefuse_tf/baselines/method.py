@@ -36,7 +36,12 @@ from densefuse_tf.errors import UserError
 
 
 class Method(Protocol):
-    """A fusion method for a pair of registered images."""
+    """A fusion method for a pair of registered images.
+
+    It may also have `prepare()`, without arguments, which reads the files that options
+    name, so that a mistake in them is answered before the first pair; and an attribute
+    `needs_tensorflow` of the class, which is true where it imports TensorFlow.
+    """
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair.
@@ -106,6 +111,23 @@ def get(name: str) -> type:
     return _METHODS[name]
 
 
+def options(name: str) -> tuple[str, ...]:
+    """Returns the names of a method's options."""
+    return tuple(_fields(get(name)))
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+    """Returns the fields that are options, by the option's name."""
+    return {
+        field.name.rstrip("_"): field for field in dataclasses.fields(cls) if field.init
+    }
+
+
+def needs_tensorflow(name: str) -> bool:
+    """Returns whether a method imports TensorFlow."""
+    return getattr(get(name), "needs_tensorflow", False)
+
+
 def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
     """Builds the method `name`.
 
@@ -121,9 +143,7 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
     """
     cls = get(name)
     hints = typing.get_type_hints(cls)
-    fields = {
-        field.name.rstrip("_"): field for field in dataclasses.fields(cls) if field.init
-    }
+    fields = _fields(cls)
     values = {}
     for key, value in (options or {}).items():
         if key not in fields:

@@ -13,7 +13,7 @@ import os
 
 import numpy as np
 
-from densefuse_tf.baselines.compiled import compiled
+from densefuse_tf.compiling import compiled
 
 PATCH = 7
 PATCH_PIXELS = PATCH * PATCH

@@ -97,6 +97,31 @@ def value_range(flag: flags.FlagHolder):
         raise UserError(f"--{flag.name}: {error}") from error
 
 
+def options(texts: Sequence[str], form: str = "OPTION=VALUE") -> dict[str, str]:
+    """Reads the values of --method_options.
+
+    Args:
+      texts: OPTION=VALUE each.
+      form: What is expected, for errors.
+
+    Returns:
+      The values by option.
+
+    Raises:
+      UserError: A text has another form, or an option is given twice.
+    """
+    result: dict[str, str] = {}
+    for text in texts:
+        option, equals, value = text.partition("=")
+        option = option.strip()
+        if not (option and equals):
+            raise UserError(f"--method_options has {text!r}: expected {form}")
+        if option in result:
+            raise UserError(f"--method_options has {option} twice")
+        result[option] = value
+    return result
+
+
 def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     """Sorts the values of --method_options by the fusion method that they belong to.
 
@@ -110,17 +135,14 @@ def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
       UserError: A text has another form, or an option is given twice.
     """
     result: dict[str, dict[str, str]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        method, dot, option = key.strip().partition(".")
-        if not (method and dot and option and equals):
+    form = "METHOD.OPTION=VALUE"
+    for key, value in options(texts, form).items():
+        method, dot, option = key.partition(".")
+        if not (method and dot and option):
             raise UserError(
-                f"--method_options has {text!r}: expected METHOD.OPTION=VALUE"
+                f"--method_options has {f'{key}={value}'!r}: expected {form}"
             )
-        options = result.setdefault(method, {})
-        if option in options:
-            raise UserError(f"--method_options has {method}.{option} twice")
-        options[option] = value
+        result.setdefault(method, {})[option] = value
     return result
 
 

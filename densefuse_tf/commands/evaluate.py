@@ -1,11 +1,14 @@
-"""Evaluates fused images with the seven metrics of the paper's Table II.
+"""Evaluates fused images with the metrics of image fusion, by default Table II's.
 
   evaluate.py --ir=pairs/ir --vis=pairs/vis --fused=fused --csv=metrics.csv
   evaluate.py --ir=pairs/ir --vis=pairs/vis --methods_dir=methods --markdown=table.md
+  evaluate.py --ir=ir.png --vis=vis.png --fused=fused.png --metrics=paper,SD,VIF
+  evaluate.py --list
 
 The first prints a row for each pair and their mean, the second one table with a row for
 each sub-folder of methods. Images are 8-bit, matched in natural sort order; of colour
-images the luma is evaluated. TensorFlow is not needed.
+images the luma is evaluated. --list shows the metrics there are. TensorFlow is not
+needed.
 
   evaluate.py --table2 --data_dir=tno --csv=table2.csv --markdown=table2.md
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=released_checkpoints
@@ -73,6 +76,27 @@ _LATEX = flags.DEFINE_string(
     "Also write the table as a LaTeX tabular for the package booktabs.",
     flag_values=_FLAGS,
 )
+_METRICS = flags.DEFINE_string(
+    "metrics",
+    "paper",
+    "The metrics: paper (the seven of Table II), toolkit (the eleven of the MATLAB "
+    "toolkit of Tang et al.), all, or names out of --list, separated by commas.",
+    flag_values=_FLAGS,
+)
+_CONVENTION = flags.DEFINE_enum(
+    "convention",
+    "intended",
+    ["intended", "toolkit", "authors"],
+    "What a metric is: as its paper defines it, or as the values that the toolkit or "
+    "the authors of DenseFuse published under its name; see docs/metrics.md.",
+    flag_values=_FLAGS,
+)
+_LIST = flags.DEFINE_bool(
+    "list",
+    False,
+    "Show the metrics: name, direction, range, conventions, paper; evaluate nothing.",
+    flag_values=_FLAGS,
+)
 _TABLE2 = flags.DEFINE_bool(
     "table2", False, "Reproduce Table II of the paper.", flag_values=_FLAGS
 )
@@ -97,7 +121,10 @@ _PANELS = flags.DEFINE_string(
     flag_values=_FLAGS,
 )
 _TABLES = (_CSV, _PAIRS_CSV, _MARKDOWN, _LATEX)
-_OF_FILES = ("ir", "vis", "fused", "ir_range", "vis_range")
+_OF_FILES = (
+    *("ir", "vis", "fused", "ir_range", "vis_range", "metrics", "convention"),
+    "list",
+)
 _OF_TABLE2 = [
     *(field.name for field in dataclasses.fields(settings.Table2Settings)),
     *("pairs_csv", "panels"),
@@ -117,17 +144,23 @@ def main() -> None:
             raise UserError(f"--{name} {how} with --table2")
     if _TABLE2.value:
         _table2()
+    elif _LIST.value:
+        from densefuse_tf.evaluation import report
+
+        print(report.of_metrics().text())
     else:
         _files()
 
 
 def _files() -> None:
     """Evaluates --fused, or each folder of --methods_dir."""
+    from densefuse_tf import metrics
     from densefuse_tf.evaluation import evaluate
     from densefuse_tf.evaluation import inputs
     from densefuse_tf.evaluation import report
     from densefuse_tf.io import finding
 
+    selection = metrics.select(_METRICS.value)
     methods_dir = _FLAGS["methods_dir"].value
     for flag in (_IR, _VIS):
         if flag.value is None:
@@ -156,7 +189,12 @@ def _files() -> None:
     evaluated = (
         (name, result)
         for name, own in triplets.items()
-        for result in evaluate.evaluate_files(own, value_ranges=ranges)
+        for result in evaluate.evaluate_files(
+            own,
+            value_ranges=ranges,
+            selection=selection,
+            convention=_CONVENTION.value,
+        )
     )
     results: dict[str, list] = {name: [] for name in triplets}
     for name, result in _progress(evaluated, len(all_triplets)):

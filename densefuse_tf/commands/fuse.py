@@ -1,4 +1,4 @@
-"""Fuses infrared and visible images with DenseFuse.
+"""Fuses infrared and visible images with DenseFuse, or with another method.
 
   fuse.py --ir=ir.png --vis=vis.png --output=fused.png
   fuse.py --ir=pairs/ir --vis=pairs/vis --output=fused --strategy=l1_norm
@@ -9,6 +9,8 @@
   fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
+  fuse.py --ir=pairs/ir --vis=pairs/vis --output=gtf --method=gtf \\
+      --method_options=lambda=2.5
   fuse.py --ir=archive/ir --vis=archive/vis --output=fused --runner=DirectRunner \\
       --beam_options='--direct_num_workers=4 --direct_running_mode=multi_processing'
 
@@ -21,11 +23,13 @@ Results that exist are replaced, each once the new one is whole: images, videos 
 folders of frames. Never overwritten are sources, read-only files, and a folder of
 frames that holds anything else. With --nooverwrite nothing that exists is.
 
+Another method fuses two sources in 8 bits, and brings each result, or frame of a video,
+to 0..255 in its own way; --checkpoint is its weights if it has any.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -39,6 +43,10 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.options import RegistrationSettings
 
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.methods import MethodSettings
+
+_DENSEFUSE = "densefuse"
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
 _SOURCES = flags.DEFINE_multi_string(
@@ -80,10 +88,27 @@ _RANGES = tuple(
     )
     for name, kind in (("ir", "infrared"), ("vis", "visible"))
 )
+_METHOD = flags.DEFINE_string(
+    "method",
+    _DENSEFUSE,
+    "The fusion method, one of those above.",
+    flag_values=_FLAGS,
+)
+_METHOD_OPTIONS = flags.DEFINE_list(
+    "method_options",
+    [],
+    "OPTION=VALUE,...: options of another method than densefuse.",
+    flag_values=_FLAGS,
+)
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(FileOptions, _FLAGS, except_=("value_ranges", "range_flags"))
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
+# What belongs to DenseFuse alone.
+_OF_DENSEFUSE = (
+    *("strategy", "window_radius", "output_range", "tile_size", "save_raw"),
+    *("runner", "beam_options"),
+)
 
 
 def main() -> int | None:
@@ -95,9 +120,6 @@ def main() -> int | None:
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
     is_video = _VIDEO.value or fuse_video.is_asked_for(sources, output)
-    others: dict[str, Any] = {"num_sources": len(sources)}
-    if is_video and not _FLAGS["output_range"].present:
-        others["output_range"] = "average"
     ranges: dict[str, Any] = {}
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
@@ -106,7 +128,7 @@ def main() -> int | None:
         names,
         sources,
         output,
-        common_flags.read(FusionSettings, _FLAGS, **others),
+        _settings(len(sources), is_video),
         common_flags.read(FileOptions, _FLAGS, **ranges),
         _registration(len(sources), is_video),
     )
@@ -140,6 +162,39 @@ def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:
     return settings
 
 
+def _settings(num_sources: int, is_video: bool) -> "FusionSettings | MethodSettings":
+    """Returns the settings of DenseFuse, or of another method."""
+    if _METHOD.value == _DENSEFUSE:
+        if _METHOD_OPTIONS.value:
+            raise UserError("--method_options goes with another method than densefuse")
+        others: dict[str, Any] = {"num_sources": num_sources}
+        if is_video and not _FLAGS["output_range"].present:
+            others["output_range"] = "average"
+        return common_flags.read(FusionSettings, _FLAGS, **others)
+    from densefuse_tf import baselines
+    from densefuse_tf.pipelines.methods import MethodSettings
+
+    name = _METHOD.value
+    if name not in baselines.names():
+        known = ", ".join((_DENSEFUSE, *baselines.names()))
+        raise UserError(f"--method={name}: unknown: expected one of {known}")
+    for flag in _OF_DENSEFUSE:
+        if _FLAGS[flag].present:
+            raise UserError(f"--{flag} goes with densefuse, not with method {name}")
+    options = common_flags.options(_METHOD_OPTIONS.value)
+    if _FLAGS["checkpoint"].present:
+        if "checkpoint" in options:
+            raise UserError("--checkpoint is given in --method_options as well")
+        if "checkpoint" not in baselines.options(name):
+            raise UserError(f"--checkpoint: method {name} has no weights")
+        options["checkpoint"] = str(_FLAGS["checkpoint"].value)
+    # Mistakes in the options are answered before any image is looked for.
+    baselines.create(name, options)
+    return common_flags.read(
+        MethodSettings, _FLAGS, method=name, options=options, num_sources=num_sources
+    )
+
+
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns what the kinds of sources are called and where they are."""
     if _SOURCES.value:
@@ -164,9 +219,19 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("infrared", "visible"), (_IR.value, _VIS.value)
 
 
+def _description() -> str:
+    """Returns what --help shows above the flags: with a line for each method."""
+    from densefuse_tf import baselines
+
+    summaries = {_DENSEFUSE: "Adds or weighs deep feature maps (Li and Wu 2019)."}
+    summaries |= {name: baselines.summary(name) for name in baselines.names()}
+    lines = (f"  {name:<10} {line}" for name, line in summaries.items())
+    return "\n".join([__doc__.rstrip(), "", "Methods:", *lines])
+
+
 def run(argv: list[str] | None = None) -> int:
     """Runs the command `densefuse-fuse` and returns its exit status."""
-    return runner.run(main, _FLAGS, __doc__, argv)
+    return runner.run(main, _FLAGS, _description, argv)
 
 
 if __name__ == "__main__":

@@ -102,12 +102,10 @@ def fuse(request: Request, run: Run) -> int:
             files.check_free(output)
     if launcher is None and not settings.is_on:
         pairs.check_sizes(planned)
-    runner.import_tensorflow()
-    from densefuse_tf.fusion.fuser import Fuser
 
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
-    fuser = Fuser(request.settings)
+    fuser = request.fuser()
     for path in (planned[0].output, panel, report, *beside):
         if path is not None:
             files.check_writable(path.parent)
@@ -295,15 +293,15 @@ def _with_bar(results: Iterable, count: int) -> Iterable:
 
 def _panel_row(result, request: Request) -> list:
     """Returns (caption, image) of the sources and the result of one pair."""
-    from densefuse_tf.fusion.output_range import to_uint8
+    from densefuse_tf.io import pixels
 
     row = [
-        (f"{name}: {path.name}", to_uint8(source, "average"))
+        (f"{name}: {path.name}", pixels.to_uint8(source))
         for name, path, source in zip(
             request.names, result.pair.sources, result.sources, strict=True
         )
     ]
-    return [*row, (f"fused, {request.settings.strategy}", result.image)]
+    return [*row, (f"fused, {request.settings.title}", result.image)]
 
 
 def _finish(failed: Sequence, planned: Sequence, report: pathlib.Path | None) -> int:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf.commands import aligned
-from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 
@@ -54,10 +53,7 @@ def fuse(request: Request, fps: str | None) -> None:
     if fps is not None:
         _check_rate_is_free(fps, opened, output)
 
-    runner.import_tensorflow()
-    from densefuse_tf.fusion.fuser import Fuser
-
-    fuser = Fuser(request.settings)
+    fuser = request.fuser()
     for path in (pathlib.Path(output), *beside):
         files.check_writable(path.parent)
     footage = sequences.survey(

@@ -1,10 +1,15 @@
 """The request to fuse.py, for images or video; importing it needs no other package."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
+from densefuse_tf.commands import runner
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.options import RegistrationSettings
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.methods import MethodSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,18 @@ class Request:
     names: tuple[str, ...]
     sources: tuple[str, ...]
     output: str
-    settings: FusionSettings
+    settings: "FusionSettings | MethodSettings"
     options: FileOptions
     registration: RegistrationSettings
+
+    def fuser(self):
+        """Builds what fuses.
+
+        Raises:
+          UserError: One of the settings cannot be used.
+        """
+        from densefuse_tf.pipelines import methods
+
+        if methods.needs_tensorflow(self.settings):
+            runner.import_tensorflow()
+        return methods.build(self.settings)

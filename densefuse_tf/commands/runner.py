@@ -27,7 +27,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 def run(
     main: Callable[[], int | None],
     flag_values: flags.FlagValues,
-    description: str,
+    description: str | Callable[[], str],
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parses `argv` into `flag_values`, calls `main` and turns its end into a status.
@@ -35,7 +35,8 @@ def run(
     Args:
       main: The command; returns its exit status, None for 0.
       flag_values: The flags of this command, and of no other.
-      description: The module's docstring, which --help shows above the flags.
+      description: The module's docstring, which --help shows above the flags, or what
+        makes a longer one.
       argv: The command's name and its arguments; by default those of the process.
 
     Returns:
@@ -55,7 +56,8 @@ def run(
         flags.FLAGS.mark_as_parsed()
     try:
         if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
-            print(description.strip())
+            shown = description if isinstance(description, str) else description()
+            print(shown.strip())
             # Of a command run by python -m, absl shows where its file is.
             text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
             print(text, flush=True)

@@ -3,7 +3,9 @@
   train.py --train_dir=coco/train2014 --ssim_weight=100 --run_dir=runs/1e2
   train.py --train_dir=coco/train2014 --val_dir=coco/val2014 --recipe=release \\
       --ssim_weight=100 --run_dir=runs/release_1e2
+  train.py --train_dir=coco/train2014 --network=deepfuse --run_dir=runs/deepfuse
 
+--network=deepfuse trains the network that fuse.py --method=deepfuse uses.
 The same command goes on with an interrupted run; Ctrl-C saves it. The run's folder
 receives model.keras, best.keras (the weights at the point of the curves with the lowest
 validation loss), history.csv, config.json, validation.json and TensorBoard logs.

@@ -33,12 +33,14 @@ class Entry:
       pairs: The numbers of the pairs that are fused.
       build: Returns the method that fuses each of these pairs. What it loads lives as
         long as the methods that are returned.
+      inputs: Images fused elsewhere that the row is made of.
     """
 
     name: str
     lambda_: str
     pairs: tuple[int, ...]
     build: Callable[[], Mapping[int, Method]]
+    inputs: tuple[pathlib.Path, ...] = ()
 
     @property
     def title(self) -> str:
@@ -206,7 +208,11 @@ def of_folder(folder: pathlib.Path, *, averages: str = "uniform") -> Entry:
     name = paper.name_of(folder.name)
     numbers = paper.pairs(name, averages)
     paths = inputs.find_fused(folder, numbers)
-    return Entry(name, "", numbers, lambda: {n: FusedFile(paths[n]) for n in numbers})
+
+    def build() -> Mapping[int, Method]:
+        return {n: FusedFile(paths[n]) for n in numbers}
+
+    return Entry(name, "", numbers, build, tuple(paths.values()))
 
 
 def check_names(entries: Sequence[Entry]) -> None:

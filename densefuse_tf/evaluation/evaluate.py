@@ -1,4 +1,4 @@
-"""Evaluates sets of image files with the seven metrics, several pairs side by side.
+"""Evaluates sets of image files with the metrics, several pairs side by side.
 
 Needs no TensorFlow.
 """
@@ -29,7 +29,7 @@ class Evaluated:
 
     Attributes:
       pair: The name of the pair: that of the fused image, without its suffix.
-      values: The seven metrics by name, in the paper's order.
+      values: The metrics by name, in the order in which they were asked for.
       colored: Those of the three files that were turned to grey first.
     """
 
@@ -72,6 +72,8 @@ def evaluate_files(
     *,
     value_ranges: Sequence[pixels.ValueRange | None] = (None, None),
     workers: int | None = None,
+    selection: str | Iterable[str] = "paper",
+    convention: str = metrics.CONVENTIONS[0],
 ) -> Iterator[Evaluated]:
     """Evaluates fused image files, several at a time.
 
@@ -80,13 +82,17 @@ def evaluate_files(
         matches three sources.
       value_ranges: How the sources become 8-bit images; see `read_gray`.
       workers: The number of pairs evaluated at a time; by default one for each core.
+      selection: The metrics, as `metrics.select` takes them; by default the seven of
+        Table II.
+      convention: One of `metrics.CONVENTIONS`.
 
     Yields:
       The results in the order of `triplets`. Colour images are turned to grey.
 
     Raises:
-      UserError: A file cannot be evaluated; names it.
+      UserError: A file cannot be evaluated; names it. Or a metric is unknown.
     """
+    names = metrics.select(selection)
     stems = [triplet[-1].stem for triplet in triplets]
     unique = len(set(stems)) == len(stems)
 
@@ -99,7 +105,12 @@ def evaluate_files(
         fused = triplet[-1]
         return Evaluated(
             fused.stem if unique else str(fused),
-            evaluate(*(image for image, _ in contents), name=str(fused)),
+            evaluate(
+                *(image for image, _ in contents),
+                name=str(fused),
+                selection=names,
+                convention=convention,
+            ),
             tuple(
                 path
                 for path, (_, colored) in zip(triplet, contents, strict=True)
@@ -117,21 +128,31 @@ def evaluate_files(
 
 
 def evaluate(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, name: str
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    name: str,
+    selection: str | Iterable[str] = "paper",
+    convention: str = metrics.CONVENTIONS[0],
 ) -> dict[str, float]:
-    """Computes the seven metrics of one pair; see `metrics.evaluate`.
+    """Computes the metrics of one pair; see `metrics.evaluate`.
 
     Args:
       ir: Infrared image, [H, W] uint8.
       vis: Visible image, same size.
       fused: Fused image, same size.
       name: The name of the pair, for errors.
+      selection: The metrics; by default the seven of Table II.
+      convention: One of `metrics.CONVENTIONS`.
 
     Raises:
       UserError: The images cannot be evaluated.
     """
     try:
-        return metrics.evaluate(ir, vis, fused)
+        return metrics.evaluate(
+            ir, vis, fused, metrics=selection, convention=convention
+        )
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 
@@ -147,17 +168,17 @@ def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Averages each metric over pairs.
 
     Args:
-      rows: The metrics of one pair or more. Values that are undefined, NaN, are left
-        out.
+      rows: The same metrics of one pair or more. Values that are undefined, NaN, are
+        left out.
 
     Returns:
       The means by metric; NaN where no pair has a value.
     """
     rows = list(rows)
-    return {name: average([row[name] for row in rows]) for name in METRICS}
+    return {name: average([row[name] for row in rows]) for name in rows[0]}
 
 
 def average(values: Iterable[float]) -> float:
-    """Averages the values that are defined; NaN if none is."""
+    """Averages the values that are defined; NaN if none is, inf if one is inf."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from densefuse_tf import metrics
 from densefuse_tf.evaluation import evaluate
 from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import tables
@@ -24,9 +25,9 @@ def of_files(results: Sequence[Evaluated]) -> Table:
     """Makes the table of one set of files: a row for each pair, and their mean."""
     return Table(
         [
-            ["pair", *METRICS],
+            ["pair", *_with_arrows(results[0].values)],
             *(
-                [name, *(tables.number(values[m]) for m in METRICS)]
+                [name, *map(tables.number, values.values())]
                 for name, values in _with_mean(results)
             ),
         ]
@@ -36,7 +37,7 @@ def of_files(results: Sequence[Evaluated]) -> Table:
 def csv_of_files(results: Sequence[Evaluated]) -> list[list[str]]:
     """Returns header and rows of the same for a CSV file, with all digits."""
     return [
-        ["pair", *METRICS],
+        ["pair", *results[0].values],
         *([name, *_exact(values)] for name, values in _with_mean(results)),
     ]
 
@@ -46,6 +47,11 @@ def _with_mean(
 ) -> list[tuple[str, Mapping[str, float]]]:
     rows = [(result.pair, result.values) for result in results]
     return [*rows, ("mean", evaluate.mean(values for _, values in rows))]
+
+
+def _with_arrows(names: Iterable[str]) -> list[str]:
+    """Returns the heads of the columns: each metric with its direction."""
+    return [f"{name} {metrics.METRICS[name].arrow}" for name in names]
 
 
 # Methods on one set of sources
@@ -61,22 +67,36 @@ def of_methods(results: Mapping[str, Sequence[Evaluated]]) -> Table:
         name: evaluate.mean(each.values for each in own)
         for name, own in results.items()
     }
-    places = _ranks(means)
-    cells = [["method", *METRICS]]
+    names = _names(results)
+    places = _ranks(means, names)
+    cells = [["method", *_with_arrows(names)]]
     ranks = {}
-    for name, own in results.items():
-        for column, metric in enumerate(METRICS, start=1):
-            ranks[len(cells), column] = places.get((name, metric), 0)
-        deviations = {m: np.std([each.values[m] for each in own]) for m in METRICS}
-        shown = (f"{means[name][m]:.5f} ± {deviations[m]:.5f}" for m in METRICS)
-        cells.append([name, *shown])
+    for method, own in results.items():
+        shown = []
+        for column, metric in enumerate(names, start=1):
+            ranks[len(cells), column] = places.get((method, metric), 0)
+            deviation = _deviation([each.values[metric] for each in own])
+            shown.append(
+                f"{tables.number(means[method][metric])} ± {tables.number(deviation)}"
+            )
+        cells.append([method, *shown])
     return Table(cells, ranks=ranks)
+
+
+def _names(results: Mapping[str, Sequence[Evaluated]]) -> list[str]:
+    """Returns the names of the metrics, which all results have."""
+    return list(next(iter(results.values()))[0].values)
+
+
+def _deviation(values: Sequence[float]) -> float:
+    """Returns the standard deviation; NaN, undefined, where a value is not finite."""
+    return float(np.std(values)) if np.isfinite(values).all() else float("nan")
 
 
 def csv_of_methods(results: Mapping[str, Sequence[Evaluated]]) -> list[list[str]]:
     """Returns header and rows of a CSV file: each pair of each method."""
     return [
-        ["method", "pair", *METRICS],
+        ["method", "pair", *_names(results)],
         *(
             [name, each.pair, *_exact(each.values)]
             for name, own in results.items()
@@ -175,7 +195,7 @@ def of_table2(rows: Sequence[Row]) -> Table:
     rows of the paper.
     """
     in_run = {(row.name, row.lambda_): row.values for row in rows if row.values}
-    of_run, of_paper = _ranks(in_run), _ranks(paper.rows())
+    of_run, of_paper = (_ranks(each, METRICS) for each in (in_run, paper.rows()))
     cells = [["method", "lambda", "", *METRICS]]
     ranks = {}
     for row in rows:
@@ -199,20 +219,24 @@ def of_table2(rows: Sequence[Row]) -> Table:
     return Table(cells, left=3, ranks=ranks)
 
 
-def _ranks(rows: Mapping[Any, Mapping[str, float]]) -> dict[tuple[Any, str], int]:
-    """Ranks each metric over rows; see `tables.rank`.
+def _ranks(
+    rows: Mapping[Any, Mapping[str, float]], names: Iterable[str]
+) -> dict[tuple[Any, str], int]:
+    """Ranks each metric over rows, by its direction; see `tables.rank`.
 
     Args:
       rows: Values by metric, by any key.
+      names: The metrics.
 
     Returns:
       The rank by key and metric.
     """
     return {
         (key, metric): place
-        for metric in METRICS
+        for metric in names
         for key, place in tables.rank(
-            {key: values[metric] for key, values in rows.items()}
+            {key: values[metric] for key, values in rows.items()},
+            higher_is_better=metrics.METRICS[metric].higher_is_better,
         ).items()
     }
 
@@ -365,4 +389,25 @@ def csv_of_pairs(results: Iterable["Result"]) -> list[list[str]]:
 
 
 def _exact(values: Mapping[str, float]) -> list[str]:
-    return [tables.exact(values[metric]) for metric in METRICS]
+    return [tables.exact(value) for value in values.values()]
+
+
+# The metrics themselves
+
+
+def of_metrics() -> Table:
+    """Makes the table of the metrics there are."""
+    cells = [["metric", "", "range", "conventions", "title", "paper"]]
+    for metric in metrics.METRICS.values():
+        low, high = metric.range
+        cells.append(
+            [
+                metric.name,
+                metric.arrow,
+                f"{low:.4g}..{high:.4g}",
+                ", ".join(metric.conventions),
+                metric.title,
+                metric.reference,
+            ]
+        )
+    return Table(cells, left=len(cells[0]))

@@ -60,10 +60,7 @@ class Plan:
     def inputs(self) -> list[pathlib.Path]:
         """The images that are read."""
         return [path for pair in self.pairs for path in pair.paths] + [
-            method.path
-            for entry in self.entries
-            for method in entry.build().values()
-            if isinstance(method, entries.FusedFile)
+            path for entry in self.entries for path in entry.inputs
         ]
 
     @property

@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 _TEXT_MARKS = {1: "*", 2: "'"}
 _MARKDOWN_MARKS = {1: "**{}**", 2: "*{}*"}
@@ -13,6 +16,8 @@ _LATEX_LETTERS = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "λ": r"$\lambda$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
 }
 
 
@@ -95,11 +100,14 @@ class Table:
         ]
 
 
-def rank(values: Mapping[int, float]) -> dict[int, int]:
-    """Finds the best and the second best of some values; larger is better.
+def rank(
+    values: Mapping[_Key, float], *, higher_is_better: bool = True
+) -> dict[_Key, int]:
+    """Finds the best and the second best of some values.
 
     Args:
       values: By any key; NaN is undefined and not ranked.
+      higher_is_better: The direction.
 
     Returns:
       1 or 2 by the keys of the values that have this rank; equal values share it. Of
@@ -107,14 +115,14 @@ def rank(values: Mapping[int, float]) -> dict[int, int]:
     """
     defined = {key: value for key, value in values.items() if not math.isnan(value)}
     places = {0: 0, 1: 0, 2: 1}.get(len(defined), 2)
-    best = sorted(set(defined.values()), reverse=True)[:places]
+    best = sorted(set(defined.values()), reverse=higher_is_better)[:places]
     return {
         key: best.index(value) + 1 for key, value in defined.items() if value in best
     }
 
 
 def number(value: float) -> str:
-    """Returns a value with five decimals as the paper has them, "-" for NaN."""
+    """Returns a value with five decimals as the paper has them, "-" for NaN, "inf"."""
     return "-" if math.isnan(value) else f"{value:.5f}"
 
 

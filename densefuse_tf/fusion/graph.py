@@ -12,17 +12,11 @@ import os
 import keras
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
-
-
-def source_names(num_sources: int) -> tuple[str, ...]:
-    """Names the sources: ir and vis, or source_1 ... source_k where k is not 2."""
-    if num_sources == 2:
-        return ("ir", "vis")
-    return tuple(f"source_{index + 1}" for index in range(num_sources))
 
 
 def fusion_model(

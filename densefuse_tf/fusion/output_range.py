@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.io import pixels
 from densefuse_tf.model import strategies
 
 
@@ -36,18 +37,17 @@ def to_uint8(
     # Large images: one array besides, and all further steps in place.
     fixed = not isinstance(output_range, str)
     if output_range == "average":
-        pixels = raw / np.float32(divisor)
-        np.rint(pixels, out=pixels)
-        return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+        divided = raw / np.float32(divisor)
+        return pixels.to_uint8(divided, out=divided)
     low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
     # float32 throughout and one multiplication by the scale: the release's arithmetic.
     scale = np.float32(255) / (high - low) if high > low else np.float32(0)
-    pixels = raw - low
-    pixels *= scale
-    pixels += np.float32(0.5)
+    stretched = raw - low
+    stretched *= scale
+    stretched += np.float32(0.5)
     if fixed:
-        np.clip(pixels, 0, 255, out=pixels)
-    return pixels.astype(np.uint8)
+        np.clip(stretched, 0, 255, out=stretched)
+    return stretched.astype(np.uint8)
 
 
 def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
@@ -65,8 +65,8 @@ def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.T
       uint8, same shape.
     """
     if output_range == "average":
-        pixels = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
-        return tf.cast(pixels, tf.uint8)
+        rounded = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
+        return tf.cast(rounded, tf.uint8)
     low = tf.reduce_min(raw, axis=[1, 2, 3], keepdims=True)
     span = tf.reduce_max(raw, axis=[1, 2, 3], keepdims=True) - low
     # A constant image becomes 0 with any scale.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import tiles
@@ -70,20 +71,31 @@ class FusionSettings:
         },
     )
 
+    @property
+    def title(self) -> str:
+        """What fuses, in a word for a caption."""
+        return self.strategy
+
     def __post_init__(self):
         """Refuses values that no checkpoint and no strategy could make right.
 
         Raises:
           UserError: There is one.
         """
-        for name, choices in (("output_range", OUTPUT_RANGES), ("color", COLOR_MODES)):
-            value = getattr(self, name)
-            if value not in choices:
-                raise UserError(
-                    f"{name} is {value!r}: expected one of {', '.join(choices)}"
-                )
+        check_choice("output_range", self.output_range, OUTPUT_RANGES)
+        check_choice("color", self.color, COLOR_MODES)
         if self.tile_size and self.tile_size < tiles.MIN_SIZE:
             raise UserError(
                 f"tile_size is {self.tile_size}: expected 0 for no tiles, or at least "
                 f"{tiles.MIN_SIZE}"
             )
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Checks a setting that is one of a few words.
+
+    Raises:
+      UserError: It is not.
+    """
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")

@@ -11,6 +11,7 @@ import pathlib
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 
 import h5py
 import keras
@@ -90,15 +91,21 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     return model
 
 
-def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
+def save_autoencoder(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    build: Callable[..., keras.Model] = network.autoencoder,
+) -> None:
     """Writes the weights of an autoencoder as a .keras file, atomically.
 
-    The file holds a plain float32 `network.autoencoder()`, which Keras alone can load.
-    Optimizer, compiled loss and mixed precision of the training run are left out.
+    The file holds a plain float32 network, which Keras alone can load. Optimizer,
+    compiled loss and mixed precision of the training run are left out.
 
     Args:
-      model: What `network.autoencoder` returned, of any dtype policy.
+      model: What `build` returned, of any dtype policy.
       path: A name that ends in .keras.
+      build: Builds the network, of a keyword `dtype`.
 
     Raises:
       UserError: Another suffix, or the file cannot be written.
@@ -106,7 +113,7 @@ def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise UserError(f"{path}: a checkpoint is saved as .keras")
-    plain = network.autoencoder(dtype="float32")
+    plain = build(dtype="float32")
     plain.set_weights(model.get_weights())
     with files.replacing(path) as temporary:
         plain.save(temporary)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from densefuse_tf.fusion.fuser import TOLERANCE
+from densefuse_tf.fusion.channels import TOLERANCE
 from densefuse_tf.model import network
 
 ARRAYS = "serving_default"

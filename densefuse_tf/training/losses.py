@@ -5,6 +5,8 @@ averaged: the result then depends neither on the batch size nor on how a batch i
 split over devices. The mean squared error of the release is the same either way.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -55,18 +57,21 @@ def full_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     return tf.image.ssim(images, outputs, max_val=DYNAMIC_RANGE)
 
 
-def contrast_structure_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Computes SSIM as the release does: (2 s12 + C2) / (s1 + s2 + C2), C2 = 0.03^2.
+def contrast_structure_ssim(
+    images: tf.Tensor, outputs: tf.Tensor, dynamic_range: float = 1.0
+) -> tf.Tensor:
+    """Computes SSIM as the release does: (2 s12 + C2) / (s1 + s2 + C2).
 
-    It has no luminance term, a dynamic range of 1 on pixels in 0..255, an 11x11
-    Gaussian window with sigma 1.5, and no window over the border. A variance taken as
-    E[x^2] - E[x]^2 in float32 is off by about 1e-2 at this range, more than C2, and the
-    denominator could pass through 0. Here the moments are float64 and no variance is
-    below 0, so that the denominator is never below C2.
+    It has no luminance term, C2 = (0.03 * dynamic range)^2, an 11x11 Gaussian window
+    with sigma 1.5, and no window over the border. A variance taken as E[x^2] - E[x]^2
+    in float32 is off by about 1e-2 for pixels in 0..255, more than the C2 of the
+    release, and the denominator could pass through 0. Here the moments are float64 and
+    no variance is below 0, so that the denominator is never below C2.
 
     Args:
       images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
       outputs: Same shape.
+      dynamic_range: The release has 1, although pixels are 0..255.
 
     Returns:
       [batch] float32.
@@ -77,7 +82,7 @@ def contrast_structure_ssim(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     variance1 = tf.maximum(_window_mean(first * first) - mean1 * mean1, 0.0)
     variance2 = tf.maximum(_window_mean(second * second) - mean2 * mean2, 0.0)
     covariance = _window_mean(first * second) - mean1 * mean2
-    c2 = _K2**2
+    c2 = (_K2 * dynamic_range) ** 2
     index = (2 * covariance + c2) / (variance1 + variance2 + c2)
     return tf.cast(tf.reduce_mean(index, axis=[1, 2, 3]), tf.float32)
 
@@ -92,7 +97,13 @@ def _window_mean(images: tf.Tensor) -> tf.Tensor:
 
 
 _PIXEL_LOSSES = {"euclidean": euclidean, "mean_squared": mean_squared}
-_SSIMS = {"full": full_ssim, "contrast_structure": contrast_structure_ssim}
+_SSIMS = {
+    "full": full_ssim,
+    "contrast_structure": functools.partial(
+        contrast_structure_ssim, dynamic_range=DYNAMIC_RANGE
+    ),
+    "contrast_structure_of_1": contrast_structure_ssim,
+}
 
 
 class PixelLoss(keras.losses.Loss):

@@ -1,11 +1,13 @@
 """The networks that can be trained, by the names that `recipes.RECIPES` has."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
 import keras
 
+from densefuse_tf.baselines import deepfuse
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 
@@ -28,6 +30,12 @@ NETWORKS = {
     "densefuse": Network(
         build=lambda dtype, quick: network.autoencoder(dtype=dtype, quick=quick),
         save=checkpoints.save_autoencoder,
+    ),
+    "deepfuse": Network(
+        build=lambda dtype, quick: deepfuse.autoencoder(dtype=dtype),
+        save=functools.partial(
+            checkpoints.save_autoencoder, build=deepfuse.autoencoder
+        ),
     ),
 }
 

@@ -68,9 +68,15 @@ class Settings:
         "densefuse", f"The network to train: {', '.join(recipes.RECIPES)}."
     )
     recipe: str = _field(
-        recipes.PAPER.name, "paper, or release: as the published weights were made."
+        None,
+        "The losses: paper, or release, as the published weights were made; by default "
+        "paper for densefuse and release for deepfuse.",
     )
-    ssim_weight: float = _field(100.0, "lambda of Eq. 1, the weight of the SSIM loss.")
+    ssim_weight: float = _field(
+        None,
+        "lambda of Eq. 1, the weight of the SSIM loss; by default 100, and 1 for "
+        "deepfuse, which has no other loss.",
+    )
     epochs: int = _field(4, "Length of the run, in passes over the photographs.")
     iterations: int | None = _field(None, "Length of the run, instead of epochs.")
     batch_size: int = _field(
@@ -99,13 +105,23 @@ class Settings:
     )
     xla: bool = _field(False, "Compile the step with XLA.")
 
+    def __post_init__(self):
+        """Fills in what the recipe of the network decides.
+
+        Raises:
+          UserError: There is no such network or recipe.
+        """
+        recipe = recipes.get(self.recipe, self.network)
+        object.__setattr__(self, "recipe", recipe.name)
+        if self.ssim_weight is None:
+            object.__setattr__(self, "ssim_weight", recipe.ssim_weight)
+
     def check(self) -> None:
         """Checks each setting by itself.
 
         Raises:
           UserError: No run can have this value.
         """
-        recipes.get(self.recipe, self.network)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is not None and value < least:

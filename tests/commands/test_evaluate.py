@@ -99,7 +99,7 @@ def test_files_give_a_table_csv_and_markdown(files, run):
     assert status == 0
     lines = output.splitlines()
     assert lines[2] == "ir/IR10.png + vis/VIS10.png: fused/VIS10.png"
-    assert lines[3].split() == ["pair", *COLUMNS]
+    assert lines[3].split() == ["pair", *" ↑ ".join(COLUMNS).split(), "↑"]
     assert [line.split()[0] for line in lines[4:]] == ["VIS1", "VIS2", "VIS10", "mean"]
 
     names, table = rows("new/m.csv")
@@ -114,8 +114,51 @@ def test_files_give_a_table_csv_and_markdown(files, run):
         mean = sum(float(row[name]) for row in table[:3]) / 3
         assert float(table[3][name]) == pytest.approx(mean, rel=1e-14)
     markdown = pathlib.Path("new/m.md").read_text("utf-8").splitlines()
-    assert markdown[0] == "| pair | " + " | ".join(COLUMNS) + " |"
+    assert markdown[0] == "| pair | " + " ↑ | ".join(COLUMNS) + " ↑ |"
     assert len(markdown) == 6
+
+
+@pytest.mark.parametrize("convention", metrics.CONVENTIONS)
+def test_columns_follow_the_selection_and_the_convention(files, run, convention):
+    flags = ("--metrics=toolkit,Nabf", f"--convention={convention}")
+    status, output, _ = run(*FOLDERS, *flags, "--csv=m.csv", "--latex=m.tex")
+    assert status == 0
+    chosen = (*metrics.SELECTIONS["toolkit"], "Nabf")
+    names, table = rows("m.csv")
+    assert names == ["pair", *chosen]
+    expected = metrics.evaluate(
+        *(photograph(10 * i) for i in range(3)), metrics=chosen, convention=convention
+    )
+    assert {name: float(table[0][name]) for name in chosen} == expected
+    assert " PSNR ↑" in output and output.splitlines()[3].endswith("Nabf ↓")
+    assert r"MSE $\downarrow$" in pathlib.Path("m.tex").read_text("utf-8")
+
+
+def test_the_best_is_the_smallest_where_lower_is_better(files, run):
+    for name, seed in (("good", 0), ("bad", 50)):
+        images.write(f"methods/{name}/1.png", photograph(seed))
+    pair = ("--ir=ir/IR1.png", "--vis=ir/IR1.png", "--methods_dir=methods")
+    status, output, _ = run(*pair, "--metrics=mse,psnr,en", "--csv=m.csv")
+    assert status == 0
+    bad, good = (line.split() for line in output.splitlines()[-2:])
+    # Identical images: no error, and a ratio without limit.
+    assert good[:7] == ["good", "0.00000", "±", "0.00000*", "inf", "±", "-*"]
+    assert bad[0] == "bad" and not {cell[-1] for cell in bad[1:7]} & set("*'")
+    _, table = rows("m.csv")
+    assert float(table[1]["PSNR"]) == float("inf") and float(table[1]["MSE"]) == 0
+    pair = ("--ir=ir/IR1.png", "--vis=ir/IR1.png", "--fused=ir/IR1.png")
+    assert run(*pair, "--metrics=psnr", "--csv=m.csv")[0] == 0
+    assert [float(row["PSNR"]) for row in rows("m.csv")[1]] == [float("inf")] * 2
+
+
+def test_list_shows_every_metric(run):
+    status, output, _ = run("--list")
+    assert status == 0
+    lines = output.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(metrics.METRICS)
+    for line, metric in zip(lines, metrics.METRICS.values(), strict=True):
+        assert line.split()[1] == metric.arrow and metric.reference in line
+        assert ", ".join(metric.conventions) in line
 
 
 def test_one_pair_is_its_own_mean(files, run):
@@ -206,6 +249,12 @@ def test_help_imports_nothing_heavy():
         ((*FOLDERS, "--csv=ir/IR1.png/m.csv"), "cannot be written"),
         ((*FOLDERS, "--data_dir=ir"), "--data_dir goes with --table2"),
         ((*FOLDERS, "--table2"), "--ir does not go with --table2"),
+        ((*FOLDERS, "--metrics=SD,XY"), "metric 'XY' is unknown: expected paper, too"),
+        ((*FOLDERS, "--convention=old"), "--convention=old"),
+        (
+            ("--table2", "--data_dir=ir", "--metrics=SD"),
+            "--metrics does not go with --table2",
+        ),
         ((*FOLDERS, "more"), "unexpected argument 'more'"),
         ((*FOLDERS, "--no_such_flag"), "no_such_flag"),
         (("--table2",), "--data_dir is missing"),
@@ -306,6 +355,24 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     assert markdown.splitlines()[-5] == f"- {lines[-5]}"
     panels = sorted(path.name for path in pathlib.Path("panels").iterdir())
     assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
+
+
+@pytest.mark.parametrize("methods", ["all", "ours", "cnn,gtf"])
+def test_table2_imports_tensorflow_where_it_is_hushed(protocol, methods):
+    code = (
+        "import sys; from densefuse_tf.commands import evaluate, runner\n"
+        "def stop(): print('before', 'tensorflow' in sys.modules); sys.exit(0)\n"
+        "runner.import_tensorflow = stop\n"
+        "evaluate.run(['evaluate.py', *sys.argv[1:]])"
+    )
+    flags = (*TABLE2, "--lambdas=1e0", f"--methods={methods}")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.splitlines()[-1] == "before False"
 
 
 def test_missing_lambdas_are_named(protocol, run):

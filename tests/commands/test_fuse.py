@@ -14,6 +14,8 @@ import videos
 from PIL import Image
 
 import densefuse_tf
+from densefuse_tf import baselines
+from densefuse_tf.baselines import deepfuse
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import runner
@@ -573,6 +575,90 @@ def test_frames_per_second_in_the_progress_bar(clips, run, monkeypatch):
     assert " frames/s]" in errors.split("fusing: 100%|")[-1]
 
 
+# Other methods
+
+
+def test_another_method_takes_folders_colour_and_options(pairs, run):
+    visible = photograph(5, (3,))
+    images.write("vis/VIS2.png", visible)
+    flags = ("--method=gtf", "--method_options=lambda=2.5", "--panel=panel.png")
+    status, _, _ = run(*FOLDERS, "--output=out", *flags, checkpoint=None)
+    assert status == 0
+    assert names("out") == ["VIS1.png", "VIS10.png", "VIS2.png"]
+    method = baselines.create("gtf", {"lambda": 2.5})
+    np.testing.assert_array_equal(
+        images.read("out/VIS1.png"), method.fuse(photograph(0), photograph(9))
+    )
+    channels = [method.fuse(photograph(1), visible[..., c]) for c in range(3)]
+    np.testing.assert_array_equal(
+        images.read("out/VIS2.png"), np.stack(channels, axis=-1)
+    )
+    assert images.read("panel.png").ndim == 3
+
+
+def test_checkpoint_is_that_of_the_method(pairs, run, tmp_path):
+    path = tmp_path / "weights.keras"
+    deepfuse.autoencoder().save(path)
+    status, _, _ = run(
+        *PAIR, "--output=fused.png", "--method=deepfuse", checkpoint=path
+    )
+    assert status == 0
+    method = deepfuse.DeepFuse(checkpoint=str(path))
+    np.testing.assert_array_equal(
+        images.read("fused.png"), method.fuse(photograph(0), photograph(9))
+    )
+
+
+def test_a_pair_that_another_method_cannot_fuse_is_in_the_report(pairs, run):
+    for path in ("ir/IR2.png", "vis/VIS2.png"):
+        images.write(path, np.zeros((5, 5), np.uint8))
+    flags = ("--method=dchwt", "--method_options=levels=3", "--report=report.csv")
+    status, _, _ = run(*FOLDERS, *flags, "--output=out", checkpoint=None)
+    assert status == 1
+    assert names("out") == ["VIS1.png", "VIS10.png"]
+    assert (
+        "ir/IR2.png and vis/VIS2.png: the images are 5x5: dchwt expects at least 8x8"
+        in (pathlib.Path("report.csv").read_text("utf-8"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--method=soup",), "--method=soup: unknown: expected one of densefuse, cbf"),
+        (("--method=gtf", "--method_options=mu=1"), "method gtf has no option 'mu'"),
+        (("--method=gtf", "--method_options=4"), "has '4': expected OPTION=VALUE"),
+        (("--method=gtf", "--checkpoint=1e2"), "--checkpoint: method gtf has no weig"),
+        (("--method=cnn", "--checkpoint=no.npz"), "no.npz"),
+        (("--method=gtf", "--strategy=l1_norm"), "--strategy goes with densefuse, not"),
+        (("--method=gtf", "--window_radius=0"), "--window_radius goes with densefuse"),
+        (("--method=gtf", "--tile_size=0"), "--tile_size goes with densefuse, not wit"),
+        (("--method=gtf", "--output_range=minmax"), "--output_range goes with dense"),
+        (("--method=gtf", "--save_raw"), "--save_raw goes with densefuse, not with"),
+        (("--method=gtf", "--runner=DirectRunner"), "--runner goes with densefuse"),
+        (("--method=gtf", "--color=pink"), "color is 'pink'"),
+        (("--method_options=lambda=4",), "--method_options goes with another method"),
+        (
+            (
+                *("--method=cnn", "--checkpoint=no.npz"),
+                "--method_options=checkpoint=no.npz",
+            ),
+            "--checkpoint is given in --method_options as well",
+        ),
+    ],
+)
+def test_a_mistake_with_another_method_is_one_line(pairs, run, arguments, message):
+    result = run(*FOLDERS, "--output=out", *arguments, checkpoint=None)
+    assert message in mistake(result)
+    assert not pathlib.Path("out").exists()
+
+
+def test_another_method_fuses_exactly_two_sources(pairs, run):
+    flags = [f"--sources={folder}" for folder in ("ir", "vis", "ir")]
+    result = run(*flags, "--output=out", "--method=cbf", checkpoint=None)
+    assert "method cbf fuses two sources: 3 are given" in mistake(result)
+
+
 def test_help_imports_nothing_heavy():
     code = (
         "import json, sys; from densefuse_tf.commands import fuse; "
@@ -584,7 +670,9 @@ def test_help_imports_nothing_heavy():
     )
     status, *modules = json.loads(result.stdout.splitlines()[-1])
     assert status == 0
-    assert not {"tensorflow", "keras", "numpy", "PIL"} & set(modules)
+    assert not {"tensorflow", "keras", "numba"} & set(modules)
+    for method in baselines.names():
+        assert f"\n  {method:<10} {baselines.summary(method)}\n" in result.stdout
     for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range", "--fps"):
         assert f"\n  {flag}:" in result.stdout
 

@@ -173,7 +173,7 @@ def evaluated():
 
 def test_table_of_files_ends_with_the_mean():
     cells = report.of_files(evaluated()).cells
-    assert cells[0] == ["pair", *paper.METRICS]
+    assert cells[0] == ["pair", *(f"{name} ↑" for name in paper.METRICS)]
     assert cells[1][:3] == ["VIS1", "6.00000", "0.50000"]
     assert cells[3][:3] == ["mean", "4.00000", "0.33333"]
     rows = report.csv_of_files(evaluated())

@@ -63,9 +63,9 @@ class Work:
             work.fused += 1
             return np.mean([ir, vis], axis=0).astype(np.uint8)
 
-        def counting_evaluate(*arguments):
+        def counting_evaluate(*images, **how):
             self.evaluated += 1
-            return evaluate(*arguments)
+            return evaluate(*images, **how)
 
         monkeypatch.setattr(entries.DenseFuse, "fuse", counting_fuse)
         monkeypatch.setattr(metrics, "evaluate", counting_evaluate)

@@ -45,6 +45,9 @@ def test_rank_finds_the_two_largest_values():
     assert tables.rank({"a": 3.0, "b": 3.0, "c": 2.0}) == {"a": 1, "b": 1, "c": 2}
     assert tables.rank({"a": 1.0, "b": 3.0}) == {"b": 1}
     assert tables.rank({"a": 1.0, "b": math.nan}) == {}
+    assert tables.rank({"a": 1.0, "b": math.inf, "c": 2.0}) == {"b": 1, "c": 2}
+    errors = {"a": 1.0, "b": 3.0, "c": 2.0}
+    assert tables.rank(errors, higher_is_better=False) == {"a": 1, "c": 2}
 
 
 def test_undefined_values_are_no_numbers():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.fuser import Fused
+from densefuse_tf.fusion.channels import Fused
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import FusionSettings

@@ -33,7 +33,7 @@ def test_mean_squared_is_the_mean_over_pixels():
     np.testing.assert_allclose(losses.mean_squared(first, second), expected, rtol=1e-6)
 
 
-def naive_contrast_structure(first, second):
+def naive_contrast_structure(first, second, c2):
     """The release's SSIM term of one image, window by window in float64."""
     offsets = np.arange(11) - 5
     window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 1.5**2))
@@ -47,20 +47,27 @@ def naive_contrast_structure(first, second):
             var_a = (window * (a - mean_a) ** 2).sum()
             var_b = (window * (b - mean_b) ** 2).sum()
             cov = (window * (a - mean_a) * (b - mean_b)).sum()
-            values.append((2 * cov + 9e-4) / (var_a + var_b + 9e-4))
+            values.append((2 * cov + c2) / (var_a + var_b + c2))
     return np.mean(values)
 
 
-def test_contrast_structure_is_the_release_formula():
-    first = images(0)
-    second = np.clip(first + images(1) / 10, 0, 255)
+@pytest.mark.parametrize(
+    ("network", "recipe", "c2"),
+    [
+        ("densefuse", "release", 0.03**2),
+        ("deepfuse", "release", 0.03**2),
+        ("deepfuse", "paper", (0.03 * 255) ** 2),
+    ],
+)
+def test_contrast_structure_is_the_formula(network, recipe, c2):
+    first = images(0) / 20
+    second = first + images(1) / 200
     expected = [
-        naive_contrast_structure(a[..., 0], b[..., 0])
+        naive_contrast_structure(a[..., 0], b[..., 0], c2)
         for a, b in zip(first, second, strict=True)
     ]
-    np.testing.assert_allclose(
-        losses.contrast_structure_ssim(first, second), expected, atol=1e-6
-    )
+    loss = losses.SSIMLoss(recipes.get(recipe, network)).call(first, second)
+    np.testing.assert_allclose(1 - loss, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.0, 100.0, 200.1, 255.0])
@@ -86,7 +93,10 @@ def test_a_constant_shift_is_free_without_the_luminance_term():
     assert np.all(losses.full_ssim(first, shifted) < 0.99)
 
 
-@pytest.mark.parametrize("recipe", [recipes.PAPER, recipes.RELEASE])
+@pytest.mark.parametrize(
+    "recipe",
+    [recipe for own in recipes.RECIPES.values() for recipe in own.values()],
+)
 def test_losses_of_equal_images_are_zero(recipe):
     image = images(0)
     assert float(losses.PixelLoss(recipe)(image, image)) == 0

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from densefuse_tf.baselines import deepfuse
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
@@ -348,6 +349,39 @@ def test_another_network_trains_with_its_own_loss_and_file(
     assert (tmp_path / "run/model.weights.h5").exists()
     with pytest.raises(UserError, match="holds a run with network=small"):
         Run(settings(photos, ssim_weight=1.0), tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipe", ["release", "paper"])
+def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
+    chosen = {"network": "deepfuse", "recipe": recipe, "ssim_weight": 1.0}
+    for name, lengths in (("whole", [12]), ("resumed", [5, 12])):
+        for iterations in lengths:
+            Run(
+                settings(photos, iterations=iterations, **chosen), tmp_path / name
+            ).train()
+    rows = history.read(tmp_path / "whole/history.csv")
+    assert rows == history.read(tmp_path / "resumed/history.csv")
+    assert rows[-1].total_loss < rows[0].total_loss
+    for row in rows:
+        assert row.total_loss == pytest.approx(row.ssim_loss, rel=1e-6)
+    whole, resumed = (
+        deepfuse.load_autoencoder(tmp_path / name / "model.keras").get_weights()
+        for name in ("whole", "resumed")
+    )
+    for ours, theirs in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    pair = np.random.default_rng(0).integers(256, size=(2, 12, 17), dtype=np.uint8)
+    method = deepfuse.DeepFuse(checkpoint=str(tmp_path / "whole/model.keras"))
+    assert method.fuse(*pair).shape == (12, 17)
+
+
+def test_a_network_decides_the_default_of_recipe_and_weight():
+    for network_name, expected in (
+        ("densefuse", ("paper", 100.0)),
+        ("deepfuse", ("release", 1.0)),
+    ):
+        default = Settings("photos", network=network_name)
+        assert (default.recipe, default.ssim_weight) == expected
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

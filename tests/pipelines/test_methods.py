@@ -1,0 +1,121 @@
+"""Other methods in the place of DenseFuse: their channels, colours and mistakes."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from densefuse_tf import baselines
+from densefuse_tf.baselines.method import _METHODS
+from densefuse_tf.baselines.method import check_pair
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
+from densefuse_tf.pipelines import methods
+from densefuse_tf.pipelines.methods import MethodSettings
+
+SIZE = (40, 48)
+
+
+def photograph(seed, channels=()):
+    return np.random.default_rng(seed).integers(0, 256, (*SIZE, *channels), np.uint8)
+
+
+@pytest.fixture
+def blend(monkeypatch):
+    """Registers a method "blend" that weighs the two images."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Blend:
+        """Weighs the two images."""
+
+        weight: float = 0.25
+
+        def fuse(self, ir, vis):
+            check_pair(ir, vis, method="blend")
+            baselines.check_not_constant(ir, vis, method="blend")
+            return baselines.to_uint8(self.weight * ir + (1 - self.weight) * vis)
+
+    monkeypatch.setitem(_METHODS, "blend", Blend)
+    return Blend()
+
+
+@pytest.mark.parametrize("name", ["cbf", "dchwt", "gtf", "wls"])
+def test_a_grey_pair_gives_what_the_method_gives(name):
+    ir, vis = photograph(0), photograph(1)
+    fused = methods.build(MethodSettings(name)).fuse([ir, vis])
+    np.testing.assert_array_equal(fused.image, baselines.create(name).fuse(ir, vis))
+    np.testing.assert_array_equal(fused.raw, fused.image)
+
+
+@pytest.mark.parametrize("color", ["auto", "rgb"])
+def test_colour_is_fused_channel_by_channel(blend, color):
+    ir, vis = photograph(0), photograph(1, (3,))
+    fused = methods.build(MethodSettings("blend", color=color)).fuse([ir, vis]).image
+    expected = [blend.fuse(ir, vis[..., index]) for index in range(3)]
+    np.testing.assert_array_equal(fused, np.stack(expected, axis=-1))
+
+
+def test_luma_keeps_the_chroma_of_the_visible_image(blend):
+    ir, vis = photograph(0), photograph(1, (3,))
+    gray = methods.build(MethodSettings("blend", color="gray")).fuse([ir, vis]).image
+    np.testing.assert_array_equal(gray, blend.fuse(ir, pixels.gray(vis)))
+    luma = methods.build(MethodSettings("blend", color="luma")).fuse([ir, vis]).image
+    ycbcr = pixels.to_ycbcr(vis.astype(np.float32))
+    ycbcr[..., 0] = gray
+    np.testing.assert_array_equal(luma, pixels.to_uint8(pixels.from_ycbcr(ycbcr)))
+
+
+def test_more_than_8_bits_are_rounded_to_8(blend):
+    ir, vis = photograph(0).astype(np.float32) + 0.3, photograph(1)
+    deep = (vis.astype(np.uint16) - vis.min()) * 257
+    fuser = methods.build(MethodSettings("blend", {"weight": "0.5"}))
+    np.testing.assert_array_equal(
+        fuser.fuse([np.minimum(ir, 255), vis]).image,
+        fuser.fuse([photograph(0), vis]).image,
+    )
+    stretched = pixels.to_uint8(pixels.to_pixel_range(deep)[0])
+    np.testing.assert_array_equal(
+        fuser.fuse([photograph(0), deep]).image,
+        fuser.fuse([photograph(0), stretched]).image,
+    )
+
+
+def test_images_that_cannot_be_fused_are_named(blend):
+    flat = np.zeros(SIZE, np.uint8)
+    fuser = methods.build(MethodSettings("blend"))
+    with pytest.raises(UserError, match=r"^a\.png and b\.png: ir has the value 0 in"):
+        fuser.fuse([flat, photograph(0)], names=["a.png", "b.png"])
+    with pytest.raises(UserError, match=r"a\.png is 40x48 and b\.png is 40x47"):
+        fuser.fuse([flat, photograph(0)[:, :-1]], names=["a.png", "b.png"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "soup"}, "unknown method 'soup'"),
+        ({"method": "gtf", "options": {"mu": "1"}}, "method gtf has no option 'mu'"),
+        ({"method": "gtf", "num_sources": 3}, "gtf fuses two sources: 3 are given"),
+        ({"method": "gtf", "color": "pink"}, "color is 'pink'"),
+        ({"method": "deepfuse", "options": {"checkpoint": "no.keras"}}, "no.keras: no"),
+        ({"method": "cnn", "options": {"checkpoint": "no.npz"}}, "no.npz: "),
+        ({"method": "jsrsd", "options": {"dictionary": "no.npy"}}, "no.npy: "),
+    ],
+)
+def test_a_mistake_is_found_before_the_first_pair(settings, message):
+    with pytest.raises(UserError, match=message):
+        methods.build(MethodSettings(**settings))
+
+
+def test_methods_without_a_network_need_no_tensorflow():
+    code = (
+        "import sys, numpy as np; from densefuse_tf.pipelines import methods; "
+        "settings = methods.MethodSettings('wls'); "
+        "assert not methods.needs_tensorflow(settings); "
+        "pair = np.random.default_rng(0).integers(0, 256, (2, 40, 48), np.uint8); "
+        "methods.build(settings).fuse(list(pair)); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert methods.needs_tensorflow(MethodSettings("cnn"))
