@@ -13,6 +13,7 @@ from densefuse_tf.commands import aligned
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import RegistrationSettings
 
 # Of a longer run the panel shows the first pairs.
@@ -156,10 +157,13 @@ def _print_summary(
     output = planned[0].output if len(planned) == 1 else planned[0].output.parent
     how_many = "1 pair" if len(planned) == 1 else f"{fused} of {len(planned)} pairs"
     print(f"{how_many} fused in {seconds:.1f} s: {output}")
-    if not (request.options.save_raw and fused):
+    settings = request.settings
+    # Only DenseFuse has raw output.
+    if not (
+        request.options.save_raw and fused and isinstance(settings, FusionSettings)
+    ):
         return
     raw = planned[0].raw_output if len(planned) == 1 else "NAME.npy beside each NAME"
-    settings = request.settings
     divisor = average_divisor(settings.strategy, settings.num_sources)
     values = f"about 0..{255 * divisor}"
     if divisor > 1:

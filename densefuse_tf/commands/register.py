@@ -100,12 +100,7 @@ _IMAGES = (_OUTPUT, _FIXED_OUTPUT, _CHECKERBOARD)
 
 
 def main() -> None:
-    for flag in (_FIXED, _MOVING):
-        if flag.value is None:
-            raise UserError(
-                f"--{flag.name} is missing: expected --fixed and --moving, the two "
-                "images of a pair"
-            )
+    paths = _given(_FIXED), _given(_MOVING)
     if _TRANSFORM.value is not None:
         for flag in (_POINTS, _MODEL):
             if _FLAGS[flag.name].present:
@@ -115,12 +110,12 @@ def main() -> None:
     from densefuse_tf import registration
     from densefuse_tf.io import images
 
-    fixed, moving = (images.read(flag.value) for flag in (_FIXED, _MOVING))
-    found = _registration(fixed, moving)
+    fixed, moving = map(images.read, paths)
+    found = _registration(fixed, moving, paths)
     print(_summary(found), flush=True)
     if not found.accepted:
         raise UserError(
-            f"{_MOVING.value} is not registered to {_FIXED.value}: {found.reason}; "
+            f"{paths[1]} is not registered to {paths[0]}: {found.reason}; "
             "--points takes points picked by hand"
         )
     if any(flag.value is not None for flag in _IMAGES):
@@ -141,8 +136,18 @@ def main() -> None:
         registration.save(_SAVE_TRANSFORM.value, found)
 
 
-def _registration(fixed: np.ndarray, moving: np.ndarray):
-    """The registration that the flags ask for."""
+def _given(flag: flags.FlagHolder[str | None]) -> str:
+    """Returns the file that a flag names, which has to be given."""
+    if flag.value is None:
+        raise UserError(
+            f"--{flag.name} is missing: expected --fixed and --moving, the two images "
+            "of a pair"
+        )
+    return flag.value
+
+
+def _registration(fixed: np.ndarray, moving: np.ndarray, paths: tuple[str, str]):
+    """Finds the registration that the flags ask for."""
     from densefuse_tf import registration
 
     if _TRANSFORM.value is not None:
@@ -165,9 +170,7 @@ def _registration(fixed: np.ndarray, moving: np.ndarray):
             model=_MODEL.value,
             name=_POINTS.value,
         )
-    return registration.register(
-        fixed, moving, model=_MODEL.value, names=(_FIXED.value, _MOVING.value)
-    )
+    return registration.register(fixed, moving, model=_MODEL.value, names=paths)
 
 
 def _summary(found) -> str:

@@ -1,7 +1,5 @@
 """Pairs of images, aligned by a registration and ready to be fused."""
 
-from typing import Literal
-
 import numpy as np
 
 from densefuse_tf.errors import UserError
@@ -11,8 +9,7 @@ from densefuse_tf.registration.registration import Registration
 from densefuse_tf.registration.warping import covered
 from densefuse_tf.registration.warping import warp_matrix
 
-Uncovered = Literal["crop", "black", "fixed"]
-UNCOVERED: tuple[Uncovered, ...] = ("crop", "black", "fixed")
+UNCOVERED = ("crop", "black", "fixed")
 
 
 def warp(
@@ -57,7 +54,7 @@ class Alignment:
       UserError: Another value of `uncovered`; with "crop", the images do not overlap.
     """
 
-    def __init__(self, registration: Registration, *, uncovered: Uncovered = "crop"):
+    def __init__(self, registration: Registration, *, uncovered: str = "crop"):
         if uncovered not in UNCOVERED:
             raise UserError(
                 f"uncovered {uncovered!r}: expected one of {', '.join(UNCOVERED)}"
