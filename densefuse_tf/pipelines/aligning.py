@@ -10,12 +10,11 @@ from densefuse_tf import registration
 from densefuse_tf.errors import UserError
 from densefuse_tf.pipelines.options import RegistrationSettings
 from densefuse_tf.registration import Registration
-from densefuse_tf.registration.alignment import Uncovered
 
 # The pairs or frames whose transforms a rig's is the median of, at most.
 FIRST = 5
 
-_UNCOVERED: dict[str, Uncovered] = {
+_UNCOVERED: dict[str, str] = {
     "crop": "crop",
     "black": "black",
     # Settings allow the one that stays as it is.
