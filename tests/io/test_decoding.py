@@ -17,6 +17,7 @@ from image_bytes import png
 from image_bytes import ramp
 from image_bytes import smooth
 from image_bytes import tiff
+from image_bytes import whole_files
 from PIL import Image
 from PIL import ImageOps
 
@@ -299,29 +300,6 @@ def test_threads_read_their_own_files(put):
 def test_other_content_is_refused(put, data, found):
     line = refusal(put(data))
     assert found in line and "expected" in line
-
-
-def whole_files() -> dict[str, bytes]:
-    photo = smooth()
-    return {
-        "grey.png": encoded(photo[..., 0], "PNG"),
-        "rgb.png": encoded(photo, "PNG"),
-        "palette.png": encoded(Image.fromarray(photo).convert("P"), "PNG"),
-        "bits16.png": imagecodecs.png_encode(photo.astype(np.uint16) * 257),
-        "grey.jpg": encoded(photo[..., 0], "JPEG"),
-        "rgb.jpg": encoded(photo, "JPEG"),
-        "progressive.jpg": encoded(photo, "JPEG", progressive=True),
-        "rgb.webp": encoded(photo, "WEBP"),
-        "rgb.bmp": encoded(photo, "BMP"),
-        "palette.bmp": encoded(Image.fromarray(photo).convert("P"), "BMP"),
-        "plain.tif": tiff(photo),
-        "bits16.tif": tiff(photo.astype(np.uint16) * 257),
-        "float.tif": tiff(photo[..., 0] / np.float32(3)),
-        "lzw.tif": tiff(photo, compression="lzw", rowsperstrip=5),
-        "deflate.tif": tiff(photo, compression="zlib", tile=(16, 16)),
-        "jpeg.tif": tiff(photo, compression="jpeg", photometric="rgb"),
-        "palette.tif": encoded(Image.fromarray(photo).convert("P"), "TIFF"),
-    }
 
 
 @pytest.mark.parametrize("name", whole_files())
