@@ -1,8 +1,6 @@
 """Writes files so that a killed run leaves nothing half-written under a final name.
 
-A killed run may leave a hidden file or folder, .densefuse_*, beside the final name. The
-first time a later process writes into that folder, it removes those that nobody has
-changed for a day.
+A killed run may leave a hidden file or folder, .densefuse_*, beside the final name.
 """
 
 import contextlib
@@ -12,17 +10,12 @@ import pathlib
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import UserError
 
 # The final name is no part of it, since that may be as long as a name can be.
 _PREFIX = ".densefuse_"
-# Far longer than another process or machine takes to write any file.
-_ABANDONED_SECONDS = 24 * 60 * 60
-# In these folders this process has removed what was abandoned.
-_cleaned: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -45,27 +38,21 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         written, or the disk is full.
     """
     path = pathlib.Path(path)
-    try:
+    with reporting(path):
         check_replaceable(path)
-        _prepare(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
             prefix=_PREFIX, suffix=path.suffix, dir=path.parent
         )
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    try:
-        yield temporary
-        # mkstemp makes the file private; results get the usual rights.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        if _is_of_another(error, path, temporary):
-            raise
-        raise cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+        temporary = pathlib.Path(name)
+        try:
+            yield temporary
+            # mkstemp makes the file private; results get the usual rights.
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -86,56 +73,20 @@ def creating_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     check_free(path)
-    try:
-        _prepare(path.parent)
+    with reporting(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    try:
-        yield temporary
-        check_free(path)
-        # mkdtemp makes the folder private; results get the usual rights.
-        temporary.chmod(0o777 & ~_umask())
-        os.rename(temporary, path)
-    except OSError as error:
-        if _is_of_another(error, path, temporary):
-            raise
-        raise cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def check_free(path: str | os.PathLike) -> None:
-    """Refuses a path that exists.
-
-    Raises:
-      UserError: It exists.
-    """
-    if os.path.lexists(path):
-        raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
-
-
-def _prepare(folder: pathlib.Path) -> None:
-    """Makes a missing folder, and removes what killed processes left in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    real = os.path.realpath(folder)
-    if real in _cleaned:
-        return
-    _cleaned.add(real)
-    latest = time.time() - _ABANDONED_SECONDS
-    for left in folder.glob(f"{_PREFIX}*"):
-        # Another process may do the same; and what cannot be removed does no harm.
-        with contextlib.suppress(OSError):
-            if left.lstat().st_mtime > latest:
-                continue
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink()
+        try:
+            yield temporary
+            # mkdtemp makes the folder private; results get the usual rights.
+            temporary.chmod(0o777 & ~_umask())
+            os.rename(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_rows(
-    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[str]]
+    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence]
 ) -> None:
     """Writes a CSV file in UTF-8, whole or not at all.
 
@@ -153,19 +104,17 @@ def write_rows(
             writer.writerows(rows)
 
 
-def check_replaceable(path: str | os.PathLike) -> None:
-    """Refuses a path that `replacing` would not replace.
+def check_free(path: str | os.PathLike) -> None:
+    """Raises a UserError if the path exists."""
+    if os.path.lexists(path):
+        raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
 
-    Raises:
-      UserError: It is a folder or a read-only file.
-    """
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    if stat.S_ISDIR(mode):
+
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Raises a UserError if the path is a folder or a read-only file."""
+    if os.path.isdir(path):
         raise UserError(f"{path}: cannot be written: it is a folder, not a file")
-    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+    if os.path.exists(path) and not os.stat(path).st_mode & stat.S_IWUSR:
         raise UserError(
             f"{path}: cannot be written: it is read-only; choose a new name, or make "
             "it writable"
@@ -178,12 +127,19 @@ def check_writable(folder: pathlib.Path) -> None:
     Raises:
       UserError: They cannot.
     """
-    try:
+    with reporting(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+
+
+@contextlib.contextmanager
+def reporting(path: str | os.PathLike) -> Iterator[None]:
+    """Turns an OSError in the body into a UserError: `path` cannot be written."""
+    try:
+        yield
     except OSError as error:
-        raise cannot_write(folder, error) from error
+        raise cannot_write(path, error) from error
 
 
 def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
@@ -192,14 +148,6 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = "a part of this path is a file, where a folder was expected"
     return UserError(f"{path}: cannot be written: {reason}")
-
-
-def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:
-    """Whether an error in the body names another file than these two."""
-    if error.filename is None:
-        return False
-    named = pathlib.Path(error.filename)
-    return named != path and not named.is_relative_to(temporary)
 
 
 def _umask() -> int:

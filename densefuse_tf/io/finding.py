@@ -36,66 +36,33 @@ def find(
       One path or more.
 
     Raises:
-      UserError: Nothing is there, or no image in it, or the folder cannot be read.
+      UserError: Nothing is there, or no image in it.
     """
     source = os.fspath(source)
-    path = pathlib.Path(source)
     if not source:
         raise UserError(
             "the path of an image is empty: expected a file, a folder or a glob pattern"
         )
-    try:
-        if path.is_dir():
-            names = _glob(f"{glob.escape(source)}/**") if in_subfolders else None
-            found = list(path.iterdir() if names is None else map(pathlib.Path, names))
-            where = "the folder has"
-        elif os.path.lexists(path):
-            return [path]
-        elif glob.has_magic(source):
-            found = [pathlib.Path(name) for name in _glob(source)]
-            where = "the pattern matches"
-        else:
-            raise UserError(f"{source}: no such file or folder")
-        images = [
-            entry
-            for entry in found
-            if entry.suffix.lower() in suffixes
-            and not entry.name.startswith(".")
-            and not entry.is_dir()
-        ]
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{source}: cannot be read: {reason}") from error
+    if os.path.isdir(source):
+        inside = glob.escape(source) + ("/**/*" if in_subfolders else "/*")
+        found, where = glob.glob(inside, recursive=True), "the folder has"
+    elif os.path.lexists(source):
+        return [pathlib.Path(source)]
+    elif glob.has_magic(source):
+        found, where = glob.glob(source, recursive=True), "the pattern matches"
+    else:
+        raise UserError(f"{source}: no such file or folder")
+    images = [
+        path
+        for path in map(pathlib.Path, found)
+        if path.suffix.lower() in suffixes and not path.is_dir()
+    ]
     if not images:
         what = "no image" if found else "nothing"
         raise UserError(
             f"{source}: {where} {what}: expected files named {', '.join(suffixes)}"
         )
     return sorted(images, key=_natural)
-
-
-def _glob(pattern: str) -> list[str]:
-    """Works as glob.glob, but enters a folder once: links may make rings of folders."""
-    parts = pattern.split("/")
-    if "**" not in parts:
-        return glob.glob(pattern)
-    deep = parts.index("**")
-    head, tail = "/".join(parts[:deep]), "/".join(parts[deep + 1 :])
-    bases = glob.glob(head) if head else ["/" if deep else "."]
-    seen, found = set(), {}
-    for base in sorted(bases):
-        for folder, folders, _ in os.walk(base, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in seen:
-                folders.clear()
-                continue
-            seen.add(real)
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            inner = os.path.join(glob.escape(folder), tail or "*")
-            found.update(dict.fromkeys(_glob(inner)))
-    return list(found)
 
 
 def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:
@@ -119,7 +86,7 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
     )
-    lonely = list(dict.fromkeys(path.name for path in _without_partner(found)))
+    lonely = _without_partner(found)
     names = ", ".join(lonely[:3]) + (", ..." if len(lonely) > 3 else "")
     raise UserError(
         f"the sources have different numbers of images: {counts}; without partner: "
@@ -128,35 +95,21 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
 
 
 def _natural(path: pathlib.Path) -> tuple:
-    # The suffix apart, so that x.png comes before x1.png.
-    # re.split puts text at even and digits at odd places, so only like meets like. A
-    # number is compared by its length and digits: int() refuses very long ones.
+    # The suffix apart, so that x.png comes before x1.png. re.split puts text at even
+    # and digits at odd places, so only like meets like.
     parts = re.split(r"([0-9]+)", str(path.with_suffix("")))
-    key = []
-    for place, part in enumerate(parts):
-        digits = part.lstrip("0") if place % 2 else ""
-        key.append((len(digits), digits) if place % 2 else part.casefold())
+    key = [int(part) if i % 2 else part.casefold() for i, part in enumerate(parts)]
     return key, str(path)
 
 
-def _without_partner(found: list[list[pathlib.Path]]) -> list[pathlib.Path]:
-    """Returns the images that other sources lack: by name, by number, else by place."""
+def _without_partner(found: list[list[pathlib.Path]]) -> list[str]:
+    """Returns the names of images whose numbers, or else names, other sources lack."""
 
-    def stem(path: pathlib.Path) -> object:
-        return path.stem.casefold()
+    def scene(path: pathlib.Path) -> object:
+        numbers = re.findall("[0-9]+", path.stem)
+        return tuple(map(int, numbers)) or path.stem.casefold()
 
-    def numbers(path: pathlib.Path) -> object:
-        return tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", path.stem))
-
-    for key in (stem, numbers):
-        keys = [[key(path) for path in paths] for paths in found]
-        common = set.intersection(*map(set, keys))
-        if common and all(len(set(own)) == len(own) for own in keys):
-            return [
-                path
-                for own, paths in zip(keys, found, strict=True)
-                for own_key, path in zip(own, paths, strict=True)
-                if own_key not in common
-            ]
-    shortest = min(map(len, found))
-    return [path for paths in found for path in paths[shortest:]]
+    scenes = [{scene(path): path.name for path in paths} for paths in found]
+    common = set.intersection(*map(set, scenes))
+    names = [own[key] for own in scenes for key in own if key not in common]
+    return list(dict.fromkeys(names))

@@ -1,6 +1,5 @@
 """Tests of densefuse_tf.io.finding: natural order, folders, patterns and pairs."""
 
-import os
 import pathlib
 
 import numpy as np
@@ -40,15 +39,9 @@ def test_find_lists_a_folder_in_natural_order(folder):
     assert names(finding.find(str(place))) == names(finding.find(place))
 
 
-def test_natural_order_has_no_limit_on_digits(folder):
-    long = "9" * 5000
-    place = folder(
-        "a", "x9.png", "x10.png", "x.png", "7.png", "b12c3.png", "b12c20.png"
-    )
+def test_natural_order_compares_numbers_and_leaves_the_suffix_apart(folder):
     expected = ["7.png", "b12c3.png", "b12c20.png", "x.png", "x9.png", "x10.png"]
-    assert names(finding.find(place)) == expected
-    paths = [pathlib.Path(f"x{long}.png"), pathlib.Path("x2.png")]
-    assert sorted(paths, key=finding._natural) == paths[::-1]
+    assert names(finding.find(folder("a", *expected[::-1]))) == expected
 
 
 def test_find_takes_a_single_file_of_any_name(folder):
@@ -74,22 +67,6 @@ def test_find_takes_subfolders_and_other_suffixes_on_demand(folder):
         finding.find(place, suffixes=[".bmp"], in_subfolders=True)
 
 
-def test_find_enters_each_folder_once(folder, monkeypatch):
-    """Two links that make rings: without an end, to all practical purposes."""
-    place = folder("a", "IR1.png", "sub/IR2.png", ".hidden/IR3.png", "other/IR4.txt")
-    for name in ("one", "two", "sub/three"):
-        (place / name).symlink_to(place)
-    (place / "other/linked").symlink_to(folder("b", "IR5.png"))
-    assert names(finding.find(f"{place}/**/IR*.png")) == [
-        "IR1.png",
-        "IR5.png",
-        "IR2.png",
-    ]
-    monkeypatch.chdir(place)
-    assert finding.find("**/*2.png") == [pathlib.Path("sub/IR2.png")]
-    assert names(finding.find("**")) == ["IR1.png", "IR5.png", "IR2.png"]
-
-
 @pytest.mark.parametrize(
     ("source", "found"),
     [
@@ -108,17 +85,6 @@ def test_find_refuses_sources_without_images(folder, monkeypatch, source, found)
     assert found in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_find_refuses_a_folder_without_permission(folder):
-    place = folder("closed", "a.png")
-    place.chmod(0)
-    try:
-        with pytest.raises(UserError, match="cannot be read: Permission denied"):
-            finding.find(place)
-    finally:
-        place.chmod(0o700)
-
-
 def test_pair_matches_in_natural_order(folder):
     ir = folder("ir", "IR1.png", "IR2.png", "IR10.png")
     vis = folder("vis", "VIS10.bmp", "VIS1.bmp", "VIS2.bmp")
@@ -132,20 +98,13 @@ def test_pair_matches_in_natural_order(folder):
     assert len(triples) == 3 and all(len(each) == 3 for each in triples)
 
 
-def test_pair_takes_single_files(folder):
-    place = folder("a", "1.png", "2.png")
-    assert finding.pair([place / "1.png", place / "2.png"]) == [
-        (place / "1.png", place / "2.png")
-    ]
-
-
 @pytest.mark.parametrize(
     ("first", "second", "lonely"),
     [
-        # By number, though the names differ; by name; by place where neither helps.
+        # By number, though the names differ, and by name where there is none.
         (["IR1.png", "IR2.png", "IR3.png"], ["VIS1.png", "VIS3.png"], "IR2.png"),
         (["a.png", "b.png"], ["a.jpg", "b.jpg", "ab.jpg"], "ab.jpg"),
-        (["x.png", "y.png", "z.png"], ["cam.png"], "y.png, z.png"),
+        (["x.png", "y.png", "z.png"], ["cam.png"], "x.png, y.png, z.png, ..."),
         (["1.png"], [f"{n}.png" for n in range(1, 7)], "2.png, 3.png, 4.png, ..."),
         (["IR01.png", "IR02.png"], ["VIS1.png"], "IR02.png"),
     ],
@@ -157,12 +116,6 @@ def test_pair_names_counts_and_images_without_partner(folder, first, second, lon
     line = str(caught.value)
     assert f"{ir} has {len(first)}, {vis} has {len(second)}" in line
     assert f"without partner: {lonely};" in line
-
-
-def test_pair_names_each_image_without_partner_once(folder):
-    sources = [folder("ir", "1.png", "2.png"), folder("vis", "1.png", "2.png")]
-    with pytest.raises(UserError, match="without partner: 2.png;"):
-        finding.pair([*sources, folder("fused", "1.png")])
 
 
 @pytest.mark.parametrize("sources", [[], ["a.png"]])
