@@ -10,7 +10,7 @@ import logging as python_logging
 import threading
 import warnings
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
@@ -135,7 +135,7 @@ def _read(name: str, file: BinaryIO, check: Callable) -> tiff.Stored:
             wanted = "L" if mode in ("1", "L", "LA") else "RGB"
             wanted += "A" if has_alpha or mode in ("LA", "PA", "RGBA") else ""
             # Pillow would copy an image to convert it to the mode it has.
-            convert = {} if wanted == mode else {"mode": wanted}
+            convert: dict[str, Any] = {} if wanted == mode else {"mode": wanted}
             image = reader.read(index=0, writeable_output=False, **convert)
         # Of some palettes imageio can tell all only when the image is decoded.
         about = reader.metadata(index=0, exclude_applied=False)

@@ -100,13 +100,11 @@ class VideoFile:
         Raises:
           UserError: There are fewer than `count` any more.
         """
-        shape: tuple[int, ...] = self.size
-        if not self.is_deep:
-            dtype, shape = np.dtype(np.uint8), (*self.size, 3)
-        elif self.pixel_format.startswith("grayf"):
-            dtype = np.dtype("<f4")
-        else:
-            dtype = np.dtype("<u2")
+        dtype: np.dtype = np.dtype("u1")
+        shape: tuple[int, ...] = (*self.size, 3)
+        if self.is_deep:
+            is_float = self.pixel_format.startswith("grayf")
+            dtype, shape = np.dtype("<f4" if is_float else "<u2"), self.size
         frame_bytes = math.prod(shape) * dtype.itemsize
         height, width = self.size
         output = [*_DECODER_PARAMS, "-s", f"{width}x{height}"]

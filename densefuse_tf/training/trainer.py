@@ -29,7 +29,7 @@ class Trainer(keras.Model):
         self.ssim_weight = ssim_weight
         self._pixel_mean = keras.metrics.Mean(name="pixel_loss")
         self._ssim_mean = keras.metrics.Mean(name="ssim")
-        self._step_losses = {}
+        self._step_losses: dict[str, tf.Tensor] = {}
         self.built = True
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
