@@ -100,40 +100,34 @@ class CropCache:
             raise UserError("random crops differ each epoch and cannot be cached")
         record = np.dtype([("state", "u1"), ("crop", "u1", (crops.size, crops.size))])
         size = len(photographs) * record.itemsize
-        where = "memory" if file is None else str(file)
         logging.info(
             "crop cache: %d crops take %.1f MB in %s",
             len(photographs),
             size / 1e6,
-            where,
+            file or "memory",
         )
         if file is None:
             self._records = np.zeros(len(photographs), record)
             return
-        file = pathlib.Path(file)
+        names = b"\n".join(map(os.fsencode, photographs))
         belongs = {
             "crops": dataclasses.asdict(crops),
-            "photographs": hashlib.sha256(
-                b"\n".join(map(os.fsencode, photographs))
-            ).hexdigest(),
+            "photographs": hashlib.sha256(names).hexdigest(),
         }
-        label = file.with_name(file.name + ".json")
-        if file.exists():
-            if _label(label) != belongs:
-                raise UserError(
-                    f"{file}: is not a crop cache of these photographs and settings; "
-                    "remove it or name another file"
-                )
-        else:
+        label = pathlib.Path(f"{file}.json")
+        if not os.path.exists(file):
             # The label first: a file without one would be refused as somebody else's.
             with files.replacing(label) as temporary:
                 temporary.write_text(json.dumps(belongs))
             with files.replacing(file) as temporary, open(temporary, "wb") as empty:
                 os.posix_fallocate(empty.fileno(), 0, size)
-        try:
+        elif not label.exists() or label.read_text() != json.dumps(belongs):
+            raise UserError(
+                f"{file}: is not a crop cache of these photographs and settings; "
+                "remove it or name another file"
+            )
+        with files.reporting(file):
             self._records = np.memmap(file, record, "r+", shape=len(photographs))
-        except OSError as error:
-            raise files.cannot_write(file, error) from error
 
     def get(self, index: int) -> tuple[int, np.ndarray]:
         """Returns the state and, where it is READABLE, the crop of a photograph."""
@@ -144,11 +138,3 @@ class CropCache:
         """Keeps a crop; the state last, so that a reader never sees half a crop."""
         self._records["crop"][index] = crop
         self._records["state"][index] = state
-
-
-def _label(path: pathlib.Path) -> dict | None:
-    """Returns what a cache belongs to, or None if nobody can tell."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import keras
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.model import network
 
 # Each takes a dtype policy and whether the step is compiled with XLA, and returns an
@@ -23,12 +22,5 @@ def build(name: str, *, dtype: str = "float32", xla: bool = False) -> keras.Mode
       name: A key of `recipes.RECIPES`.
       dtype: The Keras dtype policy of the inner layers.
       xla: Whether the training step is compiled with XLA.
-
-    Raises:
-      UserError: There is no such network.
     """
-    if name not in _BUILDERS:
-        raise UserError(
-            f"unknown network {name!r}: expected one of {', '.join(_BUILDERS)}"
-        )
     return _BUILDERS[name](dtype, xla)

@@ -1,7 +1,6 @@
 """evaluate.py from its flags to its files."""
 
 import csv
-import json
 import os
 import pathlib
 import shutil
@@ -118,15 +117,6 @@ def test_files_give_a_table_csv_and_markdown(files, run):
     assert len(markdown) == 6
 
 
-def test_one_pair_is_its_own_mean(files, run):
-    status, output, _ = run(
-        "--ir=ir/IR1.png", "--vis=vis/VIS1.png", "--fused=fused/VIS1.png"
-    )
-    assert status == 0
-    first, mean = [line.split()[1:] for line in output.splitlines()[-2:]]
-    assert first == mean
-
-
 def test_colour_is_evaluated_in_grey_and_said(files, run):
     color = photograph(50, (3,))
     images.write("fused/VIS2.png", color)
@@ -162,22 +152,6 @@ def test_files_are_evaluated_without_tensorflow(files):
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert len(rows("m.csv")[1]) == 4
-
-
-def test_help_imports_nothing_heavy():
-    code = (
-        "import json, sys; from densefuse_tf.commands import evaluate; "
-        "status = evaluate.run(['evaluate.py', '--help']); "
-        "print(json.dumps([status, *sys.modules]))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
-    status, *modules = json.loads(result.stdout.splitlines()[-1])
-    assert status == 0
-    assert not {"tensorflow", "keras", "numpy", "PIL", "numba"} & set(modules)
-    for flag in ("--ir", "--fused", "--[no]table2", "--methods_dir", "--work_dir"):
-        assert f"\n  {flag}:" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -375,15 +349,6 @@ def test_full_disk_keeps_what_was_done(protocol, run, quick, small_disk):
     assert resumed.read_bytes() == fresh.read_bytes()
 
 
-@pytest.mark.parametrize("flag", ["csv", "markdown"])
-def test_full_disk_leaves_no_half_table(files, run, small_disk, flag):
-    disk = small_disk(4)
-    (disk / "full").write_bytes(bytes(4096))
-    line = mistake(run(*FOLDERS, f"--{flag}={disk}/table"))
-    assert "table: cannot be written: No space left on device" in line
-    assert [path.name for path in disk.iterdir()] == ["full"]
-
-
 def test_read_only_folder_is_one_line(protocol, run, small_disk):
     disk = small_disk(4)
     small_disk.change("ro")
@@ -392,19 +357,6 @@ def test_read_only_folder_is_one_line(protocol, run, small_disk):
         line = mistake(run(*TABLE2, "--lambdas=1e0", f"--{flag}={target}"))
         assert "cannot be written: Read-only file system" in line
     assert not list(disk.iterdir())
-
-
-def test_image_that_vanishes_is_one_line(files, run, monkeypatch):
-    read = images.read
-
-    def vanish(path, **settings):
-        pathlib.Path("fused/VIS10.png").unlink(missing_ok=True)
-        return read(path, **settings)
-
-    monkeypatch.setattr(images, "read", vanish)
-    line = mistake(run(*FOLDERS, "--csv=m.csv"))
-    assert "fused/VIS10.png: cannot be read: No such file or directory" in line
-    assert not pathlib.Path("m.csv").exists()
 
 
 def test_models_of_this_project_are_the_default(protocol, run, quick):

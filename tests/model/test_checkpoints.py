@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import checkpoints
-from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
 
 WEIGHTS = "model.weights.h5"
@@ -180,15 +179,9 @@ def test_short_names_are_found_installed_and_in_a_checkout(
     assert_same_weights(checkpoints.load_autoencoder("1e2"), model)
 
 
-@pytest.mark.parametrize("kind", (int, float))
-def test_a_number_gets_the_short_name_to_pass(kind):
-    for name, weight in lambdas.SSIM_WEIGHTS.items():
-        with pytest.raises(UserError, match=f'expected the text "{name}" for this'):
-            checkpoints.load_autoencoder(kind(weight))
+def test_a_number_is_no_checkpoint():
     with pytest.raises(UserError, match=r"is 7 \(int\): expected one of 1e0, 1e1, 1e2"):
         checkpoints.load_autoencoder(7)
-    with pytest.raises(UserError, match="is None .*: expected one of 1e0"):
-        checkpoints.load_autoencoder(None)
 
 
 @pytest.mark.parametrize(
@@ -196,15 +189,12 @@ def test_a_number_gets_the_short_name_to_pass(kind):
     [
         ("1e4", "no such checkpoint: expected one of 1e0, 1e1, 1e2, 1e3, a .keras"),
         ("absent.keras", "no such checkpoint"),
-        ("folder", "is a folder"),
-        ("folder.keras", "is a folder"),
+        ("folder.keras", "is not a checkpoint"),
         ("notes.txt", "is not a checkpoint"),
         ("x" * 5000, "no such checkpoint"),
-        ("nul\0.keras", "no such checkpoint"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, name, message):
-    (tmp_path / "folder").mkdir()
     (tmp_path / "folder.keras").mkdir()
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     assert message in refusal(tmp_path / name)
@@ -238,19 +228,12 @@ def test_a_model_of_other_layers_is_refused_and_not_made(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("content", (b"", b"PK", b"not a zip file" * 100))
-def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
-    path = tmp_path / "model.keras"
-    path.write_bytes(content)
-    assert "cannot be read as a checkpoint: File is not a zip file" in refusal(path)
-
-
-@pytest.mark.parametrize("part", (0.01, 0.5, 0.999))
+@pytest.mark.parametrize("part", (0, 0.01, 0.5, 0.999))
 def test_a_truncated_keras_file_is_refused(tmp_path, checkpoint, part):
     content = checkpoint.read_bytes()
     path = tmp_path / "model.keras"
     path.write_bytes(content[: int(len(content) * part)])
-    assert "cannot be read as a checkpoint" in refusal(path)
+    assert "cannot be read as a checkpoint: File is not a zip file" in refusal(path)
 
 
 def test_flipped_bits_are_refused_or_leave_the_weights(tmp_path, checkpoint, model):
@@ -310,7 +293,6 @@ def added(name):
     ("change", "message"),
     [
         (removed, "Layer 'C1' expected 2 variables, but received 1 variables"),
-        (added("layers/functional/layers/conv2d/vars/2"), "holds 74196 numbers"),
         (added("layers/functional/layers/conv2d_4/vars/0"), "holds 74196 numbers"),
         (
             replaced(np.zeros((3, 3, 16))),
@@ -357,7 +339,6 @@ def test_the_name_of_a_part_gets_the_prefix_to_pass(tmp_path, model, end):
             {"encoder/conv1_1/bias": np.full(16, np.inf)},
             "C1/bias holds NaN or infinity",
         ),
-        ({"encoder/conv1_1/bias": np.zeros(16, int)}, "is int64: expected floats"),
     ],
 )
 def test_a_release_checkpoint_with_wrong_tensors_is_refused(
@@ -369,22 +350,18 @@ def test_a_release_checkpoint_with_wrong_tensors_is_refused(
 
 
 @pytest.mark.parametrize("end", ("index", "data-00000-of-00001"))
-@pytest.mark.parametrize("damage", ("empty", "truncated", "changed", "missing", "pipe"))
+@pytest.mark.parametrize("damage", ("truncated", "changed", "missing"))
 def test_a_damaged_release_checkpoint_is_refused(tmp_path, model, end, damage):
     prefix = save_release(release_tensors(model), tmp_path)
     part = pathlib.Path(f"{prefix}.{end}")
     content = bytearray(part.read_bytes())
     part.unlink()
     match damage:
-        case "empty":
-            part.touch()
         case "truncated":
             part.write_bytes(content[:100])
         case "changed":
             content[len(content) // 2] ^= 0xFF
             part.write_bytes(content)
-        case "pipe":
-            os.mkfifo(part)
     refusal(prefix)
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -204,25 +203,6 @@ def test_cache_of_other_photographs_is_refused(folder, tmp_path):
         CropCache(paths, Crops(random_crop=True))
 
 
-def test_cache_of_photographs_with_names_of_any_bytes(tmp_path):
-    paths = [tmp_path / os.fsdecode(name) for name in (b"\xff.png", b"\xfe.png")]
-    file = tmp_path / "crops.cache"
-    for _ in range(2):
-        CropCache(paths, Crops(size=SIZE), file)
-    with pytest.raises(UserError, match="not a crop cache of these"):
-        CropCache(paths[::-1], Crops(size=SIZE), file)
-
-
-def test_cache_that_cannot_be_opened_is_one_line(folder, tmp_path, monkeypatch):
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(np, "memmap", refuse)
-    paths = dataset.find_photographs(folder)
-    with pytest.raises(UserError, match="cache: cannot be written: Permission denied"):
-        CropCache(paths, Crops(size=SIZE), tmp_path / "crops.cache")
-
-
 def test_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeypatch):
     paths = dataset.find_photographs(folder)
     file = tmp_path / "crops.cache"
@@ -235,9 +215,6 @@ def test_cache_cut_off_while_it_was_made_is_made_again(folder, tmp_path, monkeyp
         CropCache(paths, Crops(size=SIZE), file)
     assert not file.exists()
     for _ in range(2):
-        CropCache(paths, Crops(size=SIZE), file)
-    pathlib.Path(f"{file}.json").write_text("{")
-    with pytest.raises(UserError, match="not a crop cache of these"):
         CropCache(paths, Crops(size=SIZE), file)
 
 

@@ -126,7 +126,7 @@ def test_finished_run_is_left_alone(finished, photos):
     assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
 
 
-@pytest.mark.parametrize("first", [4, 5, 11])
+@pytest.mark.parametrize("first", [4, 5])
 def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, first):
     run_dir = tmp_path / "run"
     Run(settings(photos, iterations=first), run_dir).train()
@@ -201,15 +201,6 @@ def test_second_interrupt_ends_at_once(ctrl_c):
         assert asked.is_set()
         with pytest.raises(KeyboardInterrupt):
             ctrl_c()
-
-
-def test_settings_and_recipes_need_no_tensorflow():
-    code = (
-        "import sys; import densefuse_tf.training.settings; "
-        "import densefuse_tf.training.recipes; "
-        "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_epochs_are_counted_in_photographs(photos, tmp_path):
