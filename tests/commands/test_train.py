@@ -61,7 +61,8 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(photos, tmp_path, capfd, flags, message):
-    assert train.run(arguments(photos, tmp_path / "run", **flags)) == 2
+    flags = {"run_dir": tmp_path / "run"} | flags
+    assert train.run(arguments(photos, **flags)) == 2
     error = capfd.readouterr().err.splitlines()
     assert error[-1].startswith("train.py: ") and message in error[-1]
     assert not (tmp_path / "run").exists()
