@@ -209,11 +209,7 @@ def _check_size(path: pathlib.Path, size: int) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Shortens what a library says to its essential line.
-
-    Keras writes paragraphs: how many layers failed, what one of them says, which they
-    are.
-    """
+    """Shortens what a library says: Keras's second paragraph tells what is wrong."""
     paragraphs = [" ".join(part.split()) for part in str(error).split("\n\n")]
     line = paragraphs[min(1, len(paragraphs) - 1)]
     return line.rstrip(".")[:300] or type(error).__name__

@@ -6,7 +6,6 @@ which part of that order it holds, so that a training can go on exactly where it
 
 import os
 import pathlib
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,7 +110,6 @@ class Photographs:
         self._seed = seed
         self._cache = cache
         self._corrupt: set[int] = set()
-        self._lock = threading.Lock()
 
     @property
     def num_corrupt(self) -> int:
@@ -254,10 +252,9 @@ class Photographs:
         return crop, np.bool_(state == READABLE)
 
     def _skip(self, index: int, reason: str) -> None:
-        with self._lock:
-            if index in self._corrupt:
-                return
-            self._corrupt.add(index)
+        if index in self._corrupt:
+            return
+        self._corrupt.add(index)
         logging.warning(
             "skipped photograph %d so far: %s: %s",
             len(self._corrupt),

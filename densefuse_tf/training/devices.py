@@ -64,16 +64,3 @@ def check_shares(batch_size: int, num_replicas: int) -> None:
             f"batch_size is {batch_size}: expected a multiple of {num_replicas}, as "
             "many devices of the cluster share a batch"
         )
-
-
-def log_placement(strategy: tf.distribute.Strategy, variable: tf.Variable) -> None:
-    """Logs where a variable of the model lies and where a step computes."""
-    with strategy.scope():
-        probe = tf.function(lambda: variable + 0.0)
-        outputs = strategy.experimental_local_results(strategy.run(probe))
-    logging.info(
-        "%s: variables on %s; a step runs on %s",
-        type(strategy).__name__,
-        variable.device,
-        ", ".join(output.device for output in outputs),
-    )

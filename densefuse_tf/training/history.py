@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import os
-import pathlib
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
@@ -41,18 +40,12 @@ def read(path: str | os.PathLike) -> list[Row]:
     Raises:
       UserError: It cannot be read, or is no history.
     """
-    path = pathlib.Path(path)
     try:
         with open(path, newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}")
-            return [
-                Row(int(line["iteration"]), *(float(line[c]) for c in COLUMNS[1:]))
-                for line in reader
-            ]
+            names, *lines = csv.reader(file)
+        if tuple(names) != COLUMNS:
+            raise ValueError(f"expected the columns {', '.join(COLUMNS)}")
+        return [Row(int(line[0]), *map(float, line[1:])) for line in lines]
     except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read as a history: {reason}") from error

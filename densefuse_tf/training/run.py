@@ -173,7 +173,6 @@ class Run:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             trainer.compile(optimizer, jit_compile=settings.xla)
             optimizer.build(trainer.trainable_variables)
-        devices.log_placement(self._strategy, trainer.trainable_variables[0].value)
         return trainer
 
     def _variables(self) -> list[keras.Variable]:

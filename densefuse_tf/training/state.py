@@ -87,26 +87,18 @@ def load(path: str | os.PathLike, variables: Sequence[keras.Variable]) -> State:
     """
     try:
         with np.load(path, allow_pickle=False) as held:
-            arrays = [held[f"variable_{i}"] for i in range(len(variables))]
-            state = State(
+            for number, variable in enumerate(variables):
+                variable.assign(held[f"variable_{number}"])
+            sums = map(float, held["sums"])
+            return State(
                 iteration=int(held["iteration"]),
                 next_position=int(held["next_position"]),
                 rows=[
                     history.Row(int(row[0]), *map(float, row[1:]))
                     for row in held["rows"]
                 ],
-                sums=dict(
-                    zip(STEP_LOSSES, map(float, held["sums"]), strict=True),
-                ),
+                sums=dict(zip(STEP_LOSSES, sums, strict=True)),
                 num_summed=int(held["num_summed"]),
             )
-    except Exception as error:
+    except Exception as error:  # A damaged file can make NumPy raise any.
         raise UserError(f"{path}: cannot be read as the state of a run") from error
-    for variable, array in zip(variables, arrays, strict=True):
-        if tuple(variable.shape) != array.shape:
-            raise UserError(
-                f"{path}: {variable.path} is {array.shape}: expected "
-                f"{tuple(variable.shape)}"
-            )
-        variable.assign(array)
-    return state

@@ -241,7 +241,6 @@ def test_folder_of_a_run_on_other_photographs_is_refused(finished, photos):
         ({"resize": "magic"}, "resize is 'magic'"),
         ({"mixed_precision": "int4"}, "mixed_precision is 'int4'"),
         ({"train_dir": "/nowhere"}, "no such file or folder"),
-        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_impossible_settings_are_refused(photos, tmp_path, changes, message):
