@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -73,3 +74,30 @@ def bmp_header(width: int, height: int, bits: int, compression: int = 0) -> byte
     palette = b"".join(bytes([value, value, value, 0]) for value in range(256))
     start = 14 + len(info) + len(palette)
     return b"BM" + struct.pack("<IHHI", start, 0, 0, start) + info + palette
+
+
+def whole_files() -> dict[str, bytes]:
+    """Makes a small file of every kind, by name."""
+    photo = smooth()
+    return {
+        "grey.png": encoded(photo[..., 0], "PNG"),
+        "rgb.png": encoded(photo, "PNG"),
+        "palette.png": encoded(Image.fromarray(photo).convert("P"), "PNG"),
+        "bits16.png": imagecodecs.png_encode(photo.astype(np.uint16) * 257),
+        "alpha.png": encoded(np.dstack([photo, photo[..., 0]]), "PNG"),
+        "grey.jpg": encoded(photo[..., 0], "JPEG"),
+        "rgb.jpg": encoded(photo, "JPEG"),
+        "progressive.jpg": encoded(photo, "JPEG", progressive=True),
+        "cmyk.jpg": encoded(Image.fromarray(photo).convert("CMYK"), "JPEG"),
+        "rgb.webp": encoded(photo, "WEBP"),
+        "rgb.bmp": encoded(photo, "BMP"),
+        "palette.bmp": encoded(Image.fromarray(photo).convert("P"), "BMP"),
+        "plain.tif": tiff(photo),
+        "bits16.tif": tiff(photo.astype(np.uint16) * 257),
+        "float.tif": tiff(photo[..., 0] / np.float32(3)),
+        "lzw.tif": tiff(photo, compression="lzw", rowsperstrip=5),
+        "deflate.tif": tiff(photo, compression="zlib", tile=(16, 16)),
+        "zstd.tif": tiff(photo, compression="zstd"),
+        "jpeg.tif": tiff(photo, compression="jpeg", photometric="rgb"),
+        "palette.tif": encoded(Image.fromarray(photo).convert("P"), "TIFF"),
+    }

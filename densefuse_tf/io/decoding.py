@@ -1,16 +1,16 @@
 """Decodes the bytes of an image file into pixels.
 
-imageio decodes PNG, JPEG, BMP and WebP here, with its Pillow plugin, and TIFF in
-`tiff`. PNG files of 16 bits, of which Pillow keeps 8, and grey ones with a transparent
-value go to imagecodecs. `images` imports this module when it reads a file, since it
-imports Pillow.
+imageio decodes PNG, JPEG, BMP and WebP here, with its Pillow plugin; TIFF goes to
+`tiff`, and PNG files of 16 bits, of which Pillow keeps 8, and grey ones with a
+transparent value go to imagecodecs. `images` imports this module when it reads a file,
+since it imports Pillow.
 """
 
 import logging as python_logging
 import threading
 import warnings
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
@@ -97,7 +97,7 @@ def decode(
         logging.info("%s: has %d pages; the first one is read", name, pages)
     if alpha is not None:
         image = _over_black(name, image, alpha)
-    if orientation in range(2, 9):
+    if orientation is not None and 2 <= orientation <= 8:
         logging.info("%s: turned upright by its orientation tag", name)
         # TIFF 6.0, tag 274; the same in EXIF.
         if orientation >= 5:
@@ -124,7 +124,8 @@ def _read(name: str, file: BinaryIO, check: Callable) -> tiff.Stored:
         # This decodes a PNG.
         about = reader.metadata(index=0)
         mode, has_alpha = about["mode"], "transparency" in about
-        pages = reader.properties(index=...).n_images
+        # imageio documents the dots for all frames, but does not declare them.
+        pages = reader.properties(index=...).n_images or 1  # type: ignore[arg-type]
         if _is_png_beyond_pillow(file, has_alpha):
             import imagecodecs
 
@@ -134,8 +135,8 @@ def _read(name: str, file: BinaryIO, check: Callable) -> tiff.Stored:
             wanted = "L" if mode in ("1", "L", "LA") else "RGB"
             wanted += "A" if has_alpha or mode in ("LA", "PA", "RGBA") else ""
             # Pillow would copy an image to convert it to the mode it has.
-            wanted = None if wanted == mode else wanted
-            image = reader.read(index=0, mode=wanted, writeable_output=False)
+            convert: dict[str, Any] = {} if wanted == mode else {"mode": wanted}
+            image = reader.read(index=0, writeable_output=False, **convert)
         # Of some palettes imageio can tell all only when the image is decoded.
         about = reader.metadata(index=0, exclude_applied=False)
     alpha = None

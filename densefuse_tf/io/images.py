@@ -178,8 +178,8 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
         except Exception as error:
             # A damaged file raises anything, from KeyError to SyntaxError, in its
             # reader. imageio says little of what its plugin raised.
-            error = error.__cause__ or error
-            detail = " ".join(str(error).split())[:150] or type(error).__name__
+            cause = error.__cause__ or error
+            detail = " ".join(str(cause).split())[:150] or type(cause).__name__
             raise UserError(
                 f"{name}: cut off or damaged: expected a whole {kind} file ({detail})"
             ) from error

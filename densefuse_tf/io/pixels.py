@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,8 @@ def check(image: np.ndarray, name: str) -> None:
             f"{name}: has values of type {image.dtype}: expected uint8, uint16 or "
             "float32"
         )
-    require_size(*image.shape[:2], name)
+    height, width = image.shape[:2]
+    require_size(height, width, name)
     if image.dtype.kind == "f":
         # The extremes are NaN if any value is, and need no second array of the size.
         low, high = float(image.min()), float(image.max())
@@ -209,14 +210,14 @@ def _percentiles(image: np.ndarray, low: float, high: float) -> tuple[float, flo
     return float(found[0]), float(found[1])
 
 
-def _require_range(value_range: object, shown: object) -> None:
+def _require_range(value_range: Any, shown: object) -> None:
     """Raises a UserError that shows the range, unless it can be used."""
     least, most = -np.inf, np.inf
     if isinstance(value_range, Percentiles):
         least, most = 0, 100
         value_range = (value_range.low, value_range.high)
     try:
-        low, high = (float(value) for value in value_range)
+        low, high = map(float, value_range)
     except (TypeError, ValueError):
         raise _wrong_range(shown) from None
     if not (np.isfinite([low, high]).all() and least <= low < high <= most):

@@ -4,6 +4,7 @@ imageio's own video plugins return the frames before a damage and say nothing of
 here ffmpeg's exit status and messages are checked, and the number of frames is known.
 """
 
+import contextlib
 import dataclasses
 import fractions
 import math
@@ -99,7 +100,8 @@ class VideoFile:
         Raises:
           UserError: There are fewer than `count` any more.
         """
-        dtype, shape = np.dtype(np.uint8), (*self.size, 3)
+        dtype: np.dtype = np.dtype("u1")
+        shape: tuple[int, ...] = (*self.size, 3)
         if self.is_deep:
             is_float = self.pixel_format.startswith("grayf")
             dtype, shape = np.dtype("<f4" if is_float else "<u2"), self.size
@@ -109,7 +111,7 @@ class VideoFile:
         output += ["-pix_fmt", self.pixel_format, "-f", "rawvideo"]
         with _decoding(self.path, "error", output) as decoder:
             for index in range(self.count):
-                data = decoder.process.stdout.read(frame_bytes)
+                data = decoder.output.read(frame_bytes)
                 if len(data) < frame_bytes:
                     raise UserError(
                         f"{self.path}: only {index} of {self.count} frames could be "
@@ -150,7 +152,7 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     count, gap = 0, None
     # Without autoscale frames of another size are told by their bytes.
     with _decoding(path, "info", ["-noautoscale", "-f", "framecrc"]) as decoder:
-        moments = _moments(decoder.process.stdout, header)
+        moments = _moments(decoder.output, header)
         for time, frame_bytes in progress(moments, None, f"checking {path}"):
             if count == 0:
                 start, first_bytes = time, frame_bytes
@@ -210,20 +212,10 @@ def _moments(
 
 
 class _Ffmpeg:
-    """A running ffmpeg; on leaving its context it has ended.
+    """A running ffmpeg; on leaving its context it has ended."""
 
-    Attributes:
-      process: The process.
-    """
-
-    def __init__(self, level: str, arguments: Sequence[str], **pipes: int):
-        """Starts it.
-
-        Args:
-          level: How much it says.
-          arguments: Further arguments.
-          **pipes: stdin, stdout and bufsize, as of subprocess.Popen.
-        """
+    def __init__(self, level: str, arguments: Sequence[str]):
+        """Starts it; `level` is how much it says."""
         extras.require("video", "a video")
         import imageio_ffmpeg
 
@@ -236,8 +228,14 @@ class _Ffmpeg:
         # session of its own it is interrupted by the command, not from the keyboard.
         self._log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            command, stderr=self._log, start_new_session=True, **pipes
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            start_new_session=True,
         )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.input, self.output = self.process.stdin, self.process.stdout
 
     def said(self) -> str:
         """Waits for its end and returns what it has said."""
@@ -252,23 +250,22 @@ class _Ffmpeg:
         status = self.process.returncode
         return f"ffmpeg ended with status {status}" if status else ""
 
-    def end(self) -> None:
-        """Ends it at once, if it has not ended, and closes its files."""
-        with self.process:
-            self.process.kill()
-        self._log.close()
-
     def __enter__(self) -> "_Ffmpeg":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.end()
+        """Ends it at once, if it has not ended, and closes its files."""
+        self.process.kill()
+        # What is left in the buffer cannot be written any more.
+        with contextlib.suppress(BrokenPipeError), self.process:
+            pass
+        self._log.close()
 
 
 def _decoding(path: pathlib.Path, level: str, output: Sequence[str]) -> _Ffmpeg:
     """Starts an ffmpeg that decodes a file to its standard output."""
     arguments = [*_INPUT_PARAMS, "-i", f"file:{path}", *_STREAM_PARAMS, *output, "-"]
-    return _Ffmpeg(level, arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    return _Ffmpeg(level, arguments)
 
 
 def text(value: int | fractions.Fraction | tuple[int, int]) -> str:
@@ -314,10 +311,7 @@ class Encoder:
             *("-s", f"{width}x{height}", "-r", str(rate), "-i", "-", "-vf", filters),
             *("-pix_fmt", chroma, *_ENCODER_PARAMS, f"file:{temporary}"),
         ]
-        # Without a buffer: what is left in one would be written in vain when ffmpeg is
-        # gone.
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-        self._ffmpeg = _Ffmpeg("error", arguments, bufsize=0, **pipes)
+        self._ffmpeg = _Ffmpeg("error", arguments)
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next frame: uint8, [height, width] or [height, width, 3].
@@ -325,11 +319,9 @@ class Encoder:
         Raises:
           UserError: ffmpeg does not run any more.
         """
-        # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
-        left = memoryview(np.ascontiguousarray(pixels.rgb(frame))).cast("B")
         try:
-            while left:
-                left = left[self._ffmpeg.process.stdin.write(left) :]
+            # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
+            self._ffmpeg.input.write(pixels.rgb(frame).tobytes())
         except OSError as error:
             raise self._cannot_write() from error
         self._count += 1
@@ -340,17 +332,19 @@ class Encoder:
         Raises:
           UserError: ffmpeg could not write them.
         """
-        self._ffmpeg.process.stdin.close()
+        try:
+            self._ffmpeg.input.close()
+        except OSError as error:
+            raise self._cannot_write() from error
         if self._ffmpeg.process.wait():
             raise self._cannot_write()
-        self._ffmpeg.end()
+        self.kill()
 
     def kill(self) -> None:
         """Ends ffmpeg at once, whatever it has still to encode."""
-        self._ffmpeg.end()
+        self._ffmpeg.__exit__()
 
     def _cannot_write(self) -> UserError:
-        self._ffmpeg.process.stdin.close()
         reason = f"ffmpeg was stopped after about {self._count} frames"
         if complaint := self._ffmpeg.complaint():
             reason += f" ({complaint})"

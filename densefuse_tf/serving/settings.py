@@ -41,11 +41,7 @@ class ExportSettings:
     )
 
     def __post_init__(self):
-        """Refuses values that no export can have.
-
-        Raises:
-          UserError: There is one.
-        """
+        """Raises a UserError where no export can have a value."""
         if self.format not in FORMATS:
             raise UserError(
                 f"format is {self.format!r}: expected one of {', '.join(FORMATS)}"

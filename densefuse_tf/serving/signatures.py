@@ -4,7 +4,6 @@ They do what `fuser.Fuser` does with color="auto", operation for operation, so t
 service and fuse.py give the same pixels.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 
 import keras
@@ -179,38 +178,10 @@ def _decode_all(
 ) -> list[tf.Tensor]:
     """Decodes k PNG or JPEG files as `images.read` and `Fuser` see them.
 
-    The type and the size of each are checked before the first pixel is decoded.
-
-    Args:
-      files: k scalar strings.
-      labels: Their names in an error.
-      max_pixels: The largest height times width.
-
-    Returns:
-      k tensors [H, W, 3] float32 in 0..255.
+    The type and the size of each are checked before the first pixel is decoded. The
+    result is k tensors [H, W, 3] float32 in 0..255.
     """
-    # Zeros behind a short file stand for the fields that it lacks.
-    heads = [
-        tf.strings.join([tf.strings.substr(data, 0, 32), b"\0" * 32]) for data in files
-    ]
-    are_png = [_starts_with(head, _PNG_START) for head in heads]
-    types = [
-        _require(
-            is_png | _starts_with(head, _JPEG_START),
-            *(label, " is neither a PNG nor a JPEG file"),
-        )
-        for is_png, head, label in zip(are_png, heads, labels, strict=True)
-    ]
-    sources = list(zip(files, heads, are_png, strict=True))
-    with tf.control_dependencies(types):
-        sizes = [
-            tf.cond(
-                is_png,
-                functools.partial(_png_size, head),
-                functools.partial(_jpeg_size, data),
-            )
-            for data, head, is_png in sources
-        ]
+    sizes = [_size(data, label) for data, label in zip(files, labels, strict=True)]
     small_enough = [
         _require(
             # The product itself could be more than 64 bits hold.
@@ -220,45 +191,52 @@ def _decode_all(
         for size, label in zip(sizes, labels, strict=True)
     ]
     with tf.control_dependencies([*_check_sizes(sizes, labels), *small_enough]):
-        return [
-            tf.cond(
-                is_png,
-                functools.partial(_decode_png, data, head),
-                functools.partial(_decode_jpeg, data),
-            )
-            for data, head, is_png in sources
-        ]
+        return [_decode(data) for data in files]
+
+
+def _size(data: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """Returns [height, width] int64 out of a file's header; refuses other types."""
+    is_png = _starts_with(data, _PNG_START)
+    known = _require(
+        is_png | _starts_with(data, _JPEG_START),
+        *(label, " is neither a PNG nor a JPEG file"),
+    )
+
+    def of_png():
+        # Zeros behind a short file stand for the fields that it lacks.
+        head = tf.strings.join([tf.strings.substr(data, 0, 24), b"\0" * 24])
+        size = tf.strings.substr(head, 16, 8)
+        size = tf.io.decode_raw(size, tf.int32, little_endian=False)
+        return tf.cast(tf.bitcast(size, tf.uint32), tf.int64)[::-1]
+
+    with tf.control_dependencies([known]):
+        return tf.cond(
+            is_png, of_png, lambda: tf.io.extract_jpeg_shape(data, tf.int64)[:2]
+        )
 
 
 def _starts_with(data: tf.Tensor, start: bytes) -> tf.Tensor:
     return tf.equal(tf.strings.substr(data, 0, len(start)), start)
 
 
-def _png_size(head: tf.Tensor) -> tf.Tensor:
-    """Returns [height, width] int64 out of a PNG file's first bytes."""
-    size = tf.io.decode_raw(
-        tf.strings.substr(head, 16, 8), tf.int32, little_endian=False
-    )
-    return tf.cast(tf.bitcast(size, tf.uint32), tf.int64)[::-1]
+def _decode(data: tf.Tensor) -> tf.Tensor:
+    """Decodes a PNG or JPEG file whose header is there into [H, W, 3] float32."""
 
+    def bits():
+        return tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8)[0]
 
-def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
-    return tf.io.extract_jpeg_shape(data, tf.int64)[:2]
+    def of_jpeg():
+        # The transform that Pillow uses; TensorFlow's default is up to 5 levels off.
+        pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+        return tf.cast(pixels, tf.float32)
 
-
-def _decode_jpeg(data: tf.Tensor) -> tf.Tensor:
-    # The transform that Pillow uses; TensorFlow's default is up to 5 levels off.
-    pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return tf.cast(pixels, tf.float32)
-
-
-def _decode_png(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-    bits = tf.io.decode_raw(tf.strings.substr(head, 24, 1), tf.uint8)[0]
+    def of_png():
+        return tf.cond(tf.equal(bits(), 16), of_16_bits, of_8_bits)
 
     def of_8_bits():
         pixels = tf.cast(tf.io.decode_png(data, channels=4), tf.int32)
         # With fewer than 8 bits and no alpha, TensorFlow makes this the alpha.
-        filler = tf.bitwise.left_shift(1, tf.cast(bits, tf.int32)) - 1
+        filler = tf.bitwise.left_shift(1, tf.cast(bits(), tf.int32)) - 1
         is_filled = tf.reduce_all(tf.equal(pixels[:, :, 3], filler))
         pixels = tf.cond(
             is_filled,
@@ -279,18 +257,14 @@ def _decode_png(data: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
         pixels = tf.clip_by_value((pixels - low) * scale, 0.0, 255.0)
         return tf.cast(pixels, tf.float32)
 
-    return tf.cond(tf.equal(bits, 16), of_16_bits, of_8_bits)
+    return tf.cond(_starts_with(data, _PNG_START), of_png, of_jpeg)
 
 
 def _over_black(pixels: tf.Tensor, opaque: int) -> tf.Tensor:
     """Blends RGBA with black, as `images.read` does; alpha 0 everywhere is ignored.
 
-    Args:
-      pixels: [H, W, 4], of an integer type that holds opaque squared.
-      opaque: The largest alpha.
-
-    Returns:
-      [H, W, 3], same type.
+    [H, W, 4], of an integer type that holds `opaque`, the largest alpha, squared ->
+    [H, W, 3], same type.
     """
     color, alpha = pixels[:, :, :3], pixels[:, :, 3:]
     alpha = tf.where(tf.reduce_any(alpha > 0), alpha, opaque)

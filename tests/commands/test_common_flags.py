@@ -2,12 +2,17 @@
 
 import dataclasses
 import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 from absl import flags
 
 from densefuse_tf.commands import common_flags
 from densefuse_tf.errors import UserError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,3 +95,28 @@ def test_options_without_method_name_or_value_are_refused(text):
 def test_an_option_given_twice_is_refused():
     with pytest.raises(UserError, match="--method_options has gtf.lambda twice"):
         common_flags.options_by_method(["gtf.lambda=2", "gtf.lambda=4"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("curves", "--history"),
+        ("evaluate", "--[no]table2"),
+        ("export", "--num_sources"),
+        ("fuse", "--[no]save_raw"),
+        ("train", "--ssim_weight"),
+    ],
+)
+def test_help_imports_nothing_heavy(name, shown):
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['--help']\n"
+        f"try: runpy.run_module('densefuse_tf.commands.{name}', run_name='__main__')\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\n  {shown}:" in done.stdout and str(ROOT) not in done.stdout

@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -94,31 +92,10 @@ def test_mistakes_get_one_line(run, tmp_path, arguments, message):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "old"]
 
 
-def test_help_does_not_wait_for_tensorflow():
-    script = """
-import sys
-from densefuse_tf.commands import export
-assert export.run(["export.py", "--help"]) == 0
-assert "tensorflow" not in sys.modules
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "--num_sources" in done.stdout
-
-
-@pytest.mark.parametrize("kilobytes", [4, 60, 300, 500])
+@pytest.mark.parametrize("kilobytes", [4, 300])
 def test_a_full_disk_is_one_line_and_leaves_nothing(run, small_disk, kilobytes):
     """Wherever in the writing it is full."""
     disk = small_disk(kilobytes)
     line = mistake(run(f"--output={disk}/densefuse/1"))
     assert f"{disk}/densefuse/1: cannot be written: " in line
     assert not list((disk / "densefuse").iterdir())
-
-
-def test_a_read_only_folder_is_one_line(run, small_disk):
-    disk = small_disk(4)
-    small_disk.change("ro")
-    line = mistake(run(f"--output={disk}/densefuse/1"))
-    assert "densefuse/1: cannot be written: Read-only file system" in line
