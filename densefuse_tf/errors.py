@@ -2,7 +2,7 @@
 
 # What those of images of different sizes end with.
 REGISTER_FIRST = (
-    "register and crop them first: fuse.py --register does, see docs/registration.md"
+    "register and crop them first: fuse.py --register does (docs/registration.md)"
 )
 
 

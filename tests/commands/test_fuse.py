@@ -262,7 +262,7 @@ def test_goes_on_after_bad_pairs(pairs, run):
         "1 of 3 pairs were not fused:",
         "  ir/IR2.png is 5x5 and vis/VIS2.png is 9x12: the source images of a pair "
         "must have the same size; register and crop them first: fuse.py --register "
-        "does, see docs/registration.md",
+        "does (docs/registration.md)",
     ]
     assert names("out") == ["VIS1.png", "VIS10.png"]
     assert pathlib.Path("panel.png").exists()
@@ -277,7 +277,7 @@ def test_a_report_of_what_failed(pairs, run):
         "output,source_1,source_2,error\n"
         "out/VIS2.png,ir/IR2.png,vis/VIS2.png,ir/IR2.png is 5x5 and vis/VIS2.png is "
         "9x12: the source images of a pair must have the same size; register and crop "
-        "them first: fuse.py --register does, see docs/registration.md\n"
+        "them first: fuse.py --register does (docs/registration.md)\n"
     )
     assert names("out") == ["VIS1.png", "VIS10.png"]
     status, *_ = run(*PAIR, "--output=out", "--report=new/failed.csv")

@@ -190,7 +190,7 @@ BAD = {
         (("--points=points.json", "--save_transform=./points.json"), "overwrite an in"),
         (("--register", "--checkerboard=f.png"), "f.png: would be written twice"),
         (("--register", "--checkerboard=f.txt"), "--checkerboard=f.txt: expected .png"),
-        ((), "register and crop them first: fuse.py --register does, see docs/registr"),
+        ((), "register and crop them first: fuse.py --register does (docs/registra"),
         (("--runner=direct", "--register=once"), "--register=once does not go with"),
         (("--runner=direct", "--checkerboard=c.png"), "--checkerboard does not go wi"),
         (
@@ -280,7 +280,7 @@ def test_a_video_by_a_saved_transform_and_by_points(rig, run):
         (("--register=each",), "register is 'each': expected once for a video"),
         (("--transform=ir.mp4",), "ir.mp4: is no JSON"),
         (("--register", "--checkerboard=fused.txt"), "--checkerboard=fused.txt: expec"),
-        ((), "fuse.py --register does, see docs/registration.md"),
+        ((), "fuse.py --register does (docs/registration.md)"),
     ],
 )
 def test_a_mistake_with_a_video_is_one_line(rig, run, arguments, message):
