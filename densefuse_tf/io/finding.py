@@ -179,7 +179,9 @@ def _joined(paths: Sequence[pathlib.Path]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    text = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    # A log takes one line of valid text, whatever bytes a file's name has.
+    return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
 
 def _natural(path: pathlib.Path) -> tuple:
