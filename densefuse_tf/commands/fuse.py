@@ -220,12 +220,16 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _description() -> str:
-    """Returns what --help shows above the flags: with a line for each method."""
+    """Returns what --help shows above the flags: with the methods and their options."""
     from densefuse_tf import baselines
 
     summaries = {_DENSEFUSE: "Adds or weighs deep feature maps (Li and Wu 2019)."}
     summaries |= {name: baselines.summary(name) for name in baselines.names()}
-    lines = (f"  {name:<10} {line}" for name, line in summaries.items())
+    lines = [f"  {name:<10} {line}" for name, line in summaries.items()]
+    lines += ["", "Options of the methods, for --method_options:"]
+    for name in baselines.names():
+        if options := baselines.options(name):
+            lines.append(f"  {name:<10} {', '.join(options)}")
     return "\n".join([__doc__.rstrip(), "", "Methods:", *lines])
 
 

@@ -151,8 +151,6 @@ def _print_summary(
     planned: Sequence, failed: Sequence, request: Request, seconds: float
 ) -> None:
     """Prints what was written, what it means and what time all of it took."""
-    from densefuse_tf.fusion.output_range import average_divisor
-
     fused = len(planned) - len(failed)
     output = planned[0].output if len(planned) == 1 else planned[0].output.parent
     how_many = "1 pair" if len(planned) == 1 else f"{fused} of {len(planned)} pairs"
@@ -163,6 +161,9 @@ def _print_summary(
         request.options.save_raw and fused and isinstance(settings, FusionSettings)
     ):
         return
+    # Imports TensorFlow, which other methods do without.
+    from densefuse_tf.fusion.output_range import average_divisor
+
     raw = planned[0].raw_output if len(planned) == 1 else "NAME.npy beside each NAME"
     divisor = average_divisor(settings.strategy, settings.num_sources)
     values = f"about 0..{255 * divisor}"

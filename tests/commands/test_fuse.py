@@ -674,6 +674,8 @@ def test_help_imports_nothing_heavy():
     assert not {"tensorflow", "keras", "numba"} & set(modules)
     for method in baselines.names():
         assert f"\n  {method:<10} {baselines.summary(method)}\n" in result.stdout
+        options = ", ".join(baselines.options(method))
+        assert f"\n  {method:<10} {options}\n" in result.stdout
     for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range", "--fps"):
         assert f"\n  {flag}:" in result.stdout
 
@@ -741,3 +743,11 @@ def test_python_m_runs_each_command(name):
     run = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "\nflags:\n  --" in run.stdout
     assert str(ROOT) not in run.stdout and run.stderr == ""
+
+
+def test_the_script_itself_with_a_method_that_needs_no_tensorflow(pairs):
+    command = (sys.executable, str(ROOT / "fuse.py"), "--method=gtf")
+    command = (*command, *PAIR, "--output=fused.png")
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert result.stderr == ""
