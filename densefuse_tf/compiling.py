@@ -17,7 +17,7 @@ class compiled:
     the next process.
     """
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._machine_code: Any = None

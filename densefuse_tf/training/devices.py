@@ -67,7 +67,9 @@ def check_shares(batch_size: int, num_replicas: int) -> None:
 
 
 def log_placement(strategy: tf.distribute.Strategy, variable: tf.Variable) -> None:
-    """Logs where a variable of the model lies and where a step computes."""
+    """Logs where a variable lies and a step computes, where devices share the work."""
+    if strategy.num_replicas_in_sync == 1:
+        return
     with strategy.scope():
         probe = tf.function(lambda: variable + 0.0)
         outputs = strategy.experimental_local_results(strategy.run(probe))

@@ -374,7 +374,7 @@ def test_jpeg_inside_tiff_may_be_strips_tiles_or_planes(put, options):
 
 def test_folder_or_missing_file_is_refused(tmp_path):
     (tmp_path / "folder.png").mkdir()
-    assert "Is a directory" in refusal(tmp_path / "folder.png")
+    assert "is a folder" in refusal(tmp_path / "folder.png")
     assert "No such file" in refusal(tmp_path / "vanished.png")
     refusal("null\0byte.png")
     with pytest.raises(UserError, match=r"two\\nlines\.png: cannot be read"):
