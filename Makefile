@@ -37,6 +37,6 @@ lint: .venv/dev-$(VERSION)
 	test -n "$(PYTHON)" || { echo "Python 3.10 to 3.13 with venv is needed" >&2; exit 2; }
 	ls .venv/*-$(VERSION) >/dev/null 2>&1 || rm -rf .venv
 	echo "setting up .venv: once, some minutes"
-	$(PYTHON) -m venv .venv
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -qq -c constraints.txt -e '.$(EXTRAS)'
 	touch $@
