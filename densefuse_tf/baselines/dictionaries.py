@@ -38,6 +38,7 @@ from densefuse_tf.baselines import sparse_coding
 from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
 SHAPE = (sparse_coding.PATCH_PIXELS, sparse_coding.ATOMS)
@@ -216,7 +217,7 @@ def _code(samples: np.ndarray, atoms: np.ndarray) -> tuple[np.ndarray, np.ndarra
         return sparse_coding.pursue(samples[start : start + _CHUNK] @ atoms.T, gram)
 
     starts = range(0, len(samples), _CHUNK)
-    parts = ordered_map(code, starts, workers=sparse_coding.num_threads())
+    parts = ordered_map(code, starts, workers=cores())
     chosen, coefficients = zip(*parts, strict=True)
     return np.concatenate(chosen), np.concatenate(coefficients)
 

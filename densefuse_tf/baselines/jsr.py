@@ -49,6 +49,7 @@ from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
+from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
 # Most places of a band, which a thread codes and fuses, and of a chunk of it, whose
@@ -157,7 +158,7 @@ class JSR:
             dictionary = dictionaries.read(self.dictionary)
         rows, columns = (side - sparse_coding.PATCH + 1 for side in ir.shape)
         gram = _joint_gram(dictionary)
-        threads = sparse_coding.num_threads()
+        threads = cores()
         # As many bands for each thread, so that none waits at the end.
         rounds = math.ceil(rows * columns / (threads * _BAND_PLACES))
         band = math.ceil(rows / (threads * rounds))

@@ -9,8 +9,6 @@ References:
   using batch orthogonal matching pursuit. Technion CS-2008-08.
 """
 
-import os
-
 import numpy as np
 
 from densefuse_tf.compiling import compiled
@@ -127,10 +125,3 @@ def _pursue(correlations, gram, atoms, coefficients):
                 row = gram[atoms[signal, i]]
                 for atom in range(num_atoms):
                     residual[atom] -= coefficient * row[atom]
-
-
-def num_threads() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -16,9 +16,9 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.options import RegistrationSettings
 
-# Of a longer run the panel shows the first pairs.
+# The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
-# Of a longer plan the first pairs are shown.
+# The plan shows at most so many pairs, the first ones.
 _PLAN_SHOWN = 3
 # A report has all errors, the terminal the first ones.
 _ERRORS_SHOWN = 20

@@ -14,6 +14,7 @@ from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.metrics.evaluate import TABLE_2
 
@@ -155,13 +156,6 @@ def evaluate(
         )
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
-
-
-def cores() -> int:
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:

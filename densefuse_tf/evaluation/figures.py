@@ -12,6 +12,7 @@ from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation.inputs import Pair
 from densefuse_tf.evaluation.reproduce import Result
 from densefuse_tf.io import images
+from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
 _COLUMNS = 4
@@ -73,7 +74,7 @@ def write(
         images.write(path, figure(pair, results))
         return path
 
-    return ordered_map(work, pairs, workers=evaluate.cores())
+    return ordered_map(work, pairs, workers=cores())
 
 
 def _captioned(caption: str, result: Result) -> tuple[str, np.ndarray]:

@@ -20,6 +20,7 @@ from densefuse_tf.evaluation.settings import ALL
 from densefuse_tf.evaluation.settings import OURS
 from densefuse_tf.evaluation.settings import Table2Settings
 from densefuse_tf.evaluation.store import Store
+from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
 
@@ -143,7 +144,7 @@ def reproduce(
     return ordered_map(
         work,
         jobs(),
-        workers=evaluate.cores(),
+        workers=cores(),
         cost=lambda job: job[-1].size,
         most_cost=evaluate.MAX_PIXELS_AT_ONCE,
     )

@@ -34,8 +34,8 @@ class Table2Settings:
         default_factory=dict,
         metadata={
             "help": "With --table2: METHOD.OPTION=VALUE,...: options of other methods. "
-            "Of a folder, as in jsr.dictionary=FOLDER, each pair <n> gets the file "
-            "dictionary<n>.npy."
+            "With a folder, as in jsr.dictionary=FOLDER, each pair <n> gets the "
+            "file dictionary<n>.npy."
         },
     )
     averages: str = _field(

@@ -137,7 +137,7 @@ def _read(name: str, file: BinaryIO, check: Callable) -> tiff.Stored:
             # Pillow would copy an image to convert it to the mode it has.
             convert: dict[str, Any] = {} if wanted == mode else {"mode": wanted}
             image = reader.read(index=0, writeable_output=False, **convert)
-        # Of some palettes imageio can tell all only when the image is decoded.
+        # imageio knows some palettes whole only when the image is decoded.
         about = reader.metadata(index=0, exclude_applied=False)
     alpha = None
     if image.ndim == 3 and image.shape[2] in (2, 4):

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import transform
 
-# Of the Gaussian whose derivatives are the gradient, in pixels of the level.
+# Sigma, in pixels of the level, of the Gaussian whose derivatives are the gradient.
 _SIGMA = 1.0
 
 

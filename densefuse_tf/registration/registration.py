@@ -35,7 +35,7 @@ _COARSE, _FINE, _FINEST = 160 * 120, 320 * 240, 480 * 360
 _WIDE, _NARROW = 1.5, 1.0
 # Steps of the search: of the logarithm of the scale, and in degrees.
 _SCALE_STEP, _ROTATION_STEP = 0.06, 2.0
-# Of the smaller image, in the search and while refining.
+# Shares of the smaller image that have to overlap in the search and while refining.
 _SEARCH_OVERLAP, _OVERLAP = 0.6, 0.5
 _CANDIDATES, _AFFINE, _FINALISTS = 12, 4, 3
 _MIN_SIDE = 32
