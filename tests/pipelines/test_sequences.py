@@ -529,6 +529,14 @@ def test_a_source_that_fails_in_the_middle(tmp_path, fusers):
     assert names(tmp_path) == ["ir.mp4", "vis.mp4"]
 
 
+def test_one_video_as_all_sources_is_refused(tmp_path, caplog):
+    ir, vis = make(tmp_path, "ir", 2), make(tmp_path, "vis", 2)
+    with pytest.raises(UserError, match=r"ir\.mp4: is given as each of the 2 sources"):
+        sequences.open_sources([ir, tmp_path / "." / "ir.mp4"])
+    sequences.open_sources([ir, vis, ir])
+    assert "the same file is several of the sources" in caplog.text
+
+
 def test_tensorflow_is_not_imported():
     code = (
         "import sys; from densefuse_tf.pipelines import sequences; "
