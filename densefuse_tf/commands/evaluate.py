@@ -21,11 +21,12 @@ each method.
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=runs --lambdas=1e2,1e3
   evaluate.py --table2 --data_dir=tno --methods_dir=methods --panels=panels
   evaluate.py --table2 --data_dir=tno --methods=all --averages=paper
+  evaluate.py --table2 --data_dir=tno --strategy_module=my_strategies.py
 
 --table2 fuses the 20 pairs of the paper with both strategies and four checkpoints, and
-with other methods if they are asked for, and prints Table II with this run's values
-beside the paper's, the best marked * and the second best '. Run again, it goes on where
-it was.
+with strategies of your own or other methods if they are asked for. It prints Table II
+with this run's values beside the paper's, the best marked * and the second best '. Run
+again, it goes on where it was.
 
 Exit status: 0, or 2 for a mistake.
 """
@@ -274,10 +275,10 @@ def _table2() -> None:
 
     options = common_flags.options_by_method(_METHOD_OPTIONS.value)
     chosen = common_flags.read(settings.Table2Settings, _FLAGS, method_options=options)
-    if chosen.checkpoint_dir is None and {settings.OURS, settings.ALL} & set(
-        chosen.methods
+    if {settings.OURS, settings.ALL} & set(chosen.methods) and (
+        chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):
-        # Whoever looks for the models of this project imports it.
+        # Whoever looks for the models of this project or a strategy imports it.
         runner.import_tensorflow()
     plan = reproduce.plan(chosen)
     _check_outputs(plan.inputs)

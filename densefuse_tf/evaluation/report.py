@@ -193,7 +193,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
 
     Returns:
       The six methods of the paper, with values if there are any; then other methods;
-      then the strategies and lambdas there are results for.
+      then the strategies and lambdas there are results for, the paper's first.
     """
     by_row: dict[tuple[str, str], dict[int, Mapping[str, float]]] = {}
     for result in results:
@@ -214,6 +214,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
     keys = [key for key in in_paper if not key[1]]
     keys += [key for key in means if not key[1] and key not in in_paper]
     keys += [key for key in in_paper if key[1] and key in means]
+    keys += [key for key in means if key[1] and key not in in_paper]
     return [Row(*key, means.get(key, {}), in_paper.get(key, {})) for key in keys]
 
 

@@ -29,7 +29,15 @@ class FusionSettings:
     strategy: str = dataclasses.field(
         default="addition",
         metadata={
-            "help": "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7)."
+            "help": "The fusion strategy: addition (Eq. 4), l1_norm (Eq. 5-7), or one "
+            "of strategy_module."
+        },
+    )
+    strategy_module: str | os.PathLike | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "A Python file, or the dotted name of a module, that registers "
+            "fusion strategies of your own; see CONTRIBUTING.md."
         },
     )
     num_sources: int = dataclasses.field(

@@ -78,7 +78,10 @@ def strategy(
     def register(function):
         taken = _STRATEGIES.get(name)
         if taken and _origin(taken.function) != _origin(function):
-            raise ValueError(f"the fusion strategy {name!r} is registered already")
+            raise ValueError(
+                f"the fusion strategy {name!r} is registered already: expected "
+                "another name"
+            )
         registered = keras.saving.register_keras_serializable(
             package="densefuse_tf", name=name
         )(function)

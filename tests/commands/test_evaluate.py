@@ -588,6 +588,43 @@ def test_image_that_vanishes_is_one_line(files, run, monkeypatch):
     assert not pathlib.Path("m.csv").exists()
 
 
+def test_a_strategy_of_a_module_has_rows(protocol, run, own_strategies):
+    pathlib.Path("second_alone.py").write_text(
+        "import densefuse_tf\n"
+        "@densefuse_tf.strategy('second_alone', scales_with_sources=False, reach=0)\n"
+        "def second_alone(feature_maps):\n    return feature_maps[1]\n"
+    )
+    status, output, _ = run(
+        *(*TABLE2, "--lambdas=1e2", "--work_dir=kept", "--csv=t.csv"),
+        *("--strategies=addition,second_alone", "--panels=panels"),
+        "--strategy_module=second_alone.py",
+    )
+    assert status == 0
+    found = [row["strategy"] for row in rows("t.csv")[1][::7]]
+    assert found == ["addition", "second_alone"]
+    lines = [line.split() for line in output.splitlines()]
+    assert [line[:3] for line in lines if line[:1] == ["second_alone"]] == [
+        ["second_alone", "1e2", "run"]
+    ]
+    assert len(list(pathlib.Path("panels").iterdir())) == 20
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--strategy_module=no.py",), "strategy_module no.py: no such file"),
+        (
+            ("--strategies=mean",),
+            "--strategies=mean: unknown strategy 'mean': expected",
+        ),
+        (("--strategies=",), "--strategies=: unknown strategy ''"),
+        (("--strategies=addition", "--methods=cbf"), "--strategies goes with the rows"),
+    ],
+)
+def test_strategies_that_are_not_there_are_refused(protocol, run, flags, message):
+    assert message in mistake(run(*TABLE2, "--lambdas=1e2", *flags))
+
+
 def test_models_of_this_project_are_the_default(protocol, run, quick):
     """Without --checkpoint_dir; whichever of them are there."""
     found = inputs.find_checkpoints(None)
