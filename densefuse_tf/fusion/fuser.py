@@ -117,9 +117,9 @@ def fuse(
     Args:
       sources: k >= 2 arrays, as `Fuser.fuse` takes them; for a pair infrared first.
       checkpoint: As `checkpoints.load_autoencoder` takes it.
-      **settings: The other fields of `FusionSettings`: strategy ("addition" or
-        "l1_norm"), window_radius, output_range ("minmax" or "average"), color ("auto",
-        "gray", "rgb" or "luma") and tile_size.
+      **settings: The other fields of `FusionSettings`: strategy (one of
+        `strategies.names()`), window_radius, output_range ("minmax" or "average"),
+        color ("auto", "gray", "rgb" or "luma") and tile_size.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
