@@ -122,7 +122,7 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
     found = [find(source) for source in sources]
     if len(set(map(len, found))) == 1:
         pairs = list(zip(*found, strict=True))
-        _refuse_one_file(pairs)
+        refuse_one_file(pairs)
         _warn_of_other_names(found, pairs)
         return pairs
     counts = ", ".join(
@@ -136,8 +136,15 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
     )
 
 
-def _refuse_one_file(pairs: list[tuple[pathlib.Path, ...]]) -> None:
-    """Refuses a scene whose sources are all one file; warns of one that is several."""
+def refuse_one_file(pairs: Sequence[tuple[pathlib.Path, ...]]) -> None:
+    """Refuses a scene whose sources are all one file; warns of one that is several.
+
+    Args:
+      pairs: The files of each scene, one of each source.
+
+    Raises:
+      UserError: The files of a scene are all the same.
+    """
     several = []
     for paths in pairs:
         count = len({os.path.realpath(path) for path in paths})
@@ -149,7 +156,7 @@ def _refuse_one_file(pairs: list[tuple[pathlib.Path, ...]]) -> None:
         if count < len(paths):
             several.append(_joined(paths))
     if several:
-        logging.warning("the same image is several of the sources: %s", _some(several))
+        logging.warning("the same file is several of the sources: %s", _some(several))
 
 
 def _warn_of_other_names(

@@ -136,7 +136,7 @@ class Launcher:
             are whole.
         """
         worker = _Settings(
-            _with_absolute_path(settings), options, aligner, prepare, self._threads()
+            _with_absolute_paths(settings), options, aligner, prepare, self._threads()
         )
         with _working_folder(pathlib.Path(folder).absolute()) as working:
             chunks = _write_pairs(working / _PAIRS, planned)
@@ -319,10 +319,14 @@ def _log_level(level: int) -> Iterator[None]:
         logger.setLevel(previous)
 
 
-def _with_absolute_path(settings: FusionSettings) -> FusionSettings:
+def _with_absolute_paths(settings: FusionSettings) -> FusionSettings:
     """Workers have another current folder."""
     from densefuse_tf.model import checkpoints
 
+    module = settings.strategy_module
+    if module is not None and os.path.isfile(module):
+        module = os.path.abspath(module)
+        settings = dataclasses.replace(settings, strategy_module=module)
     checkpoint = os.fspath(settings.checkpoint)
     if checkpoint in checkpoints.SHORT_NAMES:
         return settings
