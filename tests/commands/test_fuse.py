@@ -755,3 +755,25 @@ def test_the_script_itself_with_a_method_that_needs_no_tensorflow(pairs):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stderr == ""
+
+
+def test_one_pair_imports_nothing_that_is_not_used(pairs, checkpoint):
+    code = (
+        "import gc, json, sys; from densefuse_tf.commands import fuse; "
+        "status = fuse.run(['fuse.py', *sys.argv[1:]]); "
+        "print(json.dumps([status, gc.isenabled(), *sys.modules])); "
+        "import matplotlib.pyplot, scipy.sparse"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *PAIR, f"--checkpoint={checkpoint}"]
+        + ["--output=fused.png"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    status, collects, *modules = json.loads(result.stdout.splitlines()[-1])
+    assert (status, collects) == (0, True)
+    unused = {"matplotlib", "scipy", "skimage", "numba", "tifffile", "imagecodecs"}
+    unused |= {"pandas", "pywt", "tqdm", "imageio_ffmpeg", "densefuse_tf.registration"}
+    assert "tensorflow" in modules and not unused & set(modules)
