@@ -764,9 +764,9 @@ def test_one_pair_imports_nothing_that_is_not_used(pairs, checkpoint):
         "print(json.dumps([status, gc.isenabled(), *sys.modules])); "
         "import matplotlib.pyplot, scipy.sparse"
     )
+    flags = (*PAIR, f"--checkpoint={checkpoint}", "--output=fused.png")
     result = subprocess.run(
-        [sys.executable, "-c", code, *PAIR, f"--checkpoint={checkpoint}"]
-        + ["--output=fused.png"],
+        [sys.executable, "-c", code, *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
