@@ -72,7 +72,8 @@ def run(
         _refuse_repeated(flag_values)
         return main() or 0
     except (flags.Error, UserError) as error:
-        line = _wrong_value(error, flag_values) or str(error)
+        line = _wrong_value(error, flag_values)
+        line = _with_flags(str(error), flag_values) if line is None else line
         print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
@@ -108,6 +109,15 @@ def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
     else:
         expected = parser.syntactic_help
     return f"--{name}={value}: expected {expected}" if expected else None
+
+
+def _with_flags(line: str, flag_values: flags.FlagValues) -> str:
+    """Names the flags of settings: a library says num_images for --num_images.
+
+    Names of one word are left: they may as well be words.
+    """
+    names = "|".join(name for name in flag_values if "_" in name)
+    return re.sub(rf"(?<![\w./=-])({names})(?![\w/=-]|\.\w)", r"--\1", line)
 
 
 class _Log(python_logging.Handler):

@@ -735,6 +735,21 @@ def test_log_lines_stand_above_the_progress_bar(pairs, run, capsys, monkeypatch)
     assert errors.count("brought to") == 3
 
 
+def test_the_time_of_a_slow_method_is_shown_for_one_pair(pairs, run, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    flags = (*PAIR, "--output=fused.png", "--method=gtf")
+    status, _, errors = run(*flags, checkpoint=None)
+    assert status == 0
+    assert "\rfusing with gtf [00:00]" in errors
+    monkeypatch.undo()
+
+
+def test_a_mistake_in_a_setting_names_its_flag(pairs, run):
+    flags = (*PAIR, "--output=fused.png", "--strategy=l1_norm")
+    line = mistake(run(*flags, "--window_radius=-1"))
+    assert line == "fuse.py: --window_radius is -1: expected 0 or more"
+
+
 def test_version_says_the_name_and_the_version(capsys):
     assert fuse.run(["fuse.py", "--version"]) == 0
     version = densefuse_tf.__version__
