@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 
+import measuring  # noqa: F401
 import numpy as np
 from absl import flags
 

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+import measuring  # noqa: F401
 import numpy as np
 from absl import flags
 

@@ -1,4 +1,6 @@
-"""How well trained models reconstruct photographs: pixel loss, SSIM, squared error.
+"""Measures how well trained models reconstruct photographs.
+
+The figures are the means of pixel loss, SSIM and squared error.
 
   python benchmarks/reconstruction.py --images=coco/val2014 --skip=1000 \\
       --checkpoint=1e0 --checkpoint=1e1 --checkpoint=1e2 --checkpoint=1e3
@@ -8,6 +10,7 @@ Photographs are read as in training: grey, 256x256, nearest neighbour.
 
 import sys
 
+import measuring  # noqa: F401
 from absl import flags
 
 from densefuse_tf.commands import runner
@@ -15,19 +18,30 @@ from densefuse_tf.errors import UserError
 
 _FLAGS = flags.FlagValues()
 _IMAGES = flags.DEFINE_string(
-    "images", None, "Photographs, as for train.py.", flag_values=_FLAGS
+    "images",
+    None,
+    "Photographs, a folder tree or a glob as train.py takes them.",
+    flag_values=_FLAGS,
 )
 _SKIP = flags.DEFINE_integer(
     "skip",
     0,
-    "Leave out the first so many in sorted order, those validated on.",
+    "Leave out this many photographs, the first in sorted order: those that the "
+    "training validated on.",
     flag_values=_FLAGS,
 )
 _COUNT = flags.DEFINE_integer(
-    "count", None, "Of the rest, no more than this.", 1, flag_values=_FLAGS
+    "count",
+    None,
+    "Take no more photographs than this; by default all.",
+    1,
+    flag_values=_FLAGS,
 )
 _CHECKPOINT = flags.DEFINE_multi_string(
-    "checkpoint", ["1e2"], "As for fuse.py; once per model.", flag_values=_FLAGS
+    "checkpoint",
+    ["1e2"],
+    "A checkpoint, as fuse.py takes it; given once for each model.",
+    flag_values=_FLAGS,
 )
 
 

@@ -72,7 +72,9 @@ _WRONG = flags.DEFINE_integer(
     28,
     flag_values=_FLAGS,
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Of the random warps.", flag_values=_FLAGS)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "The seed of the random warps.", flag_values=_FLAGS
+)
 _CSV = flags.DEFINE_string(
     "csv", None, "Also write a row for each registration.", flag_values=_FLAGS
 )

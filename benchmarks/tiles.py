@@ -1,4 +1,4 @@
-"""Fusing large images in tiles: speed against the whole image, and peak memory.
+"""Measures the fusing of large images in tiles: speed against whole images, memory.
 
     python benchmarks/tiles.py
     python benchmarks/tiles.py --side=1024 --large_side=4096

@@ -1,4 +1,4 @@
-"""Speed of a training step and of the input pipeline that feeds it.
+"""Measures the speed of a training step and of the input pipeline that feeds it.
 
   python benchmarks/training.py --train_dir=coco/train2014
 
@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 
+import measuring  # noqa: F401
 from absl import flags
 
 from densefuse_tf.commands import runner

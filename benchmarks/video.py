@@ -1,4 +1,4 @@
-"""Fusing a video: memory over its length, and speed against the frames alone.
+"""Measures the fusing of a video: memory over its length, speed against its frames.
 
     python benchmarks/video.py
     python benchmarks/video.py --frames=60 --height=256 --width=320
@@ -22,13 +22,25 @@ from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
 _FRAMES = flags.DEFINE_integer(
-    "frames", 300, "Of the video; 0 leaves memory out.", 0, flag_values=_FLAGS
+    "frames",
+    300,
+    "The number of frames of the video; 0 leaves memory out.",
+    0,
+    flag_values=_FLAGS,
 )
 _EARLY = flags.DEFINE_integer(
-    "early", 30, "When the memory is looked at first.", 1, flag_values=_FLAGS
+    "early",
+    30,
+    "The number of frames after which the memory is looked at first.",
+    1,
+    flag_values=_FLAGS,
 )
-_HEIGHT = flags.DEFINE_integer("height", 512, "Of the frames.", 2, flag_values=_FLAGS)
-_WIDTH = flags.DEFINE_integer("width", 640, "Of the frames.", 2, flag_values=_FLAGS)
+_HEIGHT = flags.DEFINE_integer(
+    "height", 512, "The height of the frames.", 2, flag_values=_FLAGS
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", 640, "The width of the frames.", 2, flag_values=_FLAGS
+)
 _ROUNDS = flags.DEFINE_integer(
     "rounds",
     3,
@@ -37,7 +49,7 @@ _ROUNDS = flags.DEFINE_integer(
     flag_values=_FLAGS,
 )
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "1e2", "As of fuse.py.", flag_values=_FLAGS
+    "checkpoint", "1e2", "A checkpoint, as fuse.py takes it.", flag_values=_FLAGS
 )
 _MEMORY_IN = flags.DEFINE_string(
     "memory_in",

@@ -36,6 +36,8 @@ def write(settings: RegistrationSettings, sources: Sequence, found) -> None:
       sources: The aligned sources of the first pair, infrared first.
       found: How they were registered.
     """
+    if not outputs(settings):
+        return
     from densefuse_tf import registration
     from densefuse_tf.io import images
 

@@ -65,7 +65,10 @@ def read(
             continue
         value = flag_values[field.name].value
         if not value and _default(field) is dataclasses.MISSING:
-            raise UserError(f"--{field.name} is missing: {field.metadata['help']}")
+            text = field.metadata["help"].rstrip(".")
+            raise UserError(
+                f"--{field.name} is missing: expected {text[0].lower()}{text[1:]}"
+            )
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return settings(**values)
 

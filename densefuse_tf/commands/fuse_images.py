@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from densefuse_tf import extras
 from densefuse_tf.commands import aligned
+from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
@@ -263,7 +264,7 @@ def _follow(
     failed: list = []
     rows: list = []
     is_first = True
-    for result in _with_bar(results, count):
+    for result in _with_bar(results, count, request):
         if result.error is not None:
             failed.append(result)
             continue
@@ -280,10 +281,15 @@ def _follow(
     return failed
 
 
-def _with_bar(results: Iterable, count: int) -> Iterable:
-    """Shows a bar with pairs per second; for one pair or without a terminal none."""
+def _with_bar(results: Iterable, count: int, request: Request) -> Iterable:
+    """Shows a bar with pairs per second; without a terminal there is none.
+
+    For one pair it shows the time that another method takes, which may be minutes.
+    """
     if count == 1:
-        return results
+        if isinstance(request.settings, FusionSettings):
+            return results
+        return progress.elapsed(results, f"fusing with {request.settings.title}")
     import tqdm
 
     return tqdm.tqdm(

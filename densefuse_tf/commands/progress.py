@@ -1,6 +1,7 @@
 """Shows how far a command is."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 
 
 def frames(items: Iterable, total: int | None, what: str) -> Iterable:
@@ -27,3 +28,29 @@ def frames(items: Iterable, total: int | None, what: str) -> Iterable:
         disable=None,
         leave=what in ("fusing", "evaluating"),
     )
+
+
+def elapsed(items: Iterable, what: str) -> Iterator:
+    """Shows what is done and for how long, anew each second, until all items are there.
+
+    Without a terminal nothing is shown.
+    """
+    import tqdm
+
+    line = tqdm.tqdm(desc=what, bar_format="{desc} [{elapsed}]", disable=None)
+    done = threading.Event()
+
+    def show() -> None:
+        while not done.wait(1):
+            line.refresh()
+
+    thread = threading.Thread(target=show, daemon=True)
+    if not line.disable:
+        thread.start()
+    try:
+        yield from items
+    finally:
+        done.set()
+        if thread.ident is not None:
+            thread.join()
+        line.close()

@@ -126,7 +126,7 @@ def evaluate_frames(
         in work.
       paths: Where the three sequences are, for `Evaluated.colored`.
       name: Returns what an error calls the fused frame of an index.
-      workers: As of `evaluate_files`.
+      workers: As `evaluate_files` takes it.
       selection: The metrics, as `metrics.select` takes them.
       convention: One of `metrics.CONVENTIONS`.
 

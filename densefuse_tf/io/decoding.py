@@ -10,7 +10,7 @@ import logging as python_logging
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
@@ -20,7 +20,9 @@ from PIL.PngImagePlugin import PngImageFile
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
-from densefuse_tf.io import tiff
+
+if TYPE_CHECKING:
+    from densefuse_tf.io import tiff
 
 _READ = ("PNG", "TIFF", "JPEG", "BMP", "WebP")
 # Formats by the bytes at an offset. Those that are not read are named in the error.
@@ -91,7 +93,12 @@ def decode(
       UserError: The image is of a sort that is not read.
       Exception: Of any other type, for a damaged file: whatever its reader raises.
     """
-    read = tiff.read if kind == "TIFF" else _read
+    read = _read
+    if kind == "TIFF":
+        # Imports tifffile, which other formats do without.
+        from densefuse_tf.io import tiff
+
+        read = tiff.read
     image, alpha, orientation, pages = read(name, file, check)
     if pages > 1:
         logging.info("%s: has %d pages; the first one is read", name, pages)
@@ -109,7 +116,7 @@ def decode(
     return np.require(image, requirements=["C", "W"])
 
 
-def _read(name: str, file: BinaryIO, check: Callable) -> tiff.Stored:
+def _read(name: str, file: BinaryIO, check: Callable) -> "tiff.Stored":
     """Reads the first frame of a PNG, JPEG, BMP or WebP; see `tiff.read`."""
     del name
     with _pillow_limit:

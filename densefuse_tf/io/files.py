@@ -124,7 +124,7 @@ def check_folder(path: str | os.PathLike, replacing: Collection[str]) -> None:
 
     Args:
       path: The folder.
-      replacing: As of `creating_folder`.
+      replacing: As `creating_folder` takes it.
 
     Raises:
       UserError: The path exists, and is no folder, or one that holds something else

@@ -123,7 +123,7 @@ class Launcher:
           folder: An existing folder that all workers see, for a list of the pairs and
             what comes back. Both lie in a hidden folder in it, which is removed at the
             end.
-          aligner: As of `pairs.fuse_pairs`.
+          aligner: As `pairs.fuse_pairs` takes it.
           prepare: A function of a module, called once in each process before
             TensorFlow is imported; None for nothing.
 

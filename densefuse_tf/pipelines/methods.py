@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from densefuse_tf import baselines
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.settings import COLOR_MODES
@@ -14,7 +13,8 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.io import pixels
 
-# The methods of `baselines` fuse pairs.
+# The methods of `baselines` fuse pairs. What imports them all, with SciPy and numba, is
+# left to whoever needs one.
 _NUM_SOURCES = 2
 
 
@@ -65,6 +65,8 @@ class MethodFuser(ChannelFuser):
         Raises:
           UserError: There is no such method or option, or a file cannot be used.
         """
+        from densefuse_tf import baselines
+
         super().__init__(settings.num_sources, settings.color, "average", np.uint8)
         self._method = baselines.create(settings.method, settings.options)
         prepare = getattr(self._method, "prepare", None)
@@ -82,6 +84,8 @@ class MethodFuser(ChannelFuser):
 def needs_tensorflow(settings: FusionSettings | MethodSettings) -> bool:
     """Returns whether `build` or what it builds imports TensorFlow."""
     if isinstance(settings, MethodSettings):
+        from densefuse_tf import baselines
+
         return baselines.needs_tensorflow(settings.method)
     return True
 

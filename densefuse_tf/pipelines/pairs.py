@@ -158,7 +158,7 @@ def prepare_aligner(
       settings: With a registration asked for.
 
     Raises:
-      UserError: As of `aligning.prepare`; or no pair can be read.
+      UserError: `aligning.prepare` raises it, or no pair can be read.
     """
     from densefuse_tf.pipelines import aligning
 
@@ -268,7 +268,7 @@ def fuse_pair(
       fuser: A `fuser.Fuser`.
       pair: The pair.
       options: Says how it is read and written.
-      aligner: As of `fuse_pairs`.
+      aligner: As `fuse_pairs` takes it.
       computing: Entered while `fuser` computes: a lock, where threads share it.
 
     Returns:

@@ -317,8 +317,8 @@ def survey(
       value_ranges: For each source (min, max); "auto" for the extremes of its frames;
         None for "auto" where frames have more than 8 bits, while those of 8 stay as
         they are. By default None for each.
-      range_flags: As of `FileOptions`, for a warning of extremes that are outliers.
-      color: As of `FusionSettings`.
+      range_flags: As in `FileOptions`, for a warning of extremes that are outliers.
+      color: As in `FusionSettings`.
       registration: Says whether and how frames are aligned; the sizes of the sources
         may then differ.
       progress: Shows how far it is.
@@ -329,7 +329,7 @@ def survey(
     Raises:
       UserError: Frames differ in size, or in type where no range is given; a frame
         cannot be read; a range is given by percentiles, which are those of an image;
-        each frame is to be registered by itself; as of `aligning.prepare`.
+        each frame is to be registered by itself; `aligning.prepare` raises it.
     """
     if registration is not None and not registration.is_on:
         registration = None

@@ -34,12 +34,14 @@ def combine(registrations: Sequence[Registration]) -> Registration:
     first = registrations[0]
     for other in registrations:
         for key, what in (
-            ("fixed_shape", "sizes of the fixed image"),
-            ("moving_shape", "sizes of the moving image"),
+            ("fixed_shape", "sizes (height x width) of the fixed image"),
+            ("moving_shape", "sizes (height x width) of the moving image"),
             ("model", "models"),
         ):
             one, two = getattr(first, key), getattr(other, key)
             if one != two:
+                if isinstance(one, tuple):
+                    one, two = ("x".join(map(str, size)) for size in (one, two))
                 raise UserError(
                     f"registrations to combine have different {what}: {one} and {two}: "
                     "expected those of one rig"

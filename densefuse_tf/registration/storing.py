@@ -53,6 +53,8 @@ def load(path: str | os.PathLike) -> Registration:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
+    except FileNotFoundError as error:
+        raise _unexpected(name, "no such file") from error
     except OSError as error:
         raise UserError(f"{name}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -123,6 +125,6 @@ def _or_nan(value: float | None) -> float:
 
 def _unexpected(name: str, what: str) -> UserError:
     return UserError(
-        f"{name}: {what}: expected a transform that densefuse-register saved, version "
-        f"{_VERSION}"
+        f"{name}: {what}: expected a transform that densefuse-register or fuse.py "
+        f"--save_transform saved, version {_VERSION}"
     )

@@ -735,6 +735,21 @@ def test_log_lines_stand_above_the_progress_bar(pairs, run, capsys, monkeypatch)
     assert errors.count("brought to") == 3
 
 
+def test_the_time_of_a_slow_method_is_shown_for_one_pair(pairs, run, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    flags = (*PAIR, "--output=fused.png", "--method=gtf")
+    status, _, errors = run(*flags, checkpoint=None)
+    assert status == 0
+    assert "\rfusing with gtf [00:00]" in errors
+    monkeypatch.undo()
+
+
+def test_a_mistake_in_a_setting_names_its_flag(pairs, run):
+    flags = (*PAIR, "--output=fused.png", "--strategy=l1_norm")
+    line = mistake(run(*flags, "--window_radius=-1"))
+    assert line == "fuse.py: --window_radius is -1: expected 0 or more"
+
+
 def test_version_says_the_name_and_the_version(capsys):
     assert fuse.run(["fuse.py", "--version"]) == 0
     version = densefuse_tf.__version__
@@ -755,3 +770,25 @@ def test_the_script_itself_with_a_method_that_needs_no_tensorflow(pairs):
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stderr == ""
+
+
+def test_one_pair_imports_nothing_that_is_not_used(pairs, checkpoint):
+    code = (
+        "import gc, json, sys; from densefuse_tf.commands import fuse; "
+        "status = fuse.run(['fuse.py', *sys.argv[1:]]); "
+        "print(json.dumps([status, gc.isenabled(), *sys.modules])); "
+        "import matplotlib.pyplot, scipy.sparse"
+    )
+    flags = (*PAIR, f"--checkpoint={checkpoint}", "--output=fused.png")
+    result = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    status, collects, *modules = json.loads(result.stdout.splitlines()[-1])
+    assert (status, collects) == (0, True)
+    unused = {"matplotlib", "scipy", "skimage", "numba", "tifffile", "imagecodecs"}
+    unused |= {"pandas", "pywt", "tqdm", "imageio_ffmpeg", "densefuse_tf.registration"}
+    assert "tensorflow" in modules and not unused & set(modules)

@@ -54,7 +54,7 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
         ({"recipe": "soup"}, "unknown recipe 'soup': expected one of paper, release"),
         ({"train_dir": "/nowhere"}, "/nowhere: no such file or folder"),
         ({"xla": "maybe"}, "--xla=maybe: expected true or false"),
-        ({"train_dir": ""}, "--train_dir is missing: Photographs to train on"),
+        ({"train_dir": ""}, "--train_dir is missing: expected photographs to train on"),
         ({"run_dir": ""}, "--run_dir is missing"),
         ({"batch_size": "two"}, "--batch_size=two: expected an integer"),
         ({"colour": 1}, "Unknown command line flag 'colour'"),
