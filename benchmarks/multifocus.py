@@ -46,7 +46,6 @@ def main() -> None:
         raise UserError("--images is missing")
     runner.import_tensorflow()
     import numpy as np
-    import tensorflow as tf
     from skimage import metrics
 
     from densefuse_tf.fusion.settings import FusionSettings
@@ -56,8 +55,6 @@ def main() -> None:
     from densefuse_tf.io import pixels
     from densefuse_tf.pipelines import methods
 
-    # It warns of many graphs, and there is one for each strategy.
-    tf.get_logger().setLevel("ERROR")
     count = _SOURCES.value
     fusers = {}
     for strategy, radius in _VARIATIONS:

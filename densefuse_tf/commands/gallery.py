@@ -68,15 +68,11 @@ def main() -> None:
     if not own and not _EXAMPLES.value:
         raise UserError("there is nothing to show: expected --examples or folders")
     runner.import_tensorflow()
-    import tensorflow as tf
-
     from densefuse_tf import baselines
     from densefuse_tf.gallery import page
     from densefuse_tf.gallery import problems
     from densefuse_tf.io import files
 
-    # It warns of many graphs, and there is one for each strategy.
-    tf.get_logger().setLevel("ERROR")
     for name in _METHODS.value:
         baselines.get(name)
     parts = [page.introduction(_METHODS.value)] if _EXAMPLES.value else ["# Gallery\n"]
