@@ -170,4 +170,7 @@ def _compiled(model: keras.Model):
     def run(*sources):
         return model(list(sources), training=False)
 
+    # Traced here and not by the first call: TensorFlow counts such calls and warns
+    # after the fifth Fuser.
+    run.get_concrete_function()
     return run

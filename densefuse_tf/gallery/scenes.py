@@ -1,14 +1,35 @@
 """Makes source images of a photograph: focal planes and exposures, the truth known."""
 
+import importlib.resources
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
+
+from densefuse_tf.io import images
 
 # Pixels over which one depth turns into the next.
 _EDGE_SIGMA = 2.0
 # Of the shorter side: how coarse the random depths are.
 _DEPTH_SCALE = 1 / 8
+
+
+def photograph(name: str, width: int) -> np.ndarray:
+    """Reads a photograph inside the scikit-image package and reduces it.
+
+    Args:
+      name: The file's name in skimage.data; nothing is downloaded.
+      width: The width to which it is reduced in proportion, in pixels.
+
+    Returns:
+      uint8 [H, width, 3].
+    """
+    resource = importlib.resources.files("skimage.data") / name
+    with importlib.resources.as_file(resource) as path:
+        whole = Image.fromarray(images.read(path))
+    size = (width, round(whole.height * width / whole.width))
+    return np.asarray(whole.resize(size, Image.Resampling.LANCZOS))
 
 
 def strips(shape: tuple[int, int], count: int) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Executes the notebook examples/quickstart.ipynb and stores its outputs in it.
+"""Executes the notebooks of examples/ and stores their outputs in them.
 
-    python examples/run_quickstart.py                             # in place
-    python examples/run_quickstart.py --output=executed.ipynb
+    python examples/run_notebooks.py                              # all, in place
+    python examples/run_notebooks.py --notebook=quickstart.ipynb --output=executed.ipynb
 
-Run it after a change of the notebook, of the shipped model or of what either computes:
+Run it after a change of a notebook, of the shipped model or of what either computes:
 the tests compare the stored outputs with new ones. It needs `pip install '.[test]'`.
 The kernel is that of the Python that runs this script, whatever Jupyter is set up to
 start, and nothing is read from or written to Jupyter's and IPython's own folders.
@@ -26,20 +26,36 @@ from jupyter_client import kernelspec
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from densefuse_tf.commands import runner
+from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-QUICKSTART = ROOT / "examples" / "quickstart.ipynb"
+NOTEBOOKS = tuple(
+    ROOT / "examples" / name
+    for name in (
+        "quickstart.ipynb",
+        "multifocus.ipynb",
+        "exposures.ipynb",
+        "own_strategy.ipynb",
+    )
+)
 
 _FLAGS = flags.FlagValues()
+_NOTEBOOK = flags.DEFINE_enum(
+    "notebook",
+    None,
+    [path.name for path in NOTEBOOKS],
+    "The only notebook to execute.",
+    flag_values=_FLAGS,
+)
 _OUTPUT = flags.DEFINE_string(
     "output",
-    str(QUICKSTART),
-    "The notebook that is written.",
+    None,
+    "The notebook that is written, with --notebook; by default that notebook itself.",
     flag_values=_FLAGS,
 )
 
-# Seconds that one cell may take; the whole notebook takes some 20 on two cores.
+# Seconds that one cell may take; a whole notebook takes some 20 on two cores.
 _TIMEOUT = 300
 _METADATA = {
     "kernelspec": {
@@ -109,10 +125,13 @@ def without_stderr(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    executed = execute(QUICKSTART, QUICKSTART.parent)
-    text = nbformat.writes(without_stderr(executed))
-    with files.replacing(pathlib.Path(_OUTPUT.value)) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    if _OUTPUT.value and not _NOTEBOOK.value:
+        raise UserError("--output goes with --notebook, which is missing")
+    for path in NOTEBOOKS:
+        if _NOTEBOOK.value in (None, path.name):
+            text = nbformat.writes(without_stderr(execute(path, path.parent)))
+            with files.replacing(pathlib.Path(_OUTPUT.value or path)) as temporary:
+                temporary.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

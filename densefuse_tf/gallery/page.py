@@ -1,0 +1,229 @@
+"""Fuses the scenes of the gallery, scores the results, and lays out the page."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+from skimage import metrics as compare
+
+from densefuse_tf import metrics
+from densefuse_tf.evaluation import panels
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.gallery.problems import Problem
+from densefuse_tf.gallery.problems import Scene
+from densefuse_tf.io import pixels
+from densefuse_tf.model import strategies
+from densefuse_tf.pipelines import methods
+
+# Pixels and columns of a picture.
+_CELL = 256
+_COLUMNS = 4
+# What the differences to the truth are multiplied by to be seen.
+_GAIN = 4
+
+_INTRODUCTION = """\
+# Gallery
+
+DenseFuse was made for infrared and visible images. Its conclusion says that the same
+network serves other fusion problems with a fusion layer that suits them. This page
+shows which one does. All results here are those of the shipped model of lambda = 100,
+which was trained on photographs and on no pairs at all; {methods}
+are the methods that the paper compares with, as `--method` runs them. Methods for pairs
+take three sources two at a time: the first two, then the result with the third.
+
+`r` is `--window_radius`. Metrics are those of [metrics.md](metrics.md), of the grey
+images where there is colour; ↑ says that more is better, and the best value of a column
+is bold. *PSNR and SSIM to the truth* compare with the photograph that the sources were
+made of. *MEF-SSIM* is that of Ma, Zeng and Wang (IEEE TIP 24(11), 2015,
+doi:10.1109/TIP.2015.2442920), of all sources: `densefuse_tf.metrics.mef_ssim`.
+
+One command makes this page and its pictures anew:
+
+    python -m densefuse_tf.commands.gallery
+"""
+
+_CLOSING = """\
+## Medical
+
+There is no example. The packages that could be installed hold no two modalities of one
+patient that are registered, large enough to be looked at and under a licence that lets
+them be shown: scikit-image 0.26 does not ship its `brain`, nibabel 5.4 holds a head of
+33x41x25 voxels, nilearn 0.14 the mean of many brains, dipy 1.12 one T1 slice. With
+slices of your own, `--infrared_visible=MRI,PET` shows what each strategy makes of them.
+
+## Colour, and images of your own
+
+There is no infrared and visible pair in colour that may be passed on either. Folders of
+your own go into a page of your own, their images matched by name; each flag can be left
+out:
+
+    python -m densefuse_tf.commands.gallery --output=own/gallery.md --noexamples \\
+        --infrared_visible=IR,VIS --multi_focus=NEAR,FAR --multi_exposure=LOW,MID,HIGH
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Holds one image of a scene, its scores and whether it is one of the sources."""
+
+    name: str
+    image: np.ndarray
+    scores: Mapping[str, float]
+    is_source: bool = False
+
+
+def rows(problem: Problem, scene: Scene, method_names: Sequence[str]) -> list[Row]:
+    """Fuses a scene with everything that the problem compares.
+
+    Args:
+      problem: What is compared, and the metrics.
+      scene: The source images.
+      method_names: Other methods, as `--method` names them.
+
+    Returns:
+      The sources, the results of the strategies and those of the methods.
+
+    Raises:
+      UserError: The images cannot be fused.
+    """
+    count = len(scene.sources)
+    found = [
+        Row(caption, image, _scores(problem, scene, image), is_source=True)
+        for caption, image in zip(scene.captions, scene.sources, strict=True)
+    ]
+    for settings in problem.settings:
+        fuser = methods.build(dataclasses.replace(settings, num_sources=count))
+        image = fuser.fuse(scene.sources).image
+        found.append(Row(label(settings), image, _scores(problem, scene, image)))
+    for name in method_names:
+        fuser = methods.build(methods.MethodSettings(name))
+        image = functools.reduce(
+            lambda one, other, fuser=fuser: fuser.fuse([one, other]).image,
+            scene.sources,
+        )
+        found.append(Row(name, image, _scores(problem, scene, image)))
+    return found
+
+
+def label(settings: FusionSettings) -> str:
+    """Returns a strategy's name, with the radius of its window where it has one."""
+    if strategies.get(settings.strategy).takes_window_radius:
+        return f"{settings.strategy}, r = {settings.window_radius}"
+    return settings.strategy
+
+
+def _scores(problem: Problem, scene: Scene, image: np.ndarray) -> dict[str, float]:
+    sources = [_grey(source) for source in scene.sources]
+    fused = _grey(image)
+    scores = {}
+    for name in problem.metrics:
+        score = _score(name, sources, fused, scene.truth)
+        if score is not None:
+            scores[name] = score
+    return scores
+
+
+def _score(
+    name: str,
+    sources: Sequence[np.ndarray],
+    fused: np.ndarray,
+    truth: np.ndarray | None,
+) -> float | None:
+    """Computes one metric, or None where it is not defined for the scene."""
+    if name == "MEF-SSIM":
+        return metrics.mef_ssim(sources, fused)
+    if name in _TO_THE_TRUTH:
+        return None if truth is None else _TO_THE_TRUTH[name](_grey(truth), fused)
+    return metrics.METRICS[name](*sources, fused) if len(sources) == 2 else None
+
+
+_TO_THE_TRUTH: Mapping[str, Callable[..., float]] = {
+    "PSNR to the truth": functools.partial(
+        compare.peak_signal_noise_ratio, data_range=255
+    ),
+    "SSIM to the truth": functools.partial(
+        compare.structural_similarity, data_range=255
+    ),
+}
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return pixels.to_uint8(pixels.gray(image))
+
+
+def picture(scene: Scene, found: Sequence[Row]) -> np.ndarray:
+    """Puts the sources, the truth and the results into one picture.
+
+    Returns:
+      uint8 [H, W, 3], or [H, W] where all images are grey.
+    """
+    first = [(row.name, row.image) for row in found if row.is_source]
+    if scene.truth is not None:
+        first.append(("truth", scene.truth))
+    return _panel(first, [(row.name, row.image) for row in found if not row.is_source])
+
+
+def differences(scene: Scene, found: Sequence[Row]) -> np.ndarray:
+    """Shows how far each result is from the truth, grey by grey, dark on white.
+
+    Returns:
+      uint8 [H, W]: 255 less four times the absolute difference.
+    """
+    truth = _grey(scene.truth).astype(int)
+    shown = []
+    for row in found:
+        if not row.is_source:
+            away = np.abs(_grey(row.image).astype(int) - truth)
+            shown.append((row.name, np.uint8(255 - np.minimum(_GAIN * away, 255))))
+    return _panel(shown)
+
+
+def _panel(*groups: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    lines = [
+        [(caption, _reduced(image)) for caption, image in group[start:][:_COLUMNS]]
+        for group in groups
+        for start in range(0, len(group), _COLUMNS)
+    ]
+    return pixels.without_equal_channels(panels.panel(lines))
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    if width <= _CELL:
+        return image
+    size = (_CELL, round(height * _CELL / width))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def table(problem: Problem, found: Sequence[Row]) -> str:
+    """Lays out the scores as a Markdown table; the best of each column is bold."""
+    scored = [row for row in found if problem.scores_sources or not row.is_source]
+    names = [name for name in problem.metrics if name in scored[0].scores]
+    best = {
+        name: max(row.scores[name] for row in scored if not row.is_source)
+        for name in names
+    }
+    lines = ["|  | " + " | ".join(f"{name} ↑" for name in names) + " |"]
+    lines.append("|---|" + "---|" * len(names))
+    for row in scored:
+        cells = []
+        for name in names:
+            text = f"{row.scores[name]:.{2 if name.startswith('PSNR') else 4}f}"
+            is_best = row.scores[name] == best[name] and not row.is_source
+            cells.append(f"**{text}**" if is_best else text)
+        title = f"source: {row.name}" if row.is_source else f"`{row.name}`"
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def introduction(method_names: Sequence[str]) -> str:
+    """Returns the beginning of the page of the examples."""
+    *others, last = method_names
+    return _INTRODUCTION.format(methods=f"{', '.join(others)} and {last}")
+
+
+def closing() -> str:
+    """Returns the end of the page of the examples."""
+    return _CLOSING
