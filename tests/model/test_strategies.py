@@ -1,7 +1,4 @@
-"""Eq. 4-7 by a NumPy twin, and registration.
-
-tests/robustness/test_properties.py has what holds for any feature maps.
-"""
+"""Eq. 4-7 by a NumPy twin, silent sources, registration."""
 
 import functools
 
@@ -43,6 +40,12 @@ def test_l1_norm_has_radius_1_as_in_the_paper():
     np.testing.assert_array_equal(
         strategies.l1_norm(maps), strategies.l1_norm(maps, window_radius=1)
     )
+
+
+def test_a_silent_source_has_weight_0():
+    loud = feature_maps(1)[0] + 1
+    silent = np.zeros_like(loud)
+    np.testing.assert_allclose(strategies.l1_norm([loud, silent]), loud, rtol=1e-6)
 
 
 def test_both_strategies_of_the_paper_are_registered():
