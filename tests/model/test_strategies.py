@@ -42,10 +42,31 @@ def test_l1_norm_has_radius_1_as_in_the_paper():
     )
 
 
+def test_weights_sum_to_1():
+    weights = strategies.l1_norm_weights(feature_maps(3))
+    np.testing.assert_allclose(sum(weights), np.ones((2, 6, 9, 1)), rtol=1e-6)
+    assert all((weight.numpy() >= 0).all() for weight in weights)
+
+
+@pytest.mark.parametrize("count", (2, 3))
+def test_silent_sources_have_equal_weights(count):
+    maps = [np.zeros((1, 4, 4, 64), np.float32)] * count
+    for weight in strategies.l1_norm_weights(maps, window_radius=1):
+        np.testing.assert_allclose(weight, np.full((1, 4, 4, 1), 1 / count))
+    np.testing.assert_array_equal(strategies.l1_norm(maps), maps[0])
+
+
 def test_a_silent_source_has_weight_0():
     loud = feature_maps(1)[0] + 1
     silent = np.zeros_like(loud)
     np.testing.assert_allclose(strategies.l1_norm([loud, silent]), loud, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ("addition", "l1_norm"))
+def test_order_of_sources_does_not_matter(name):
+    maps = feature_maps(3)
+    fuse = strategies.get(name).function
+    np.testing.assert_allclose(fuse(maps), fuse(maps[::-1]), rtol=1e-5)
 
 
 def test_both_strategies_of_the_paper_are_registered():
