@@ -1,4 +1,4 @@
-"""Makes image files as bytes, by other libraries or by hand."""
+"""Makes image files as bytes, by other libraries."""
 
 import io
 import struct
@@ -13,8 +13,8 @@ from PIL import Image
 def ramp(*shape: int, dtype=np.uint8) -> np.ndarray:
     """Makes an image of different values that use all bits of the dtype."""
     top = 1.0 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
-    values = np.linspace(0, 1, int(np.prod(shape))).reshape(shape)
-    values = np.random.default_rng(0).permutation(values.ravel()).reshape(shape)
+    values = np.linspace(0, 1, int(np.prod(shape)))
+    values = np.random.default_rng(0).permutation(values).reshape(shape)
     return (values * top).astype(dtype)
 
 
@@ -38,51 +38,28 @@ def tiff(image: np.ndarray, **options) -> bytes:
     return file.getvalue()
 
 
-def chunk(name: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(name + data)
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+def with_png_header(data: bytes, width: int, height: int, bits: int = 8) -> bytes:
+    """Replaces size and bits in a PNG's header, and makes its checksum right."""
+    header = b"IHDR" + struct.pack(">IIB", width, height, bits) + data[25:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
 
 
-def png(width: int, height: int, bits: int, color: int, rows: bytes, *extra) -> bytes:
-    """Makes a PNG of `rows` with their filter bytes."""
-    return b"".join(
-        [
-            b"\x89PNG\r\n\x1a\n",
-            chunk(
-                b"IHDR", struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
-            ),
-            *(chunk(*each) for each in extra),
-            chunk(b"IDAT", zlib.compress(rows)),
-            chunk(b"IEND", b""),
-        ]
-    )
-
-
-def gray_png(values: np.ndarray, bits: int, *extra) -> bytes:
+def gray_png(values: np.ndarray, bits: int, **options) -> bytes:
     """Makes a grey PNG of 1, 2, 4 or 8 bits; its rows must fill whole bytes."""
     height, width = values.shape
     digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
-    lines = np.packbits(digits.reshape(height, -1), axis=1)
-    rows = b"".join(b"\0" + line.tobytes() for line in lines)
-    return png(width, height, bits, 0, rows, *extra)
-
-
-def bmp_header(width: int, height: int, bits: int, compression: int = 0) -> bytes:
-    info = struct.pack(
-        "<IiiHHIIiiII", 40, width, height, 1, bits, compression, 0, 0, 0, 256, 256
-    )
-    palette = b"".join(bytes([value, value, value, 0]) for value in range(256))
-    start = 14 + len(info) + len(palette)
-    return b"BM" + struct.pack("<IHHI", start, 0, 0, start) + info + palette
+    packed = np.packbits(digits.reshape(height, -1), axis=1)
+    return with_png_header(encoded(packed, "PNG", **options), width, height, bits)
 
 
 def whole_files() -> dict[str, bytes]:
     """Makes a small file of every kind, by name."""
     photo = smooth()
+    palette = Image.fromarray(photo).convert("P")
     return {
         "grey.png": encoded(photo[..., 0], "PNG"),
         "rgb.png": encoded(photo, "PNG"),
-        "palette.png": encoded(Image.fromarray(photo).convert("P"), "PNG"),
+        "palette.png": encoded(palette, "PNG"),
         "bits16.png": imagecodecs.png_encode(photo.astype(np.uint16) * 257),
         "alpha.png": encoded(np.dstack([photo, photo[..., 0]]), "PNG"),
         "grey.jpg": encoded(photo[..., 0], "JPEG"),
@@ -91,7 +68,7 @@ def whole_files() -> dict[str, bytes]:
         "cmyk.jpg": encoded(Image.fromarray(photo).convert("CMYK"), "JPEG"),
         "rgb.webp": encoded(photo, "WEBP"),
         "rgb.bmp": encoded(photo, "BMP"),
-        "palette.bmp": encoded(Image.fromarray(photo).convert("P"), "BMP"),
+        "palette.bmp": encoded(palette, "BMP"),
         "plain.tif": tiff(photo),
         "bits16.tif": tiff(photo.astype(np.uint16) * 257),
         "float.tif": tiff(photo[..., 0] / np.float32(3)),
@@ -99,5 +76,5 @@ def whole_files() -> dict[str, bytes]:
         "deflate.tif": tiff(photo, compression="zlib", tile=(16, 16)),
         "zstd.tif": tiff(photo, compression="zstd"),
         "jpeg.tif": tiff(photo, compression="jpeg", photometric="rgb"),
-        "palette.tif": encoded(Image.fromarray(photo).convert("P"), "TIFF"),
+        "palette.tif": encoded(palette, "TIFF"),
     }

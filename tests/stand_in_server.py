@@ -66,14 +66,10 @@ def rest_predict(loaded, body):
 def rest_server(loaded):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
+            assert self.path == f"/v1/models/{MODEL}:predict"
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = 404, {"error": "no such model"}
-            if self.path == f"/v1/models/{MODEL}:predict":
-                try:
-                    status, answer = 200, {"predictions": rest_predict(loaded, body)}
-                except (tf.errors.InvalidArgumentError, ValueError) as error:
-                    status, answer = 400, {"error": str(error)}
-            self.send_response(status)
+            answer = {"predictions": rest_predict(loaded, body)}
+            self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
 
@@ -86,15 +82,11 @@ def rest_server(loaded):
 def grpc_server(loaded):
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):
-            if request.model_spec.name != MODEL:
-                context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
+            assert request.model_spec.name == MODEL
             inputs = {
                 name: tf.make_ndarray(value) for name, value in request.inputs.items()
             }
-            try:
-                outputs = predict(loaded, request.model_spec.signature_name, inputs)
-            except (tf.errors.InvalidArgumentError, ValueError) as error:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            outputs = predict(loaded, request.model_spec.signature_name, inputs)
             response = predict_pb2.PredictResponse(model_spec=request.model_spec)
             for name in request.output_filter or outputs:
                 value = np.asarray(outputs[name])

@@ -6,7 +6,6 @@ import io
 import pathlib
 import re
 import shutil
-import sys
 
 import nbformat
 import numpy as np
@@ -14,7 +13,6 @@ import PIL.Image
 import pytest
 from scipy import ndimage
 
-import densefuse_tf
 from densefuse_tf import metrics
 from densefuse_tf.commands import runner
 from densefuse_tf.io import images
@@ -100,12 +98,6 @@ def test_the_two_focus_images_are_sharp_on_different_sides():
     assert sharpness(right[:, -third:]) > 2 * sharpness(left[:, -third:])
 
 
-def test_two_focus_keeps_a_constant_image():
-    image = np.full((20, 30, 3), 77, np.uint8)
-    for made in load("make_multifocus").two_focus(image):
-        np.testing.assert_array_equal(made, image)
-
-
 def test_the_readme_names_every_image_and_its_owner():
     text = (EXAMPLES / "README.md").read_text()
     for words in ("TNO Image Fusion Dataset", "Rachel Michetti", "CC0", "scikit-image"):
@@ -128,11 +120,8 @@ def test_the_script_makes_the_readmes_picture(hut, tmp_path, monkeypatch):
     assert difference.max() <= 2 and difference.mean() < 0.01
 
 
-# Run last in the notebook of the tests: what it has computed, and where.
+# Run last in the notebook of the tests: what it has computed.
 NOSY_CELL = """
-import sys
-import IPython.paths
-
 np.savez(
     "found.npz",
     **{f"fused/{name}": image for name, image in fused.items()},
@@ -140,9 +129,6 @@ np.savez(
     **{f"initial/{name}": activity for name, activity in initial.items()},
     **{f"averaged/{name}": activity for name, activity in averaged.items()},
     weights=[plane(weight) for weight in weights],
-    python=sys.executable,
-    package=densefuse_tf.__file__,
-    ipython_folder=IPython.paths.get_ipython_dir(),
 )
 """
 STRATEGIES = ("addition", "l1_norm", "squared_l1_norm")
@@ -195,51 +181,15 @@ def executed(tmp_path_factory):
     notebook.cells.append(nbformat.v4.new_code_cell(NOSY_CELL, id="nosy"))
     nbformat.write(notebook, folder / "quickstart.ipynb")
     notebook = load("run_quickstart").execute(folder / "quickstart.ipynb", folder)
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "found.npz",
-        "multifocus",
-        "pairs",
-        "quickstart.ipynb",
-    ]
     assert notebook.cells.pop().id == "nosy"
     with np.load(folder / "found.npz") as found:
         return notebook, dict(found)
-
-
-def test_the_notebook_runs_in_this_python_alone(executed):
-    _, found = executed
-    assert str(found["python"]) == sys.executable
-    assert str(found["package"]) == densefuse_tf.__file__
-    # Gone with what IPython may have written there.
-    assert not pathlib.Path(str(found["ipython_folder"])).exists()
 
 
 def test_the_notebook_prints_no_warning(executed):
     for cell in code(executed[0]):
         for output in cell.outputs:
             assert not re.search(r"\b\w*(Warning|Error)\b", output.get("text", ""))
-
-
-def test_the_notebook_shows_pictures(executed):
-    shown = {cell.id: pictures(cell) for cell in code(executed[0])}
-    assert [name for name, found in shown.items() for _ in found] == [
-        "show",
-        "fused",
-        "maps",
-        "initial",
-        "detail",
-        "weights",
-        "own",
-        "colour",
-    ]
-    for name, found in shown.items():
-        for picture in found:
-            height, width, _ = picture.shape
-            assert 200 < height < 800 and 500 < width < 1000, name
-            # None is blank, and those without a colour map are grey.
-            assert picture.std() > 20, name
-            colours = np.ptp(picture.astype(int), axis=2).max()
-            assert (colours > 60) == (name in ("initial", "weights", "colour")), name
 
 
 def test_the_notebook_shows_equations_5_to_7(executed):
@@ -305,22 +255,6 @@ def test_the_stored_notebook_is_small_and_tells_of_no_machine(stored):
             assert output.get("name") != "stderr" and output.output_type != "error"
             assert not re.search(r"(^|\s)/\w", str(output.get("text", "")))
     assert stored.metadata.keys() == {"kernelspec", "language_info"}
-
-
-def test_the_script_writes_what_is_stored(executed, stored, tmp_path, monkeypatch):
-    module = load("run_quickstart")
-    monkeypatch.setattr(module, "execute", lambda path, folder: executed[0])
-    path = tmp_path / "quickstart.ipynb"
-    assert run(module, path) == 0
-    written = nbformat.read(path, as_version=4)
-    assert written.metadata == stored.metadata
-    for ours, theirs in zip(written.cells, stored.cells, strict=True):
-        assert ours.source == theirs.source and ours.id == theirs.id
-        kinds = [
-            [out.output_type for out in c.get("outputs", [])] for c in (ours, theirs)
-        ]
-        assert kinds[0] == kinds[1]
-        assert all(out.get("name") != "stderr" for out in ours.get("outputs", []))
 
 
 @pytest.mark.parametrize("folder", (".", "examples", "examples/pairs/ir"))

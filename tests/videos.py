@@ -1,11 +1,11 @@
 """Writes and reads small videos by imageio-ffmpeg, as other programs would."""
 
-import fractions
 import pathlib
 import subprocess
 
 import imageio_ffmpeg
 import numpy as np
+from PIL import Image
 
 PIXEL_FORMATS = {
     ("|u1", 2): ("gray", "yuv420p"),
@@ -20,18 +20,11 @@ def scene(count, size=(32, 48), seed=0, channels=()):
     """Makes frames of a smooth random scene that moves by a pixel a frame."""
     rng = np.random.default_rng(seed)
     height, width = size[0], size[1] + count
-    coarse = rng.integers(30, 226, (height // 8 + 2, width // 8 + 2, *channels))
-    rows = np.linspace(0, coarse.shape[0] - 1.01, height)
-    columns = np.linspace(0, coarse.shape[1] - 1.01, width)
-    for axis, places in enumerate((rows, columns)):
-        low = places.astype(int)
-        shape = [1] * coarse.ndim
-        shape[axis] = -1
-        weight = (places - low).reshape(shape)
-        coarse = (
-            coarse.take(low, axis) * (1 - weight) + coarse.take(low + 1, axis) * weight
-        )
-    picture = coarse.round().astype(np.uint8)
+    coarse = rng.integers(
+        30, 226, (height // 8 + 2, width // 8 + 2, *channels), np.uint8
+    )
+    enlarged = Image.fromarray(coarse).resize((width, height), Image.BILINEAR)
+    picture = np.asarray(enlarged)
     return [picture[:, x : x + size[1]] for x in range(count)]
 
 
@@ -75,8 +68,3 @@ def ffmpeg(*arguments):
     """Runs ffmpeg for what imageio-ffmpeg has no function for."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
     subprocess.run([str(part) for part in command], check=True)
-
-
-def rate(about):
-    """Returns the frame rate in the metadata that `read` gave, to two digits."""
-    return fractions.Fraction(about["fps"]).limit_denominator(100)

@@ -46,20 +46,12 @@ def mean(register):
     return Mean
 
 
-def test_a_decorated_class_is_registered(mean):
-    assert baselines.names() == ("mean",)
+def test_a_decorated_class_is_registered(register, mean):
     assert baselines.get("mean") is mean
     assert baselines.create("mean") == mean()
-
-
-def test_summary_is_the_first_line_of_the_docstring(mean):
     assert baselines.summary("mean") == "Averages the two images with a weight."
-
-
-def test_names_are_in_alphabetical_order(register, mean):
-    for name in ("zero", "abs"):
-        register(name)(dataclasses.make_dataclass(name, []))
-    assert baselines.names() == ("abs", "mean", "zero")
+    register("abs")(dataclasses.make_dataclass("Abs", []))
+    assert baselines.names() == ("abs", "mean")
 
 
 def test_a_taken_name_is_refused(register, mean):
@@ -135,14 +127,11 @@ def test_text_of_another_type_is_refused(mean, option, text, expected):
         baselines.create("mean", {option: text})
 
 
-def test_an_unknown_option_is_refused_with_those_there_are(mean):
+def test_an_unknown_option_is_refused_with_those_there_are(register, mean):
     with pytest.raises(
         UserError, match="no option 'wait': expected one of weight, lambda, exact"
     ):
         baselines.create("mean", {"wait": "1"})
-
-
-def test_an_option_of_a_method_without_any_is_refused(register):
     register("none")(dataclasses.make_dataclass("Nothing", []))
     with pytest.raises(UserError, match="method none has no option 'a': it has none"):
         baselines.create("none", {"a": "1"})
@@ -186,19 +175,14 @@ def test_check_pair_says_what_it_found_and_expected(ir, vis, message):
 
 def test_check_pair_takes_the_least_size():
     baselines.check_pair(IMAGE, IMAGE, method="m", min_side=4)
-    with pytest.raises(UserError, match="the images are 4x5: m expects at least 5x5"):
-        baselines.check_pair(IMAGE, IMAGE, method="m", min_side=5)
 
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
-def test_check_positive_refuses(value):
+def test_check_positive_takes_only_what_is_above_zero(value):
+    baselines.check_positive("m", radius=1, lambda_=1e-9)
     message = f"option lambda of method m is {value}: expected a finite number above 0"
     with pytest.raises(UserError, match=message):
         baselines.check_positive("m", radius=1, lambda_=value)
-
-
-def test_check_positive_takes_what_is_above_zero():
-    baselines.check_positive("m", radius=1, lambda_=1e-9)
 
 
 def test_to_uint8_rounds_halves_up_and_saturates():

@@ -8,14 +8,13 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from image_bytes import bmp_header
 from image_bytes import encoded
 from image_bytes import gray_png
-from image_bytes import png
 from image_bytes import ramp
 from image_bytes import smooth
 from image_bytes import tiff
 from image_bytes import whole_files
+from image_bytes import with_png_header
 from PIL import Image
 from PIL import ImageOps
 
@@ -53,24 +52,17 @@ def test_reads_every_bit_of_8_and_16_bit_files(put, shape, dtype, suffix):
         {"rowsperstrip": 3},
         {"bigtiff": True, "byteorder": ">"},
         {"planarconfig": "separate"},
+        {"predictor": True},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_tiff_values_do_not_depend_on_storage(put, compression, options, dtype):
+    if "predictor" in options:
+        options = {"predictor": compression in ("lzw", "zlib")}
     image = ramp(20, 21, 3, dtype=dtype)
-    stored = image
-    if "planarconfig" in options:
-        stored = np.moveaxis(image, -1, 0)
+    stored = np.moveaxis(image, -1, 0) if "planarconfig" in options else image
     path = put(tiff(stored, photometric="rgb", compression=compression, **options))
-    np.testing.assert_array_equal(images.read(path), image)
-
-
-@pytest.mark.parametrize("compression", ["lzw", "zlib"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_reads_tiff_with_a_predictor(put, compression, dtype):
-    image = ramp(20, 21, dtype=dtype)
-    path = put(tiff(image, compression=compression, predictor=True))
     np.testing.assert_array_equal(images.read(path), image)
 
 
@@ -103,18 +95,11 @@ def test_lossless_webp_is_exact(put, mode):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_palette_becomes_rgb(put, kind):
-    image = Image.fromarray(smooth()).quantize(16)
-    expected = np.asarray(image.convert("RGB"))
-    np.testing.assert_array_equal(images.read(put(encoded(image, kind))), expected)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
-def test_palette_of_greys_becomes_grey(put, kind):
-    image = Image.fromarray(ramp(6, 7) % 4).convert("P")
-    image.putpalette([level for value in (9, 80, 3, 200) for level in [value] * 3])
-    expected = np.asarray(image.convert("L"))
-    np.testing.assert_array_equal(images.read(put(encoded(image, kind))), expected)
+def test_palette_becomes_rgb_and_one_of_greys_grey(put, kind):
+    for mode in ("RGB", "L"):
+        image = Image.fromarray(smooth()).convert(mode).quantize(16)
+        read = images.read(put(encoded(image, kind)))
+        np.testing.assert_array_equal(read, np.asarray(image.convert(mode)))
 
 
 def test_transparent_palette_entries_become_black(put):
@@ -130,15 +115,6 @@ def test_one_bit_becomes_0_and_255(put, kind):
     read = images.read(put(encoded(pattern, kind)))
     np.testing.assert_array_equal(read, np.where(pattern, 255, 0))
     assert read.dtype == np.uint8
-
-
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_grey_of_few_bits_spans_0_to_255(put, bits):
-    top = 2**bits - 1
-    # Two pixels in the leading bits of each row's byte.
-    first, second = bytes([top << (8 - bits)]), bytes([top << (8 - 2 * bits)])
-    read = images.read(put(png(2, 2, bits, 0, b"\0" + first + b"\0" + second)))
-    assert read.tolist() == [[255, 0], [0, 255]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -186,17 +162,21 @@ def test_tiff_alpha_is_applied_unless_colours_include_it(put, sample, expected):
 
 
 @pytest.mark.parametrize(("bits", "step"), [(1, 255), (2, 85), (4, 17), (8, 1)])
-def test_transparent_grey_value_becomes_black(put, bits, step):
+def test_grey_of_few_bits_spans_0_to_255_and_a_transparent_value_is_black(
+    put, bits, step
+):
     values = np.arange(16).reshape(2, 8) % 2**bits
-    data = gray_png(values, bits, (b"tRNS", struct.pack(">H", 1)))
+    data = gray_png(values, bits)
+    np.testing.assert_array_equal(images.read(put(data)), values * step)
+    data = gray_png(values, bits, transparency=1)
     expected = np.where(values == 1, 0, values * step)
     np.testing.assert_array_equal(images.read(put(data)), expected)
 
 
 def test_transparent_16_bit_grey_value_becomes_black(put):
-    rows = b"\0" + struct.pack(">2H", 1000, 50000) + b"\0" + struct.pack(">2H", 7, 8)
-    data = png(2, 2, 16, 0, rows, (b"tRNS", struct.pack(">H", 50000)))
-    assert images.read(put(data)).tolist() == [[1000, 0], [7, 8]]
+    values = np.array([[1000, 50000], [7, 8]], np.uint16)
+    read = images.read(put(encoded(values, "PNG", transparency=50000)))
+    assert read.tolist() == [[1000, 0], [7, 8]]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -281,13 +261,12 @@ def test_truncated_file_is_refused(put, name):
 def test_png_with_wrong_checksum_is_refused(put, name):
     data = bytearray(whole_files()[name])
     data[data.index(b"IDAT") + 8] ^= 1
-    assert "cut off or damaged: expected a whole PNG" in refusal(put(bytes(data)))
+    assert "cut off or damaged: expected a whole PNG" in refusal(put(data))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("value", [np.nan, 1e300])
 def test_tiff_with_value_that_is_not_finite_is_refused(put, value):
-    image = np.ones((8, 9), np.float64)
-    image[3, 4] = value
+    image = np.full((8, 9), value)
     assert "NaN, infinite or beyond float32" in refusal(put(tiff(image), "nan.tif"))
 
 
@@ -316,32 +295,24 @@ def test_tiff_of_unsupported_sort_is_refused(put, image, options, found):
     assert found in line and "expected" in line
 
 
-def with_tags(data: bytes, **values: int) -> bytearray:
-    """A TIFF with other numbers in its header."""
-    data = bytearray(data)
-    page = tifffile.TiffFile(io.BytesIO(data)).pages[0]
-    for name, value in values.items():
-        tag = page.tags[name]
-        form = {3: "<H", 4: "<I"}[tag.dtype]
-        data[tag.valueoffset : tag.valueoffset + struct.calcsize(form)] = struct.pack(
-            form, value
-        )
-    return data
-
-
 def huge_headers() -> dict[str, bytes]:
-    wide = with_tags(tiff(ramp(8, 9)), ImageWidth=60000, ImageLength=60000)
-    jpeg = bytearray(encoded(smooth(), "JPEG"))
-    frame = jpeg.index(b"\xff\xc0") + 5
-    jpeg[frame : frame + 4] = struct.pack(">HH", 60000, 60000)
+    """Makes files whose header promises far more pixels than there are."""
+    files = whole_files()
+    jpeg, bmp = files["rgb.jpg"], files["rgb.bmp"]
+    start = jpeg.index(b"\xff\xc0") + 5
+    sizes = struct.pack(">HH", 60000, 60000)
+    wide = io.BytesIO(files["plain.tif"])
+    tags = tifffile.TiffFile(wide).pages[0].tags
+    tags["ImageWidth"].overwrite(60000)
+    tags["ImageLength"].overwrite(60000)
     return {
-        "grey.png": png(60000, 60000, 8, 0, b""),
-        "bits16.png": png(60000, 60000, 16, 6, b""),
-        "one_bit.png": png(2**31 - 1, 2**31 - 1, 1, 0, b""),
-        "plain.bmp": bmp_header(60000, 60000, 8),
-        "upside_down.bmp": bmp_header(60000, -60000, 8),
-        "wide.tif": wide,
-        "photo.jpg": bytes(jpeg),
+        "grey.png": with_png_header(files["grey.png"], 60000, 60000),
+        "bits16.png": with_png_header(files["bits16.png"], 60000, 60000, 16),
+        "one_bit.png": with_png_header(files["grey.png"], 2**31 - 1, 2**31 - 1, 1),
+        "plain.bmp": bmp[:18] + struct.pack("<ii", 60000, 60000) + bmp[26:],
+        "upside_down.bmp": bmp[:18] + struct.pack("<ii", 60000, -60000) + bmp[26:],
+        "wide.tif": wide.getvalue(),
+        "photo.jpg": jpeg[:start] + sizes + jpeg[start + 4 :],
     }
 
 

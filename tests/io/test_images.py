@@ -9,7 +9,7 @@ import pytest
 from image_bytes import encoded
 from image_bytes import ramp
 from image_bytes import smooth
-from image_bytes import tiff
+from image_bytes import whole_files
 from PIL import Image
 
 from densefuse_tf.errors import UserError
@@ -18,22 +18,17 @@ from densefuse_tf.io import images
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        encoded(ramp(13, 17), "PNG"),
-        encoded(ramp(13, 17, dtype=np.uint16), "PNG"),
-        encoded(ramp(13, 17, 3), "BMP"),
-        encoded(ramp(13, 17, 3), "JPEG", progressive=True),
-        tiff(ramp(13, 17, dtype=np.float32)),
-        tiff(ramp(13, 17, 3), compression="zlib"),
-    ],
-    ids=["png", "deep png", "bmp", "jpeg", "float tiff", "tiff"],
-)
-def test_pixel_count_needs_the_header_only(put, data):
-    assert images.pixel_count(put(data)) == 13 * 17
-    # What follows the header is not read.
-    assert images.pixel_count(put(data[:-9])) in (0, 13 * 17)
+@pytest.mark.parametrize("name", whole_files())
+def test_the_size_is_known_from_the_header(put, name):
+    path = put(whole_files()[name])
+    assert images.stored_size(path) == (24, 32)
+    assert images.pixel_count(path) == 24 * 32
+
+
+def test_what_is_no_image_has_no_pixels(put, tmp_path):
+    for path in (put(b"no image"), tmp_path / "missing.png", tmp_path):
+        assert images.stored_size(path) is None
+        assert images.pixel_count(path) == 0
 
 
 def test_unequal_sizes_are_found_by_the_headers(put):
@@ -42,7 +37,6 @@ def test_unequal_sizes_are_found_by_the_headers(put):
         put(encoded(ramp(*size), "PNG"), f"{name}.png")
         for name, size in (("w", (13, 17)), ("h", (17, 13)), ("s", (9, 17)))
     )
-    assert images.stored_size(wide) == (13, 17)
     with pytest.raises(UserError, match=r"w.png is 13x17 and .*s.png is 9x17: the so"):
         images.require_same_size([wide, wide, small])
     images.require_same_size([wide, wide])
@@ -50,18 +44,12 @@ def test_unequal_sizes_are_found_by_the_headers(put):
     images.require_same_size([wide, put(b"no image", "text.png")])
 
 
-def test_pixel_count_of_other_files_is_0(put, tmp_path):
-    assert images.pixel_count(put(b"no image")) == 0
-    assert images.pixel_count(put(b"")) == 0
-    assert images.pixel_count(tmp_path / "missing.png") == 0
-    assert images.pixel_count(tmp_path) == 0
-
-
 @pytest.mark.parametrize("shape", [(13, 17), (13, 17, 3)])
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".tiff", ".bmp"])
 def test_written_image_is_read_back_exactly(tmp_path, shape, suffix):
     path = tmp_path / "new" / f"image{suffix}"
-    image = ramp(*shape)
+    # The values need not lie side by side in memory.
+    image = ramp(*shape)[:, ::-1]
     images.write(path, image)
     np.testing.assert_array_equal(images.read(path), image)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
@@ -75,23 +63,18 @@ def test_written_jpeg_is_close(tmp_path, suffix):
     np.testing.assert_allclose(images.read(path), smooth(), atol=4)
 
 
-def test_strided_array_is_written(tmp_path):
-    image = ramp(20, 20, 3)[::2, ::-1]
-    images.write(tmp_path / "a.png", image)
-    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), image)
-
-
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a", "a.png.part", ".png"])
-def test_write_refuses_other_suffixes(tmp_path, name):
-    with pytest.raises(UserError, match=r"expected \.png"):
-        images.write(tmp_path / name, ramp(4, 4))
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("dtype", ["float32", "uint16", "int64", "bool"])
-def test_write_refuses_other_dtypes(tmp_path, dtype):
-    with pytest.raises(UserError, match=f"{dtype} values: expected uint8"):
-        images.write(tmp_path / "a.png", np.ones((4, 4), dtype))
+@pytest.mark.parametrize(
+    ("name", "dtype", "message"),
+    [
+        *((name, "uint8", r"expected \.png") for name in ("a.gif", "a.webp", "a")),
+        ("a.png.part", "uint8", r"expected \.png"),
+        ("a.png", "float32", "float32 values: expected uint8"),
+        ("a.png", "uint16", "uint16 values: expected uint8"),
+    ],
+)
+def test_write_refuses_other_suffixes_and_dtypes(tmp_path, name, dtype, message):
+    with pytest.raises(UserError, match=message):
+        images.write(tmp_path / name, np.ones((4, 4), dtype))
     assert not list(tmp_path.iterdir())
 
 
@@ -106,21 +89,6 @@ def test_failed_write_leaves_old_file(tmp_path, name, shape):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
-
-
-def test_write_refuses_impossible_places(tmp_path):
-    (tmp_path / "file").write_bytes(b"")
-    for write, name in ((images.write, "a.png"), (images.write_raw, "a.npy")):
-        with pytest.raises(UserError, match="cannot be written"):
-            write(tmp_path / "file" / name, ramp(4, 4))
-        (tmp_path / name).mkdir()
-        with pytest.raises(UserError, match="cannot be written"):
-            write(tmp_path / name, ramp(4, 4))
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
-        "a.npy",
-        "a.png",
-        "file",
-    ]
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])

@@ -5,6 +5,7 @@ import fractions
 import os
 import pathlib
 import socket
+import threading
 import time
 
 import imageio_ffmpeg
@@ -82,13 +83,6 @@ def test_sound_is_ignored(tmp_path):
     assert opened.count == len(list(opened.frames())) == 5
 
 
-def test_pixel_aspect_is_read(tmp_path):
-    path = videos.write(
-        tmp_path / "pal.mp4", videos.scene(3), options=("-vf", "setsar=16/15")
-    )
-    assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
-
-
 def test_variable_frame_rate_is_refused(tmp_path):
     path = videos.write(
         tmp_path / "phone.mp4",
@@ -118,13 +112,6 @@ def test_frames_of_another_size_are_refused(tmp_path, suffix):
     )
     with pytest.raises(UserError, match="frame 6 has another size than those before"):
         open_video(path)
-
-
-def test_frames_keep_the_size_that_was_checked(tmp_path):
-    path = videos.write(tmp_path / "ir.mp4", videos.scene(3))
-    opened = open_video(path)
-    videos.write(path, videos.scene(3, (48, 64)))
-    assert {frame.shape for frame in opened.frames()} == {(32, 48, 3)}
 
 
 def no_process_is_left():
@@ -162,37 +149,40 @@ def test_paths_that_are_no_regular_file_are_refused(tmp_path, name):
 
 
 def test_no_address_is_opened(tmp_path):
+    opened = []
     with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    opened.append(connection)
+                    connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        texts = (
-            f"#EXTM3U\n#EXTINF:9,\nhttp://{address}/a.ts\n#EXT-X-ENDLIST\n",
-            f"ffconcat version 1.0\nfile tcp://{address}\n",
-            f"[Reference]\nRef1=http://{address}/a\n",
-        )
-        for text in texts:
-            path = tmp_path / "ir.mp4"
+        hls = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+        for name, text in (
+            ("ir.m3u8", hls.format(f"http://{address}/a.ts")),
+            ("ir.mp4", f"ffconcat version 1.0\nfile tcp://{address}\n"),
+        ):
+            path = tmp_path / name
             path.write_text(text)
             with pytest.raises(UserError, match="cannot be read as a video: "):
                 open_video(path)
-        server.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            server.accept()
-
-
-def whole(folder, suffix):
-    options = ("-movflags", "+faststart") if suffix == ".mp4" else ()
-    return videos.write(
-        folder / f"ir{suffix}",
-        videos.scene(40, size=(64, 96)),
-        options=options,
-        codec="mpeg4" if suffix == ".avi" else "libx264",
-    )
+    assert not opened
 
 
 @pytest.mark.parametrize("part", (0.3, 0.6, 0.9))
-@pytest.mark.parametrize("suffix", (".mp4", ".mov", ".mkv", ".avi"))
+@pytest.mark.parametrize("suffix", (".mp4", ".mkv", ".avi"))
 def test_truncated_video_is_refused(tmp_path, suffix, part):
-    path = whole(tmp_path, suffix)
+    path = videos.write(
+        tmp_path / f"ir{suffix}",
+        videos.scene(40, size=(64, 96)),
+        # The index comes first, so that a part of the file can be played.
+        options=("-movflags", "+faststart") if suffix == ".mp4" else (),
+        codec="mpeg4" if suffix == ".avi" else "libx264",
+    )
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
     with pytest.raises(UserError) as error:
@@ -204,25 +194,14 @@ def test_truncated_video_is_refused(tmp_path, suffix, part):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    (
-        (b"", "moov atom not found"),
-        (b"this is no video\n" * 99, "moov atom not found"),
-        (bytes(5000), "moov atom not found"),
-    ),
-)
-def test_content_that_is_no_video_is_refused(tmp_path, content, message):
+@pytest.mark.parametrize("content", ("nothing", "text", "sound"))
+def test_content_that_is_no_video_is_refused(tmp_path, content):
     path = tmp_path / "ir.mp4"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="cannot be read as a video: .*" + message):
-        open_video(path)
-
-
-def test_sound_without_video_is_refused(tmp_path):
-    path = tmp_path / "ir.mp4"
-    videos.ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
-    with pytest.raises(UserError, match="cannot be read as a video: .*no streams"):
+    if content == "sound":
+        videos.ffmpeg("-f", "lavfi", "-i", "sine=duration=1", "-c:a", "aac", path)
+    else:
+        path.write_text("this is no video\n" * 99 if content == "text" else "")
+    with pytest.raises(UserError, match="cannot be read as a video: "):
         open_video(path)
 
 
@@ -308,7 +287,7 @@ def test_encoder_keeps_pixel_aspect(tmp_path):
 @pytest.mark.parametrize(
     "action",
     (
-        "exit 1",
+        "cat > /dev/null; exit 1",
         "head -c 50000 > /dev/null; exit 1",
         'head -c 50000 | "$real" "$@"',
     ),

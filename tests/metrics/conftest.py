@@ -1,11 +1,6 @@
 """Images and golden values shared by the tests of the metrics."""
 
-import json
-import pathlib
-from collections.abc import Callable
-
 import hypothesis
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -46,63 +41,3 @@ def scene(height: int, width: int, *, seed: int = 0) -> list[np.ndarray]:
 def pair() -> list[np.ndarray]:
     """Infrared, visible and fused image of 48x61, [H, W] uint8."""
     return scene(48, 61)
-
-
-@pytest.fixture
-def authors(shared: pathlib.Path) -> Callable:
-    """Reads a pair, what a method made of it and the values its authors published."""
-    path = shared / "reference_metrics" / "authors.json"
-    expected = json.loads(path.read_text())
-
-    def read(method: str, number: str) -> tuple[list[np.ndarray], dict]:
-        paths = (
-            f"tno/IR{number}.png",
-            f"tno/VIS{number}.png",
-            f"methods/{method}/fused{number}.png",
-        )
-        return [iio.imread(shared / path) for path in paths], expected[method][number]
-
-    return read
-
-
-@pytest.fixture
-def published(golden: Callable, shared: pathlib.Path) -> Callable:
-    """Reads a triplet and the values that the MATLAB toolkit published for it."""
-    path = shared / "reference_metrics" / "toolkit.json"
-    expected = json.loads(path.read_text())
-
-    def read(name: str) -> tuple[list[np.ndarray], dict]:
-        images, _ = golden(name)
-        return images, expected[name]
-
-    return read
-
-
-@pytest.fixture
-def golden(shared: pathlib.Path) -> Callable:
-    """Reads a triplet of ../shared/reference_metrics and the values that go with it."""
-    folder = shared / "reference_metrics"
-    expected = json.loads((folder / "expected.json").read_text())
-
-    def read(name: str) -> tuple[list[np.ndarray], dict]:
-        images = []
-        for part in ("infrared", "visible", "fused"):
-            image = iio.imread(folder / name / f"{part}.png")
-            # Some hold a grey image in three equal channels.
-            images.append(image if image.ndim == 2 else image[..., 0])
-        return images, expected[name]
-
-    return read
-
-
-CROPS = ("crop_pair1", "crop_pair8")
-PUBLISHED = ("matlab_densefuse_05", "matlab_ifcnn_11", "matlab_seafusion_08")
-AUTHORS = [
-    (method, number)
-    for method, numbers in (
-        ("CBF", ("1", "5", "8", "11", "18", "20")),
-        ("WLS", ("1", "5", "8", "11", "18", "20")),
-        ("DCHWT", ("1", "8", "11", "20")),
-    )
-    for number in numbers
-]

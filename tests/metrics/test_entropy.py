@@ -4,20 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.entropy import entropy
 
-from .conftest import CROPS
-from .conftest import PUBLISHED
 from .conftest import quick
 
 images = hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
-
-
-@pytest.mark.parametrize("name", CROPS + PUBLISHED)
-def test_matlab(golden, name):
-    (_, _, fused), expected = golden(name)
-    assert entropy(fused) == pytest.approx(expected["En"], abs=1e-9)
 
 
 @pytest.mark.parametrize("level", [0, 7, 255])
@@ -43,8 +34,3 @@ def test_places_and_names_of_levels_do_not_matter(image, random):
     random.shuffle(pixels)
     shuffled = np.array(pixels, np.uint8).reshape(image.shape)
     assert entropy(shuffled) == value
-
-
-def test_wrong_dtype():
-    with pytest.raises(UserError, match="fused is float64: expected uint8"):
-        entropy(np.zeros((4, 4)))

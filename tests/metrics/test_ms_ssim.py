@@ -1,25 +1,9 @@
 import numpy as np
 import pytest
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.metrics import ms_ssim
 
-from .conftest import CROPS
-from .conftest import PUBLISHED
 from .conftest import scene
-
-
-@pytest.mark.parametrize("name", CROPS)
-def test_matlab_code(golden, name):
-    images, expected = golden(name)
-    assert ms_ssim(*images) == pytest.approx(expected["MS_SSIM"], abs=1e-9)
-
-
-@pytest.mark.parametrize("name", CROPS + PUBLISHED)
-def test_independent_implementation(golden, name):
-    images, expected = golden(name)
-    value = expected["independent_implementation"]["MS_SSIM"]
-    assert ms_ssim(*images) == pytest.approx(value, abs=1e-9)
 
 
 def naive_ms_ssim(ir, vis, fused):
@@ -103,15 +87,6 @@ def test_identity_symmetry_range(pair):
     assert ms_ssim(ir, ir, ir) == pytest.approx(1, abs=1e-6)
 
 
-def test_brightness_and_turning_do_not_matter(pair):
-    ir, vis, fused = (image // 2 for image in pair)
-    value = ms_ssim(ir, vis, fused)
-    assert ms_ssim(ir, vis, fused + 100) == pytest.approx(value, abs=1e-10)
-    assert ms_ssim(ir + 50, vis, fused) == pytest.approx(value, abs=1e-10)
-    turned = (image.T for image in (ir, vis, fused))
-    assert ms_ssim(*turned) == pytest.approx(value, abs=1e-10)
-
-
 def test_constant_images():
     low, high = np.full((50, 47), 3, np.uint8), np.full((50, 47), 250, np.uint8)
     assert ms_ssim(low, high, low) == pytest.approx(1, abs=1e-9)
@@ -124,13 +99,3 @@ def test_opposed_images_count_as_zero(pair):
     # The mean of a scale is negative: MATLAB's power of it is a complex number.
     ir = pair[0]
     assert ms_ssim(ir, ir, 255 - ir) == 0
-
-
-def test_sources_that_cancel_each_other(pair):
-    ir, _, fused = pair
-    assert 0 <= ms_ssim(ir, 255 - ir, fused) <= 1
-
-
-def test_too_small():
-    with pytest.raises(UserError, match="ir is 43x60: expected at least 44x44"):
-        ms_ssim(*scene(43, 60))

@@ -6,15 +6,8 @@ from hypothesis import given
 
 from densefuse_tf.metrics import sf
 
-from .conftest import PUBLISHED
 from .conftest import one_image
 from .conftest import quick
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_toolkit_value(published, name):
-    (_, _, fused), expected = published(name)
-    assert sf(fused, convention="toolkit") == pytest.approx(expected["SF"], abs=1e-14)
 
 
 def test_counted_by_hand():

@@ -3,32 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.metrics import vif
 
-from .conftest import PUBLISHED
 from .conftest import scene
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_toolkit_value(published, name):
-    images, expected = published(name)
-    value = vif(*images, convention="toolkit")
-    assert value == pytest.approx(expected["VIF"], abs=1e-8)
-
-
-# The sum of vifp(source, fused) of the package sewar 0.4.10, a port of vifp_mscale.
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("matlab_densefuse_05", 0.5624711895806764),
-        ("matlab_ifcnn_11", 0.4937349702832350),
-        ("matlab_seafusion_08", 1.0137788758780300),
-    ],
-)
-def test_published_implementation(published, name, value):
-    images, _ = published(name)
-    assert vif(*images) == pytest.approx(value, abs=1e-12)
 
 
 def naive_vif(source, fused, *, saturated=False):
@@ -88,12 +65,6 @@ def test_identity_symmetry_range(pair):
     assert vif(vis, vis, vis) == pytest.approx(2, abs=1e-6)
 
 
-def test_more_contrast_scores_higher_and_brightness_does_not_matter(pair):
-    ir = pair[0] // 3
-    assert vif(ir, ir, 2 * ir) > 2
-    assert vif(ir, ir, ir + 100) == pytest.approx(2, abs=1e-6)
-
-
 @pytest.mark.parametrize("convention", ["intended", "toolkit"])
 def test_constant_images_tell_nothing(pair, convention):
     flat, image = np.full((48, 61), 90, np.uint8), pair[0]
@@ -101,8 +72,3 @@ def test_constant_images_tell_nothing(pair, convention):
     assert vif(image, image, flat, convention=convention) == pytest.approx(0, abs=1e-9)
     one = vif(image, flat, image, convention=convention)
     assert 0.5 < one < 1.5
-
-
-def test_too_small():
-    with pytest.raises(UserError, match="ir is 40x60: expected at least 41x41"):
-        vif(*scene(40, 60))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from densefuse_tf.metrics.windows import window_scores
 
@@ -108,32 +109,19 @@ def assert_as_naive(images):
     np.testing.assert_allclose(found, naive_scores(*images), rtol=0, atol=1e-9)
 
 
+# All levels; constant, equal and spiked windows; mostly black images.
+@pytest.mark.parametrize("levels", [None, [0, 1, 255], [0, 0, 0, 0, 0, 0, 0, 200]])
 @quick
-@given(triples(largest=6))
-def test_straight_loops(images):
-    assert_as_naive(images)
-
-
-@quick
-@given(triples(largest=6, levels=[0, 1, 255]))
-def test_straight_loops_with_constant_equal_and_spiked_windows(images):
-    assert_as_naive(images)
-
-
-@quick
-@given(triples(largest=5, levels=[0, 0, 0, 0, 0, 0, 0, 200]))
-def test_straight_loops_on_mostly_black_images(images):
-    assert_as_naive(images)
+@given(data=st.data())
+def test_straight_loops(levels, data):
+    assert_as_naive(data.draw(triples(largest=6, levels=levels)))
 
 
 def test_straight_loops_on_a_scene():
-    assert_as_naive(scene(14, 17))
-
-
-def test_straight_loops_on_opposed_images():
-    # Negative correlation everywhere: the lower bound.
-    ir, vis, _ = scene(9, 11)
-    assert_as_naive((ir, vis, 255 - ir))
+    ir, vis, fused = scene(14, 17)
+    # Against its negative, the correlation is negative everywhere: the lower bound.
+    for images in ((ir, vis, fused), (ir, vis, 255 - ir)):
+        assert_as_naive(images)
 
 
 def window(*values):

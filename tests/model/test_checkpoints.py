@@ -34,7 +34,7 @@ OTHER_PYTHON = os.environ.get("OTHER_KERAS_PYTHON")
 
 
 def rewritten(checkpoint, folder, *, weights=None, members=None):
-    """A copy of a .keras file with its weights changed by a function."""
+    """Copies a .keras file with weights changed by a function, or other members."""
     with zipfile.ZipFile(checkpoint) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     if weights is not None:
@@ -99,7 +99,6 @@ def test_a_saved_model_loads_with_the_same_weights(tmp_path):
 def test_a_saved_model_is_plain_whatever_it_was_trained_with(tmp_path):
     model = network.autoencoder(dtype="mixed_bfloat16", quick=True)
     model.compile(optimizer="adam", loss="mse")
-    model.fit(np.ones((1, 4, 4, 1)), np.ones((1, 4, 4, 1)), verbose=0)
     checkpoints.save_autoencoder(model, tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_same_weights(loaded, model)
@@ -218,39 +217,16 @@ def test_only_the_weights_of_a_keras_file_are_read(tmp_path, checkpoint, model):
     assert_same_weights(checkpoints.load_autoencoder(path), model)
 
 
-def test_a_model_of_other_layers_is_refused_and_not_made(tmp_path):
-    mark = tmp_path / "it ran"
-
-    @keras.saving.register_keras_serializable(package="theirs")
-    class Theirs(keras.layers.Layer):
-        def __init__(self, **settings):
-            mark.touch()
-            super().__init__(**settings)
-
-        def call(self, inputs):
-            mark.touch()
-            return inputs
-
-    inputs = keras.Input((None, None, 1))
-    keras.Model(inputs, Theirs()(inputs)).save(tmp_path / "model.keras")
-    mark.unlink()
-    message = refusal(tmp_path / "model.keras")
-    assert "Layer 'C1' expected 2 variables, but received 0 variables" in message
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize("content", (b"", b"PK", b"not a zip file" * 100))
-def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
-    path = tmp_path / "model.keras"
-    path.write_bytes(content)
-    assert "cannot be read as a checkpoint: File is not a zip file" in refusal(path)
-
-
-@pytest.mark.parametrize("part", (0.01, 0.5, 0.999))
-def test_a_truncated_keras_file_is_refused(tmp_path, checkpoint, part):
+@pytest.mark.parametrize("part", (0, 0.01, 0.5, 0.999))
+def test_a_truncated_keras_file_is_refused(put, checkpoint, part):
     content = checkpoint.read_bytes()
-    path = tmp_path / "model.keras"
-    path.write_bytes(content[: int(len(content) * part)])
+    path = put(content[: int(len(content) * part)], "model.keras")
+    assert "cannot be read as a checkpoint" in refusal(path)
+
+
+@pytest.mark.parametrize("content", (b"", b"\x89HDF\r\n\x1a\n", b"\0" * 5000))
+def test_a_keras_file_with_damaged_weights_is_refused(tmp_path, checkpoint, content):
+    path = rewritten(checkpoint, tmp_path, members={WEIGHTS: content})
     assert "cannot be read as a checkpoint" in refusal(path)
 
 
@@ -271,12 +247,6 @@ def test_flipped_bits_are_refused_or_leave_the_weights(tmp_path, checkpoint, mod
     assert refused > 10
 
 
-@pytest.mark.parametrize("content", (b"", b"\x89HDF\r\n\x1a\n", b"\0" * 5000))
-def test_damaged_weights_are_refused(tmp_path, checkpoint, content):
-    message = refusal(rewritten(checkpoint, tmp_path, members={WEIGHTS: content}))
-    assert "cannot be read as a checkpoint" in message
-
-
 def test_a_file_that_is_too_large_is_refused(tmp_path, checkpoint):
     path = tmp_path / "model.keras"
     shutil.copy(checkpoint, path)
@@ -288,45 +258,28 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, checkpoint):
     assert "bytes: expected at most 20000000" in refusal(path)
 
 
-def removed(store):
-    del store[KERNEL]
-
-
-def replaced(values):
-    def change(store):
-        del store[KERNEL]
-        store[KERNEL] = values
-
-    return change
-
-
-def added(name):
-    def change(store):
-        store[name] = np.zeros(3)
-
-    return change
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "value", "message"),
     [
-        (removed, "Layer 'C1' expected 2 variables, but received 1 variables"),
-        (added("layers/functional/layers/conv2d/vars/2"), "holds 74196 numbers"),
-        (added("layers/functional/layers/conv2d_4/vars/0"), "holds 74196 numbers"),
-        (
-            replaced(np.zeros((3, 3, 16))),
-            "variable.shape=(3, 3, 1, 16), Received: value.shape=(3, 3, 16)",
-        ),
-        (replaced(np.full((3, 3, 1, 16), np.nan)), "C1/kernel holds NaN or infinity"),
-        (replaced(np.full((3, 3, 1, 16), 1e300)), "C1/kernel holds NaN or infinity"),
-        (replaced(np.full((3, 3, 1, 16), b"x")), "could not convert string to float"),
-        (replaced(h5py.ExternalLink("other.h5", "secret")), "ExternalLink"),
-        (replaced(h5py.SoftLink("/vars")), "SoftLink"),
+        (KERNEL, None, "Layer 'C1' expected 2 variables, but received 1 variables"),
+        ("layers/functional/layers/conv2d/vars/2", np.zeros(3), "holds 74196 numbers"),
+        ("layers/functional/layers/other/vars/0", np.zeros(3), "holds 74196 numbers"),
+        (KERNEL, np.zeros((3, 3, 16)), "(3, 3, 1, 16)"),
+        (KERNEL, np.full((3, 3, 1, 16), np.nan), "C1/kernel holds NaN or infinity"),
+        (KERNEL, np.full((3, 3, 1, 16), 1e300), "C1/kernel holds NaN or infinity"),
+        (KERNEL, np.full((3, 3, 1, 16), b"x"), "cannot be read as a checkpoint"),
+        (KERNEL, h5py.ExternalLink("other.h5", "secret"), "ExternalLink"),
+        (KERNEL, h5py.SoftLink("/vars"), "SoftLink"),
     ],
 )
 def test_a_keras_file_with_wrong_tensors_is_refused(
-    tmp_path, checkpoint, change, message
+    tmp_path, checkpoint, name, value, message
 ):
+    def change(store):
+        store.pop(name, None)
+        if value is not None:
+            store[name] = value
+
     assert message in refusal(rewritten(checkpoint, tmp_path, weights=change))
 
 
@@ -370,22 +323,18 @@ def test_a_release_checkpoint_with_wrong_tensors_is_refused(
 
 
 @pytest.mark.parametrize("end", ("index", "data-00000-of-00001"))
-@pytest.mark.parametrize("damage", ("empty", "truncated", "changed", "missing", "pipe"))
-def test_a_damaged_release_checkpoint_is_refused(tmp_path, model, end, damage):
+def test_a_damaged_release_checkpoint_is_refused(tmp_path, model, end):
     prefix = save_release(release_tensors(model), tmp_path)
     part = pathlib.Path(f"{prefix}.{end}")
-    content = bytearray(part.read_bytes())
+    content = part.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0xFF
+    for damaged in (b"", content[:100], flipped):
+        part.write_bytes(damaged)
+        refusal(prefix)
     part.unlink()
-    match damage:
-        case "empty":
-            part.touch()
-        case "truncated":
-            part.write_bytes(content[:100])
-        case "changed":
-            content[len(content) // 2] ^= 0xFF
-            part.write_bytes(content)
-        case "pipe":
-            os.mkfifo(part)
+    refusal(prefix)
+    os.mkfifo(part)
     refusal(prefix)
 
 

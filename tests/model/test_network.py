@@ -57,11 +57,6 @@ def test_layers_are_those_of_table_1(models, form):
         )
 
 
-def test_convolution_refuses_an_unknown_name(models):
-    with pytest.raises(KeyError, match="'C6'"):
-        network.convolution(models["standard"], "C6")
-
-
 def test_initial_kernels_are_truncated_normal_and_biases_zero():
     model = network.autoencoder()
     kernels = [w for w in model.get_weights() if w.ndim == 4]
@@ -90,26 +85,11 @@ def test_both_forms_equal_numpy(models, form, size):
         np.testing.assert_allclose(output[:, :, 0], expected, rtol=1e-5, atol=2e-3)
 
 
-def test_new_maps_come_before_old_ones(models):
-    encoder = models["standard"].get_layer("encoder")
-    first = keras.Model(encoder.input, encoder.get_layer("C1").output)
-    images = batch((5, 6))
-    np.testing.assert_array_equal(encoder(images)[..., 48:], first(images))
-
-
 def test_mixed_precision_puts_out_float32():
     model = network.autoencoder(dtype="mixed_bfloat16")
     assert network.convolution(model, "C2").compute_dtype == "bfloat16"
     assert model(batch((4, 4))).dtype == "float32"
     assert network.convolution(model, "C2").kernel.dtype == "float32"
-
-
-def test_a_saved_model_loads_in_safe_mode(models, tmp_path):
-    model = models["standard"]
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    images = batch((9, 4))
-    np.testing.assert_array_equal(loaded(images), model(images))
 
 
 def test_all_layers_and_operations_are_those_of_keras(models):

@@ -74,18 +74,6 @@ def test_a_conversion_that_is_off_is_not_kept(write, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_left_where_writing_fails(write, tmp_path, monkeypatch):
-    def fail(*_, **__):
-        (tmp_path / "seen").write_text(str(len(list(tmp_path.iterdir()))))
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    monkeypatch.setattr(tf.saved_model, "save", fail)
-    with pytest.raises(UserError, match=r"1: cannot be written: No space left"):
-        write(tmp_path / "1")
-    assert (tmp_path / "seen").read_text() == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["seen"]
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,19 +1,14 @@
 """docs/serving.md as its readers use it: its Python, run where only TensorFlow is."""
 
-import base64
-import io
 import json
 import pathlib
 import re
 import shlex
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from densefuse_tf.commands import export
 from densefuse_tf.fusion.fuser import Fuser
@@ -121,6 +116,8 @@ def test_the_rest_client(run_snippet, folder, expected):
     answer = run_snippet("urllib.request")["answer"]
     np.testing.assert_array_equal(images.read(folder / "fused.png"), expected.image)
     # As in the page's example of a request and its answer.
+    request = json.loads(snippet("json", "instances"))
+    assert request["instances"][0].keys() == {"ir_bytes", "vis_bytes"}
     example = json.loads(snippet("json", "predictions"))
     assert answer.keys() == example.keys()
     assert answer["predictions"][0].keys() == example["predictions"][0].keys()
@@ -130,59 +127,6 @@ def test_the_grpc_client(run_snippet, folder, expected):
     answer = run_snippet("PredictRequest")["answer"]
     assert list(answer.outputs) == ["fused"]
     np.testing.assert_array_equal(images.read(folder / "fused.png"), expected.image)
-
-
-def post(ports, body):
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{ports[0]}/v1/models/densefuse:predict",
-        json.dumps(body).encode(),
-    )
-    with urllib.request.urlopen(request) as response:
-        return json.load(response)
-
-
-def test_arrays_over_rest(ports, folder, expected):
-    pair = {name: np.load(folder / f"{name}.npy")[0].tolist() for name in ("ir", "vis")}
-    (prediction,) = post(ports, {"instances": [pair]})["predictions"]
-    np.testing.assert_array_equal(
-        np.array(prediction["fused"])[:, :, 0], expected.image
-    )
-    assert np.shape(prediction["raw"]) == (*SIZE, 1)
-
-
-def test_the_example_of_a_request_names_what_the_signature_takes(ports):
-    """Its files are cut short, so the server refuses them, by name."""
-    body = json.loads(snippet("json", "instances").replace("...", "="))
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        post(ports, body)
-    assert refused.value.code == 400
-    error = json.load(refused.value)["error"]
-    assert re.search(r"(ir|vis)_bytes\[0\] is 0x0: expected at least 2x2", error)
-
-
-def test_unequal_sizes_are_an_error_that_a_client_can_read(ports, folder):
-    stream = io.BytesIO()
-    Image.new("L", (5, 4)).save(stream, "PNG")
-    pair = {
-        "ir_bytes": (folder / "ir.png").read_bytes(),
-        "vis_bytes": stream.getvalue(),
-    }
-    body = {
-        "signature_name": "fuse_encoded",
-        "instances": [
-            {
-                name: {"b64": base64.b64encode(data).decode()}
-                for name, data in pair.items()
-            }
-        ],
-    }
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        post(ports, body)
-    assert refused.value.code == 400
-    assert (
-        "ir_bytes[0] is 21x34 and vis_bytes[0] is 4x5: the source images of a pair "
-        "must have the same size; register and crop them first"
-    ) in json.load(refused.value)["error"]
 
 
 @pytest.mark.parametrize(

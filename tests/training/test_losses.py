@@ -12,10 +12,14 @@ def images(seed, shape=(2, 24, 20, 1)):
     return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
 
 
-def test_euclidean_is_the_norm_of_each_image():
+def test_pixel_losses_are_the_norm_and_the_mean_square_of_each_image():
     first, second = images(0), images(1)
-    expected = [np.linalg.norm(a - b) for a, b in zip(first, second, strict=True)]
-    np.testing.assert_allclose(losses.euclidean(first, second), expected, rtol=1e-6)
+    norms = [np.linalg.norm(a - b) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(losses.euclidean(first, second), norms, rtol=1e-6)
+    batch = losses.PixelLoss(recipes.PAPER)(first, second)
+    assert float(batch) == pytest.approx(np.mean(norms), rel=1e-6)
+    squares = ((first - second) ** 2).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(losses.mean_squared(first, second), squares, rtol=1e-6)
 
 
 def test_euclidean_has_a_finite_gradient_at_zero():
@@ -25,12 +29,6 @@ def test_euclidean_has_a_finite_gradient_at_zero():
         loss = losses.euclidean(image, tf.identity(image) * 1.0 + 0.0)
     assert np.all(loss.numpy() == 0)
     assert np.all(np.isfinite(tape.gradient(loss, image)))
-
-
-def test_mean_squared_is_the_mean_over_pixels():
-    first, second = images(0), images(1)
-    expected = ((first - second) ** 2).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(losses.mean_squared(first, second), expected, rtol=1e-6)
 
 
 def naive_contrast_structure(first, second, c2):
@@ -101,13 +99,3 @@ def test_losses_of_equal_images_are_zero(recipe):
     image = images(0)
     assert float(losses.PixelLoss(recipe)(image, image)) == 0
     assert float(losses.SSIMLoss(recipe)(image, image)) == pytest.approx(0, abs=1e-6)
-
-
-def test_batch_loss_is_the_mean_of_the_images():
-    first, second = images(0, (4, 16, 16, 1)), images(1, (4, 16, 16, 1))
-    whole = losses.PixelLoss(recipes.PAPER)(first, second)
-    halves = [
-        losses.PixelLoss(recipes.PAPER)(first[part], second[part])
-        for part in (slice(0, 2), slice(2, 4))
-    ]
-    assert float(whole) == pytest.approx(float(sum(halves)) / 2, rel=1e-6)
