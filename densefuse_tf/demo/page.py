@@ -35,11 +35,15 @@ _THEME = gr.themes.Default(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
 _CSS = """
-.gradio-container {max-width: 1280px !important; margin: 0 auto !important}
 #fuse {position: sticky; bottom: 8px; z-index: 5}
+.file-preview .download {display: none}
+.file-preview .filename {padding-left: 0 !important}
 #metrics table {display: table; width: 100%; font-size: 0.9em}
 #metrics td, #metrics th {padding: 2px 8px; border-color: var(--border-color-primary)}
-@media (max-width: 640px) {.gradio-container main {padding: 8px !important}}
+#metrics td:not(:last-child), #metrics th {white-space: nowrap; word-break: normal}
+@media (max-width: 640px) {
+  fieldset label {padding: 6px 8px !important}
+}
 """
 
 
@@ -281,35 +285,36 @@ class _Outputs:
                 )
             self.compared = []
             for kind in ("Infrared", "Visible"):
-                with gr.Tab(f"{kind} | fused"):
+                with gr.Tab(kind):
                     self.compared.append(
                         gr.ImageSlider(
-                            show_label=False,
+                            label=f"{kind.lower()} | fused",
                             format="png",
                             interactive=False,
                             buttons=["fullscreen"],
                             elem_id=f"{kind.lower()}_slider",
                         )
                     )
-            with gr.Tab("Feature maps"):
+            with gr.Tab("Maps"):
                 self.maps = []
-                for what in ("Activity level", "l1-norm weight"):
+                for what in (
+                    "Activity level maps (Eq. 6): from black, none, to light yellow, "
+                    "the greatest of both images",
+                    "Weights of l1_norm (Eq. 7): from blue, 0, over white, 1/2, to "
+                    "red, 1",
+                ):
+                    gr.Markdown(what)
                     with gr.Row():
                         for kind in ("infrared", "visible"):
                             self.maps.append(
                                 gr.Image(
-                                    label=f"{what}, {kind}",
+                                    label=kind,
                                     format="png",
                                     interactive=False,
                                     buttons=["fullscreen"],
                                     min_width=150,
                                 )
                             )
-                gr.Markdown(
-                    "Activity (Eq. 6) from black, none, to light yellow, the greatest "
-                    "of both images. Weights (Eq. 7) from blue, 0, over white, 1/2, to "
-                    "red, 1."
-                )
         with gr.Row():
             self.image_file = gr.DownloadButton(
                 "Download image", size="md", interactive=False, elem_id="image_file"
@@ -326,6 +331,7 @@ class _Outputs:
                 language="shell",
                 label="In the folder of the images",
                 wrap_lines=True,
+                show_line_numbers=False,
                 interactive=False,
                 elem_id="command",
             )
@@ -333,6 +339,7 @@ class _Outputs:
                 language="python",
                 show_label=False,
                 wrap_lines=True,
+                show_line_numbers=False,
                 interactive=False,
                 elem_id="program",
             )
@@ -360,7 +367,7 @@ def _fuse(
             yield _nothing(outputs)
             raise _shown(error) from error
         height, width = answer.image.shape[:2]
-        status = f"{width}x{height} pixels, {answer.seconds:.2f} s"
+        status = f"{width}x{height} pixels, fused in {answer.seconds:.2f} s"
         notes = [f"\n\n**Warning:** {html.escape(text)}" for text in answer.warnings]
         shown = {
             **_nothing(outputs),

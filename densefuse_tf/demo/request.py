@@ -6,7 +6,8 @@ import json
 import logging
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import methods
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.demo.maps import MapMaker
 
 # Pictures for the screen are reduced to this side; the result itself never is.
 _MAX_SHOWN = 1280
@@ -72,7 +76,7 @@ class Engine:
         """
         self.max_pixels = max_pixels
         self._fusers: dict[tuple[str, ...], ChannelFuser] = {}
-        self._map_makers: dict[str, object] = {}
+        self._map_makers: dict[str, MapMaker] = {}
 
     def preview(self, path: pathlib.Path) -> np.ndarray:
         """Returns a picture of a source image, which may have more than 8 bits.
@@ -115,6 +119,8 @@ class Engine:
             (result,) = pairs.fuse_pairs(fuser, [pair], options, aligner=aligner)
             if result.error is not None:
                 raise result.error
+        # There is one unless there is an error.
+        image = np.asarray(result.image)
         command = same.command(request)
         program = same.program(
             request, [source.dtype != np.uint8 for source in result.sources]
@@ -122,11 +128,11 @@ class Engine:
         seconds = time.monotonic() - start
         return Answer(
             request,
-            result.image,
+            image,
             result.sources,
             pair.output,
             _write_settings(folder / "settings.json", request, command, program),
-            _write_compared(folder, result),
+            _write_compared(pair.output, image, result.sources),
             command,
             program,
             seconds,
@@ -170,7 +176,7 @@ class Engine:
     def _fuser(self, request: Request) -> ChannelFuser:
         """Returns what fuses, loaded once for each method, strategy and checkpoint."""
         settings = request.fusion
-        key = (request.method,)
+        key: tuple[str, ...] = (request.method,)
         if request.method == DENSEFUSE:
             key += (request.strategy, request.checkpoint)
         if key not in self._fusers:
@@ -206,16 +212,16 @@ def _shown(image: np.ndarray) -> np.ndarray:
 
 
 def _write_compared(
-    folder: pathlib.Path, result: pairs.Result
+    fused: pathlib.Path, image: np.ndarray, sources: Sequence[np.ndarray]
 ) -> tuple[tuple[pathlib.Path, pathlib.Path], ...]:
-    fused = result.pair.output
-    shown = _shown(result.image)
-    if shown is not result.image:
-        fused = folder / "fused_small.png"
+    """Writes the pictures of the sliders, beside the file of the fused image."""
+    shown = _shown(image)
+    if shown is not image:
+        fused = fused.with_stem("fused_small")
         images.write(fused, shown)
     compared = []
-    for kind, source in zip(_KINDS, result.sources, strict=True):
-        path = folder / f"{kind}.png"
+    for kind, source in zip(_KINDS, sources, strict=True):
+        path = fused.with_name(f"{kind}.png")
         images.write(path, _shown(pixels.to_uint8(source)))
         compared.append((path, fused))
     return tuple(compared)

@@ -84,9 +84,8 @@ def program(request: Request, are_scaled: Sequence[bool]) -> str:
         imports.append(
             "from densefuse_tf.pipelines.methods import MethodFuser, MethodSettings"
         )
-        body.append(
-            f"settings = MethodSettings({_quoted(request.method)}, color={_quoted(request.color)})"
-        )
+        method, color = _quoted(request.method), _quoted(request.color)
+        body.append(f"settings = MethodSettings({method}, color={color})")
         fuser = "MethodFuser(settings)"
     scaled = ", are_scaled=True" if any(are_scaled) else ""
     body.append(f"fused = {fuser}.fuse({pair}{scaled}).image")
