@@ -13,6 +13,7 @@ Exit status: 0, or 2 for a mistake.
 import ipaddress
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -56,6 +57,7 @@ _MAX_MEGAPIXELS = flags.DEFINE_float(
 
 def main() -> None:
     _check_host(_HOST.value)
+    _check_port(_HOST.value, _PORT.value)
     extras.require("demo", "the page")
     max_pixels = int(_MAX_MEGAPIXELS.value * 1e6)
     from densefuse_tf.demo import examples
@@ -97,6 +99,18 @@ def _check_host(host: str) -> None:
             f"--host={host}: expected a loopback address, 127.0.0.1 for instance: from "
             "another machine the page is reached through ssh, see --help"
         )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuses a port that cannot be listened on, before all that takes long."""
+    try:
+        (family, *_), *_ = socket.getaddrinfo(host, port)
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise UserError(
+            f"--port={port}: cannot be used on {host}: {error.strerror}: expected "
+            "another one"
+        ) from error
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -30,6 +30,11 @@ _LEAST_UPLOAD = 2**20
 _LAMBDAS = [(f"{weight:g}", name) for name, weight in lambdas.SSIM_WEIGHTS.items()]
 _RANGES = [("as it is (8 bits) or auto", ""), "auto", "1%,99%"]
 _SUMMARY = "Adds or weighs deep feature maps (Li and Wu 2019)."
+_LEGENDS = {
+    "activity": "Activity level maps (Eq. 6): from black, none, to light yellow, the "
+    "greatest of both images",
+    "weight": "Weights of l1_norm (Eq. 7): from blue, 0, over white, 1/2, to red, 1",
+}
 # The page's own fonts are those of the system: Gradio's would be fetched.
 _THEME = gr.themes.Default(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -116,42 +121,34 @@ def launch(
     Args:
       page: From `build`.
       host: The address of this machine to listen on.
-      port: The port.
+      port: The port, which has to be free.
       max_pixels: The largest image; uploads that could not be one are refused.
       examples: As `build` got them.
 
     Returns:
       The page's address.
-
-    Raises:
-      UserError: The port is not free.
     """
-    try:
-        _, url, _ = page.launch(
-            server_name=host,
-            server_port=port,
-            max_file_size=max(_LEAST_UPLOAD, _BYTES_PER_PIXEL * max_pixels),
-            allowed_paths=[str(path) for pair in examples for path in pair],
-            theme=_THEME,
-            css=_CSS,
-            prevent_thread_lock=True,
-            show_error=True,
-            quiet=True,
-            inbrowser=False,
-            inline=False,
-            footer_links=[],
-            # Nothing leaves this machine.
-            share=False,
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            mcp_server=False,
-            pwa=False,
-        )
-    except OSError as error:
-        raise UserError(
-            f"--port={port}: is not free on {host}: expected another one"
-        ) from error
+    _, url, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        max_file_size=max(_LEAST_UPLOAD, _BYTES_PER_PIXEL * max_pixels),
+        allowed_paths=[str(path) for pair in examples for path in pair],
+        theme=_THEME,
+        css=_CSS,
+        prevent_thread_lock=True,
+        show_error=True,
+        quiet=True,
+        inbrowser=False,
+        inline=False,
+        footer_links=[],
+        # Nothing leaves this machine.
+        share=False,
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+    )
     return url
 
 
@@ -297,13 +294,8 @@ class _Outputs:
                     )
             with gr.Tab("Maps"):
                 self.maps = []
-                for what in (
-                    "Activity level maps (Eq. 6): from black, none, to light yellow, "
-                    "the greatest of both images",
-                    "Weights of l1_norm (Eq. 7): from blue, 0, over white, 1/2, to "
-                    "red, 1",
-                ):
-                    gr.Markdown(what)
+                for what, legend in _LEGENDS.items():
+                    gr.Markdown(legend)
                     with gr.Row():
                         for kind in ("infrared", "visible"):
                             self.maps.append(
@@ -313,6 +305,7 @@ class _Outputs:
                                     interactive=False,
                                     buttons=["fullscreen"],
                                     min_width=150,
+                                    elem_id=f"map_{what}_{kind}",
                                 )
                             )
         with gr.Row():
@@ -348,9 +341,8 @@ class _Outputs:
     def all(self) -> list[gr.Component]:
         """Returns all components, those that a client wants first."""
         return [
-            *(self.image_file, self.settings_file, self.metrics),
-            *(self.command, self.program, self.status),
-            *(self.fused, *self.compared, *self.maps),
+            *(self.fused, self.metrics, self.command, self.program, self.status),
+            *(*self.compared, *self.maps, self.image_file, self.settings_file),
         ]
 
 
