@@ -4,14 +4,18 @@ Importing this module needs no TensorFlow.
 """
 
 import abc
+import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.io import pixels
 
+_Fuser = TypeVar("_Fuser", bound="ChannelFuser")
 _CHANNELS = 3
 # Floats may lie outside of 0..255 by this much, which is left by earlier arithmetic.
 TOLERANCE = 0.5
@@ -55,6 +59,21 @@ class ChannelFuser(abc.ABC):
         self.output_range = output_range
         self._color = color
         self._dtype = dtype
+
+    def with_output(self: _Fuser, *, color: str, output_range: str) -> _Fuser:
+        """Returns one that shares the graph and makes other images of it.
+
+        Args:
+          color: One of `settings.COLOR_MODES`.
+          output_range: As of the attribute.
+
+        Raises:
+          UserError: There is no such color.
+        """
+        check_choice("color", color, COLOR_MODES)
+        other = copy.copy(self)
+        other._color, other.output_range = color, output_range
+        return other
 
     @abc.abstractmethod
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:

@@ -372,3 +372,14 @@ def test_fuse_uses_a_strategy_that_is_registered_again(checkpoint):
             densefuse_tf.fuse(sources, checkpoint, strategy="one_of_the_tests")
         )
     assert (results[0] != results[1]).any()
+
+
+def test_another_output_shares_the_graph_and_equals_another_fuser(fusers):
+    sources = photographs(2, channels=(3,))
+    changed = fusers().with_output(color="luma", output_range="average")
+    expected = fusers(color="luma", output_range="average").fuse(sources).image
+    np.testing.assert_array_equal(changed.fuse(sources).image, expected)
+    assert changed._graph is fusers()._graph
+    assert fusers().fuse(sources).image.shape == sources[0].shape
+    with pytest.raises(UserError, match="color is 'red'"):
+        fusers().with_output(color="red", output_range="average")

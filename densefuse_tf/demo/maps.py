@@ -1,0 +1,120 @@
+"""Pictures of what the fusion layer sees: activity level maps and l1-norm weights.
+
+References:
+  H. Li, X.-J. Wu, "DenseFuse: A Fusion Approach to Infrared and Visible Images", IEEE
+  Transactions on Image Processing 28(5), 2019. https://doi.org/10.1109/TIP.2018.2887342
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from densefuse_tf.fusion import fuser
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion import tiles
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import pixels
+from densefuse_tf.model import network
+from densefuse_tf.model import strategies
+
+_RADIUS = FusionSettings.window_radius
+_MARGIN = network.RECEPTIVE_RADIUS + _RADIUS
+_NUM_SOURCES = 2
+# RGB from the least to the greatest value, at equal distances.
+_ACTIVITY_COLORS = (
+    (0, 0, 4),
+    (81, 18, 124),
+    (183, 55, 121),
+    (252, 137, 97),
+    (252, 253, 191),
+)
+_WEIGHT_COLORS = ((33, 102, 172), (247, 247, 247), (178, 24, 43))
+
+
+class Maps(NamedTuple):
+    """Holds one map for each source, [H, W] float32.
+
+    Attributes:
+      activities: The activity level maps C^_i (Eq. 6), at least 0.
+      weights: The l1-norm's weights w_i (Eq. 7), in 0..1.
+    """
+
+    activities: np.ndarray
+    weights: np.ndarray
+
+
+class MapMaker:
+    """Computes the maps of pairs with the encoder of one checkpoint."""
+
+    def __init__(self, checkpoint: str):
+        """Loads the checkpoint.
+
+        Raises:
+          UserError: It cannot be used.
+        """
+        encoder = graph.load_inference_model(checkpoint).get_layer("encoder")
+        image = tf.TensorSpec([1, None, None, 1], tf.float32)
+
+        @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)
+        def run(*sources):
+            features = [encoder(source, training=False) for source in sources]
+            maps = [strategies.activity_level_map(each, _RADIUS) for each in features]
+            maps += strategies.l1_norm_weights(features, _RADIUS)
+            return tf.concat(maps, axis=-1)[0]
+
+        self._run = run
+
+    def compute(self, sources: Sequence[np.ndarray]) -> Maps:
+        """Computes the maps of a pair, of the luma where there is colour.
+
+        Args:
+          sources: Two arrays [H, W] or [H, W, 3] of one size, in 0..255.
+        """
+        channels = [pixels.gray(source).astype(np.float32) for source in sources]
+        height, width = channels[0].shape
+        size = max(height, width)
+        if height * width > fuser.MAX_WHOLE_PIXELS:
+            size = fuser.automatic_tile_size(_NUM_SOURCES, _MARGIN)
+        maps = np.empty((height, width, 2 * _NUM_SOURCES), np.float32)
+        for tile in tiles.split(height, width, size, _MARGIN):
+            outer = [
+                tf.constant(each[tile.outer][None, :, :, None]) for each in channels
+            ]
+            maps[tile.inner] = self._run(*outer).numpy()[tile.where]
+        planes = np.moveaxis(maps, -1, 0)
+        return Maps(planes[:_NUM_SOURCES], planes[_NUM_SOURCES:])
+
+
+def activity_picture(activity: np.ndarray, greatest: float) -> np.ndarray:
+    """Colours an activity level map from black (0) over red to light yellow.
+
+    Args:
+      activity: [H, W], at least 0.
+      greatest: The value that becomes light yellow.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    return _colored(activity / greatest if greatest else activity, _ACTIVITY_COLORS)
+
+
+def weight_picture(weight: np.ndarray) -> np.ndarray:
+    """Colours a map of weights from blue (0) over white (1/2) to red (1).
+
+    Args:
+      weight: [H, W] in 0..1.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    return _colored(weight, _WEIGHT_COLORS)
+
+
+def _colored(values: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    stops = np.linspace(0, 1, len(colors))
+    channels = [
+        np.interp(values, stops, channel) for channel in zip(*colors, strict=True)
+    ]
+    return pixels.to_uint8(np.stack(channels, axis=-1))
