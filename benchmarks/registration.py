@@ -33,6 +33,7 @@ and the first warp of each pair.
 """
 
 import csv
+import itertools
 import json
 import pathlib
 import sys
@@ -268,30 +269,34 @@ def misaligned(aligned: Sequence[Pair]) -> None:
 
 
 def warps(aligned: Sequence[Pair]) -> Iterator[dict]:
-    for index, pair in enumerate(aligned):
-        plain = registration.register(pair.fixed, pair.moving)
+    """The first warp of every pair, then the second: a part of them is fair as well."""
+    plain: dict[str, np.ndarray] = {}
+    for number, (index, pair) in itertools.product(
+        range(_WARPS.value), enumerate(aligned)
+    ):
+        if pair.name not in plain:
+            plain[pair.name] = registration.register(pair.fixed, pair.moving).matrix
+        random = np.random.default_rng([_SEED.value, index, number])
+        warped, warp = warped_at_random(pair.moving, random)
+        found = registration.register(pair.fixed, warped)
         shape = pair.fixed.shape
-        for number in range(_WARPS.value):
-            random = np.random.default_rng([_SEED.value, index, number])
-            warped, warp = warped_at_random(pair.moving, random)
-            found = registration.register(pair.fixed, warped)
-            others = {}
-            if number == 0:
-                others = {
-                    name: transforms.distance(matrix, warp, shape)
-                    for name, matrix in other_methods(pair.fixed, warped).items()
-                }
-            yield row(
-                "warps",
-                pair.name,
-                number,
-                found,
-                error=transforms.distance(found.matrix, warp, shape),
-                of_unwarped=transforms.distance(
-                    found.matrix, warp @ plain.matrix, shape
-                ),
-                **others,
-            )
+        others = {}
+        if number == 0:
+            others = {
+                name: transforms.distance(matrix, warp, shape)
+                for name, matrix in other_methods(pair.fixed, warped).items()
+            }
+        yield row(
+            "warps",
+            pair.name,
+            number,
+            found,
+            error=transforms.distance(found.matrix, warp, shape),
+            of_unwarped=transforms.distance(
+                found.matrix, warp @ plain[pair.name], shape
+            ),
+            **others,
+        )
 
 
 def warped_at_random(
@@ -366,13 +371,17 @@ def summarize_warps(rows: Sequence[dict]) -> None:
 
 
 def wrong(aligned: Sequence[Pair]) -> Iterator[dict]:
-    for index, pair in enumerate(aligned):
-        random = np.random.default_rng([_SEED.value, index])
+    chosen = [
+        np.random.default_rng([_SEED.value, index]).permutation(len(aligned) - 1)
+        for index in range(len(aligned))
+    ]
+    for number, (index, pair) in itertools.product(
+        range(_WRONG.value), enumerate(aligned)
+    ):
         others = [other for other in aligned if other.name != pair.name]
-        for chosen in random.permutation(len(others))[: _WRONG.value]:
-            other = others[chosen]
-            found = registration.register(pair.fixed, other.moving)
-            yield row("wrong", pair.name, other.name, found)
+        other = others[chosen[index][number]]
+        found = registration.register(pair.fixed, other.moving)
+        yield row("wrong", pair.name, other.name, found)
 
 
 def other_methods(fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ def warp(
       fill: The value of pixels that the moving image does not cover.
 
     Returns:
-      [h, w] or [h, w, 3] of the same dtype, interpolated linearly.
+      [h, w] or [h, w, 3] of the same dtype, interpolated by cubic polynomials.
 
     Raises:
       UserError: The image has another size than the one that was registered.

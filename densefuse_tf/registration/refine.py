@@ -116,6 +116,10 @@ class Refiner:
                 break
         return matrix, score
 
+    def score(self, matrix: np.ndarray) -> float:
+        """Returns a transform's score, -1 where the images share too little."""
+        return self._score(_sums(self._field, self._view(matrix)), matrix)
+
     def distinctness(self, matrix: np.ndarray) -> float:
         """Measures how far a transform stands out; see `correlation.distinctness`."""
         return correlation.distinctness(self._field, self._view(matrix))

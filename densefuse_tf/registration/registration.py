@@ -1,18 +1,10 @@
 """Registration of a pair: the transform from the fixed to the moving image.
 
 The two images are of different kinds, so what is compared is the direction of edges
-(`orientation`). The steps:
-
-1. All scales, rotations and shifts are tried at small size (`search`), from the fixed
-   to the moving image and the other way.
-2. Each distinct candidate is refined (`refine`) as a similarity and, if it stands out
-   from its surroundings, as an affine transform.
-3. The three that stand out most are refined at a finer level; the one that then stands
-   out most is refined at the finest level, both ways.
-4. It is accepted if both ways agree and no place nearby matches nearly as well.
+(`orientation`). `finding` finds where these match best. It is accepted if both ways
+agree and no place nearby matches nearly as well.
 """
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Sequence
 
@@ -21,23 +13,15 @@ from skimage import transform as skimage_transform
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
+from densefuse_tf.registration import finding
 from densefuse_tf.registration import levels
-from densefuse_tf.registration import search
 from densefuse_tf.registration import transforms
-from densefuse_tf.registration.refine import Refiner
-from densefuse_tf.registration.search import Candidate
+from densefuse_tf.registration.finding import Found
 from densefuse_tf.registration.total_gradient import normalized_total_gradient
 from densefuse_tf.registration.warping import warp_matrix
 
-# Height times width at which images are searched, refined and refined at last.
-_COARSE, _FINE, _FINEST = 160 * 120, 320 * 240, 480 * 360
-# Smoothing of the fields, in pixels of the level: for a similarity, and from then on.
-_WIDE, _NARROW = 1.5, 1.0
 # Steps of the search: of the logarithm of the scale, and in degrees.
 _SCALE_STEP, _ROTATION_STEP = 0.06, 2.0
-# Shares of the smaller image that have to overlap in the search and while refining.
-_SEARCH_OVERLAP, _OVERLAP = 0.6, 0.5
-_CANDIDATES, _AFFINE, _FINALISTS = 12, 4, 3
 _MIN_SIDE = 32
 
 # What a registration must reach to be accepted: between what was measured of pairs
@@ -133,26 +117,10 @@ def register(
     factors, angles = unit * _steps_of_scale(scales), _steps_of_rotation(rotations)
     if model == "translation":
         factors, angles = np.ones(1), np.zeros(1)
-    grays = [levels.shrink(gray, _FINEST) for gray in grays]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        forth = pool.submit(_coarse, grays, shapes, factors, angles, model)
-        back = pool.submit(
-            _coarse, grays[::-1], shapes[::-1], 1 / factors, -angles, model
-        )
-        starts = forth.result() + [
-            Candidate(np.linalg.inv(start.matrix), start.score)
-            for start in back.result()
-        ]
-        starts.sort(key=lambda start: -start.score)
-        starts = search.distinct(starts, shapes[0], _FINALISTS)
-        if not starts:
-            return _failed(shapes, model)
-        fine = _refiners(grays, shapes, _FINE, _NARROW, both=False)[0]
-        refined = pool.map(lambda start: fine.run(start.matrix, model)[0], starts)
-        best_start = max(refined, key=fine.distinctness)
-        best = _both_ways(
-            pool, _refiners(grays, shapes, _FINEST, _NARROW), best_start, model
-        )
+    grays = [levels.shrink(gray, finding.FINEST) for gray in grays]
+    best = finding.find(grays, shapes, factors, angles, model)
+    if best is None:
+        return _failed(shapes, model)
     between = (
         levels.resizing(shapes[1], grays[1].shape)
         @ best.matrix
@@ -176,16 +144,6 @@ def register(
         total_gradient=(before, after),
         reason=_objection(best, shapes[0]),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """A transform that was refined both ways; see `Registration`."""
-
-    matrix: np.ndarray
-    score: float
-    consistency: float
-    distinctness: float
 
 
 def _comparable(image: np.ndarray, name: str) -> np.ndarray:
@@ -222,87 +180,7 @@ def _steps_of_rotation(rotations: tuple[float, float]) -> np.ndarray:
     return np.linspace(low, high, 1 + round((high - low) / _ROTATION_STEP))
 
 
-def _coarse(
-    grays: Sequence[np.ndarray],
-    shapes: tuple[tuple[int, int], tuple[int, int]],
-    factors: np.ndarray,
-    angles: np.ndarray,
-    model: str,
-) -> list[Candidate]:
-    """Steps 1 and 2 of the module's list; the score is the distinctness."""
-    found = search.candidates(
-        levels.shrink(grays[0], _FINE),
-        levels.shrink(grays[1], _FINE),
-        shapes=shapes,
-        pixels=_COARSE,
-        scales=factors,
-        rotations=angles,
-        overlap=_SEARCH_OVERLAP,
-        count=_CANDIDATES,
-    )
-    first = "translation" if model == "translation" else "similarity"
-    second = first if model in ("translation", "similarity") else "affine"
-    points = transforms.corners(shapes[0])
-    starts = []
-    for candidate in found:
-        # The levels' sides are rounded: what the search finds is nearly a similarity.
-        mapped = transforms.apply(candidate.matrix, points)
-        matrix = transforms.fit(points, mapped, first)
-        if matrix is not None:
-            starts.append(Candidate(matrix, 0.0))
-    for stage, smoothing, count in (
-        (first, _WIDE, _AFFINE),
-        (second, _NARROW, _FINALISTS),
-    ):
-        refiner = _refiners(grays, shapes, _COARSE, smoothing, both=False)[0]
-        refined = [refiner.run(start.matrix, stage) for start in starts]
-        starts = [
-            Candidate(matrix, refiner.distinctness(matrix))
-            for matrix, score in refined
-            if score > -1
-        ]
-        starts.sort(key=lambda start: -start.score)
-        starts = search.distinct(starts, shapes[0], count)
-    return starts
-
-
-def _refiners(
-    grays: Sequence[np.ndarray],
-    shapes: tuple[tuple[int, int], tuple[int, int]],
-    size: int,
-    smoothing: float,
-    both: bool = True,
-) -> list[Refiner]:
-    """Refiners from the fixed to the moving image and, if `both`, the other way."""
-    # At one size, so that neither image is the blurred one.
-    size = min(size, grays[0].size, grays[1].size)
-    fixed, moving = (
-        levels.level(levels.shrink(gray, size), shape)
-        for gray, shape in zip(grays, shapes, strict=True)
-    )
-    ways = [(fixed, moving), (moving, fixed)][: 1 + both]
-    return [Refiner(*way, smoothing=smoothing, overlap=_OVERLAP) for way in ways]
-
-
-def _both_ways(
-    pool: concurrent.futures.Executor,
-    refiners: Sequence[Refiner],
-    start: np.ndarray,
-    model: str,
-) -> _Found:
-    """Refines a transform and, apart from it, its inverse."""
-    forth = pool.submit(refiners[0].run, start, model)
-    back = pool.submit(refiners[1].run, np.linalg.inv(start), model)
-    (matrix, score), (inverse, other) = forth.result(), back.result()
-    return _Found(
-        matrix,
-        min(score, other),
-        transforms.distance(matrix, np.linalg.inv(inverse), refiners[0].shape),
-        min(refiners[0].distinctness(matrix), refiners[1].distinctness(inverse)),
-    )
-
-
-def _objection(found: _Found, shape: tuple[int, int]) -> str | None:
+def _objection(found: Found, shape: tuple[int, int]) -> str | None:
     """Why a registration is not accepted, or None."""
     limit = MAX_INCONSISTENCY * float(np.hypot(*shape))
     confidence = found.distinctness * max(found.score, 0.0) ** 0.5
@@ -321,7 +199,9 @@ def _objection(found: _Found, shape: tuple[int, int]) -> str | None:
     return None
 
 
-def _failed(shapes: tuple[tuple[int, int], tuple[int, int]], model: str):
+def _failed(
+    shapes: tuple[tuple[int, int], tuple[int, int]], model: str
+) -> Registration:
     """The registration of images without a common place: they stay as they are."""
     return Registration(
         transform=transforms.of_matrix(np.eye(3), model),

@@ -41,6 +41,37 @@ def test_warp_smooths_before_it_shrinks():
     assert np.ptp(registration.warp(stripes, found)[4:-4, 4:-4].astype(int)) < 60
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_warp_stays_in_the_range_of_values_beside_steps(dtype):
+    image = np.zeros((20, 30), dtype)
+    image[:, 15:] = 255
+    found = of(shifted_by(0.5, 0), (20, 30), (20, 30))
+    warped = registration.warp(image, found)
+    assert warped[:, :14].max() == 0
+    assert warped[:, 15:29].min() == 255
+
+
+def test_warp_keeps_more_of_a_texture_than_linear_interpolation():
+    x = np.arange(64)
+    waves = np.tile(np.sin(x * np.pi / 3), (16, 1)).astype(np.float32)
+    # The range of values then cuts no crest.
+    waves[:, 0], waves[:, -1] = -2, 2
+    warped = registration.warp(waves, of(shifted_by(0.5, 0), (16, 64), (16, 64)))
+    expected = np.tile(np.sin((x + 0.5) * np.pi / 3), (16, 1))
+    linear = (waves + np.roll(waves, -1, axis=1)) / 2
+    inner = (slice(None), slice(3, -4))
+    error = np.abs(warped - expected)[inner].max()
+    assert error < np.abs(linear - expected)[inner].max() / 3
+
+
+def test_warp_needs_no_neighbour_outside_of_the_image():
+    image = np.full((20, 30), 80, np.uint8)
+    warped = registration.warp(image, of(shifted_by(0.5, 0.5), (20, 30), (20, 30)))
+    assert (warped[:19, :29] == 80).all()
+    assert (warped[19] == 0).all()
+    assert (warped[:, 29] == 0).all()
+
+
 def test_warp_in_bands_equals_warp_at_once(monkeypatch, visible, warp):
     at_once = warping.warp_matrix(visible, warp, visible.shape, fill=0)
     monkeypatch.setattr(warping, "_BAND_PIXELS", 1000)
