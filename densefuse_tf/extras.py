@@ -12,6 +12,11 @@ _PACKAGES = {
     "litert": {"ai_edge_litert": "ai-edge-litert"},
     "onnx": {"onnxruntime": "onnxruntime", "tf2onnx": "tf2onnx"},
     "beam": {"apache_beam": "apache-beam"},
+    "dask": {
+        "apache_beam": "apache-beam",
+        "dask": "dask",
+        "distributed": "distributed",
+    },
 }
 
 

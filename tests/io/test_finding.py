@@ -134,7 +134,7 @@ def test_pair_matches_in_natural_order(folder):
 
 def test_pair_takes_single_files(folder):
     place = folder("a", "1.png", "2.png")
-    assert finding.pair([place / "1.png", place / "2.png"]) == [
+    assert list(finding.pair([place / "1.png", place / "2.png"])) == [
         (place / "1.png", place / "2.png")
     ]
 
