@@ -17,7 +17,9 @@ from collections.abc import Iterator, Sequence
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # How long a machine with other work to do may take for a start.
 _PATIENCE = 120
+# Where workers find the jobs of the benchmarks.
 _ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "benchmarks"))),
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": f"{_PATIENCE}s",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -53,6 +55,17 @@ class Cluster:
 
     def add_worker(self, host: int = 0) -> subprocess.Popen:
         """Starts a worker on the host of this index and waits until it is connected."""
+        name, process = self._start_worker(host)
+        self._wait_for(name, "Registered to:")
+        return process
+
+    def add_workers(self, count: int) -> None:
+        """Starts workers on the first host, all at once."""
+        names = [self._start_worker(0)[0] for _ in range(count)]
+        for name in names:
+            self._wait_for(name, "Registered to:")
+
+    def _start_worker(self, host: int) -> tuple[str, subprocess.Popen]:
         name = f"worker{len(self._processes)}"
         where = self._folder / name
         ip = self._hosts[host].ip if self._hosts else f"127.0.0.{host + 1}"
@@ -61,8 +74,7 @@ class Cluster:
             *("--no-nanny", "--memory-limit=0", "--no-dashboard"),
             f"--local-directory={where}",
         )
-        self._wait_for(name, "Registered to:")
-        return process
+        return name, process
 
     def run(self, command: Sequence[str], **settings) -> subprocess.Popen:
         """Starts a command of this project on the scheduler's host."""

@@ -254,14 +254,17 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
         launcher.threads,
     )
     folder = todo[0].output.parent
-    try:
-        with runner.launching(launcher, len(todo), " pairs") as progress:
-            said = launcher.run(
-                job, beam.fusing_items(todo), len(todo), folder, progress=progress
-            )
+    lost = None
+    with runner.launching(launcher, len(todo), " pairs") as progress:
+        said = launcher.run(
+            job, beam.fusing_items(todo), len(todo), folder, progress=progress
+        )
+        try:
             errors = dict(said)
-    except beam.PipelineError as error:
-        print(f"not all pairs were fused: {error}", file=sys.stderr)
+        except beam.PipelineError as error:
+            lost = error
+    if lost is not None:
+        print(f"not all pairs were fused: {lost}", file=sys.stderr)
         return None
     if not errors:
         return []

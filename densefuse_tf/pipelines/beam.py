@@ -178,9 +178,10 @@ class Launcher:
         self.is_local = runner.lower() in _LOCAL
         if runner.lower() in ("daskrunner", "dask"):
             runner = _DASK
-        if runner == _DASK and not any(o.startswith(_DASK_PARTITIONS) for o in options):
+        self._is_dask = runner == _DASK
+        if self._is_dask and not any(o.startswith(_DASK_PARTITIONS) for o in options):
             options = [*options, "--dask_partition_size=1"]
-        self.prints_here = self.is_local or runner == _DASK
+        self.prints_here = self.is_local or self._is_dask
         with _log_level(logging.CRITICAL):
             self._options = _parsed(options)
             standard = self._options.view_as(pipeline_options.StandardOptions)
@@ -198,7 +199,7 @@ class Launcher:
         self,
         job: Job,
         items: Iterable[Sequence[str | os.PathLike]],
-        count: int,
+        total: int,
         folder: str | os.PathLike,
         *,
         progress: Callable[[int], None] = lambda count: None,
@@ -208,7 +209,7 @@ class Launcher:
         Args:
           job: Says what is done.
           items: The paths of each pair.
-          count: How many there are.
+          total: How many there are.
           folder: An existing folder that all workers see, for a list of the pairs and
             what comes back. Both lie in a hidden folder in it, which is removed at the
             end.
@@ -225,7 +226,7 @@ class Launcher:
             are whole.
         """
         with _working_folder(pathlib.Path(folder).absolute()) as working:
-            parts = _write_list(working / _PAIRS, items, count)
+            parts = _write_list(working / _PAIRS, items, total)
             pipeline = self._pipeline()
             _ = (
                 pipeline
@@ -236,9 +237,24 @@ class Launcher:
             # A cluster's runner logs how the job stands.
             level = logging.CRITICAL + 1 if self.prints_here else logging.INFO
             with _log_level(level), _following(working, parts, progress):
-                state = _run(pipeline)
+                try:
+                    state = _run(pipeline)
+                finally:
+                    if self._is_dask:
+                        _close_dask_client()
             if state != PipelineState.DONE:
                 raise PipelineError(f"the pipeline ended as {state}")
+            # A runner may take what it has lost for done.
+            left = sum(
+                count
+                for first, _, count in parts
+                if not (working / f"{_DONE}{first}").exists()
+            )
+            if left:
+                raise PipelineError(
+                    f"the runner stopped with {left} of {total} pairs to do: its "
+                    "scheduler or its workers are lost"
+                )
             for first, _, _ in parts:
                 yield from _said(working / f"{_DONE}{first}")
 
@@ -268,6 +284,18 @@ def _run(pipeline: apache_beam.Pipeline) -> str:
         reason = ": ".join([type(error).__name__, *map(str.strip, lines[-1:])])
         raise PipelineError(f"the pipeline failed: {reason}") from error
     return result.state
+
+
+def _close_dask_client() -> None:
+    """Ends the connection to Dask's scheduler, which Beam keeps.
+
+    Left alone it would go on after a scheduler that is lost, and complain at the end.
+    """
+    import distributed
+
+    # There is none where the connection failed.
+    with contextlib.suppress(Exception):
+        distributed.default_client().close()
 
 
 class _Prepared:
@@ -451,12 +479,6 @@ class _AbsolutePaths:
 
 def _said(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
     """Reads what a job said of a part."""
-    try:
-        with open(path, encoding="ascii") as file:
-            for line in file:
-                yield tuple(json.loads(line))
-    except OSError as error:
-        reason = error.strerror or error
-        raise PipelineError(
-            f"{path}: what a worker said is not here: {reason}"
-        ) from error
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            yield tuple(json.loads(line))
