@@ -13,6 +13,11 @@ _PACKAGES = {
     "onnx": {"onnxruntime": "onnxruntime", "tf2onnx": "tf2onnx"},
     "beam": {"apache_beam": "apache-beam"},
     "demo": {"gradio": "gradio"},
+    "dask": {
+        "apache_beam": "apache-beam",
+        "dask": "dask",
+        "distributed": "distributed",
+    },
 }
 
 

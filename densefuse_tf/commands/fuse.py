@@ -11,8 +11,8 @@
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
   fuse.py --ir=pairs/ir --vis=pairs/vis --output=gtf --method=gtf \\
       --method_options=lambda=2.5
-  fuse.py --ir=archive/ir --vis=archive/vis --output=fused --runner=DirectRunner \\
-      --beam_options='--direct_num_workers=4 --direct_running_mode=multi_processing'
+  fuse.py --ir=archive/ir --vis=archive/vis --output=fused --skip_existing \\
+      --runner=DaskRunner --beam_options='--dask_client_address=tcp://HOST:8786'
 
 Images are matched in natural sort order; a result has its visible image's name. In a
 video (a source or the output is named as one, or --video) value ranges and colour are
@@ -20,7 +20,8 @@ decided once for all frames, and --output_range is average by default, so that n
 flickers.
 
 Results that exist are replaced, each once the new one is whole: images, videos and
-folders of frames. Never overwritten are sources, read-only files, and a folder of
+folders of frames; with --skip_existing they are left as they are, and the others are
+made. Never overwritten are sources, read-only files, and a folder of
 frames that holds anything else. With --nooverwrite nothing that exists is.
 
 Another method fuses two sources in 8 bits, and brings each result, or frame of a video,
@@ -124,6 +125,8 @@ def main() -> int | None:
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
         ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
+    if _FLAGS["skip_existing"].value and _FLAGS["overwrite"].present:
+        raise UserError("--skip_existing does not go with --overwrite: expected one")
     request = Request(
         names,
         sources,

@@ -1,14 +1,12 @@
 """Fuses images for fuse.py."""
 
-import contextlib
 import dataclasses
+import itertools
 import pathlib
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
 
-from densefuse_tf import extras
 from densefuse_tf.commands import aligned
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
@@ -52,9 +50,10 @@ class Run:
         default=None,
         metadata={
             "help": "Fuse on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
-            "same results: DirectRunner for processes of this machine; FlinkRunner, "
-            "SparkRunner, DataflowRunner, ... for machines that all see the files "
-            "under the same paths. See docs/scaling.md."
+            "same results: DirectRunner for processes of this machine; DaskRunner "
+            "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
+            "DataflowRunner, ... for machines that all see the files under the same "
+            "paths. See docs/scaling.md."
         },
     )
     beam_options: str | None = dataclasses.field(
@@ -81,29 +80,37 @@ def fuse(request: Request, run: Run) -> int:
     """
     from densefuse_tf.io import files
     from densefuse_tf.io import images
+    from densefuse_tf.io.streamed import Streamed
     from densefuse_tf.pipelines import pairs
 
     start = time.monotonic()
-    settings = request.registration
+    settings, options = request.registration, request.options
     launcher = _launcher(run, settings)
     planned = pairs.plan(images.pair(request.sources), request.output)
     panel, report = _panel(run), _report(run, planned)
     others = [path for path in (panel, report) if path is not None]
     beside = aligned.outputs(settings)
     others += beside
-    if request.options.save_raw:
-        others += [pair.raw_output for pair in planned]
-    pairs.check_outputs(planned, others, aligned.inputs(settings))
+    beside_pairs: Sequence[pathlib.Path] = others
+    if options.save_raw:
+        beside_pairs = Streamed(
+            lambda: itertools.chain(others, (pair.raw_output for pair in planned)),
+            len(others) + len(planned),
+        )
+    pairs.check_outputs(planned, beside_pairs, aligned.inputs(settings))
     if settings.register == "each" and settings.save_transform and len(planned) > 1:
         raise UserError(
             "--save_transform goes with one pair, or with --register=once: "
             f"--register=each finds a transform for each of {len(planned)} pairs"
         )
-    if not request.options.overwrite:
-        for output in (*(pair.output for pair in planned), *others):
+    todo = planned
+    if options.skip_existing:
+        todo = pairs.without_result(planned, options)
+    if not options.overwrite:
+        for output in itertools.chain((pair.output for pair in planned), beside_pairs):
             files.check_free(output)
-    if launcher is None and not settings.is_on:
-        pairs.check_sizes(planned)
+    if launcher is None and not settings.is_on and todo:
+        pairs.check_sizes(todo)
 
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.
@@ -112,49 +119,57 @@ def fuse(request: Request, run: Run) -> int:
         if path is not None:
             files.check_writable(path.parent)
     aligner = None
-    if settings.is_on:
-        aligner = pairs.prepare_aligner(planned, request.options, settings)
-    _print_plan(planned)
+    if settings.is_on and todo:
+        # Of all pairs, so that what a run that was cut off left is aligned in the same
+        # way.
+        aligner = pairs.prepare_aligner(planned, options, settings)
+    _print_plan(todo, len(planned))
     if report is not None:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
         report.unlink(missing_ok=True)
     failed: list | None
-    if launcher is None:
+    if not todo:
+        failed = []
+    elif launcher is None:
         results = pairs.fuse_pairs(
             fuser,
-            planned,
-            request.options,
+            todo,
+            options,
             aligner=aligner,
             with_images=panel is not None or settings.checkerboard is not None,
         )
-        failed = _follow(results, len(planned), panel, request)
+        failed = _follow(results, len(todo), panel, request)
     else:
         del fuser
-        failed = _launch(launcher, planned, request, aligner)
+        failed = _launch(launcher, todo, request, aligner)
         if failed is None:
             return 1
-    status = _finish(failed, planned, report)
-    _print_summary(planned, failed, request, time.monotonic() - start)
+    status = _finish(failed, todo, planned, report)
+    _print_summary(planned, len(todo), failed, request, time.monotonic() - start)
     return status
 
 
-def _print_plan(planned: Sequence) -> None:
+def _print_plan(todo: Sequence, count: int) -> None:
     """Prints what is fused into what: the first pairs, and how many there are."""
-    for pair in planned[:_PLAN_SHOWN]:
+    for pair in todo[:_PLAN_SHOWN]:
         print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}")
-    if len(planned) > _PLAN_SHOWN:
-        print(f"... {len(planned)} pairs in all")
+    if len(todo) > _PLAN_SHOWN:
+        print(f"... {len(todo)} pairs in all")
+    if len(todo) < count:
+        print(f"{count - len(todo)} of {count} pairs have their results already")
     sys.stdout.flush()
 
 
 def _print_summary(
-    planned: Sequence, failed: Sequence, request: Request, seconds: float
+    planned: Sequence, count: int, failed: Sequence, request: Request, seconds: float
 ) -> None:
     """Prints what was written, what it means and what time all of it took."""
-    fused = len(planned) - len(failed)
+    fused = count - len(failed)
     output = planned[0].output if len(planned) == 1 else planned[0].output.parent
-    how_many = "1 pair" if len(planned) == 1 else f"{fused} of {len(planned)} pairs"
+    how_many = f"{fused} of {count} pairs"
+    if len(planned) == 1:
+        how_many = f"{fused} pair" if fused else "no pair"
     print(f"{how_many} fused in {seconds:.1f} s: {output}")
     settings = request.settings
     # Only DenseFuse has raw output.
@@ -194,15 +209,7 @@ def _launcher(run: Run, settings: RegistrationSettings):
             "some of the pairs without --runner, by --save_transform; then give it as "
             "--transform"
         )
-    extras.require("beam", "--runner")
-    try:
-        options = shlex.split(run.beam_options or "")
-    except ValueError as error:
-        raise UserError(f"--beam_options: {error}") from error
-    # Beam logs while it is imported, and looks for parts that are not needed here.
-    with runner.hushed():
-        from densefuse_tf.pipelines import beam
-    return beam.Launcher(run.runner, options)
+    return runner.launcher(run.runner, run.beam_options)
 
 
 def _panel(run: Run) -> pathlib.Path | None:
@@ -233,26 +240,40 @@ def _report(run: Run, planned: Sequence) -> pathlib.Path | None:
     return path
 
 
-def _launch(launcher, planned: Sequence, request: Request, aligner) -> list | None:
+def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
     """Fuses on Apache Beam; returns what failed, or None where the pipeline did."""
     from densefuse_tf.pipelines import beam
+    from densefuse_tf.pipelines import pairs
 
-    # Beam's processes on this machine print between the lines of this command.
-    with runner.hushed() if launcher.is_local else contextlib.nullcontext():
+    # Other methods go with no runner.
+    assert isinstance(request.settings, FusionSettings)
+    job = beam.Fusing(
+        beam.with_absolute_paths(request.settings),
+        request.options,
+        aligner,
+        runner.import_tensorflow,
+        launcher.threads,
+    )
+    folder = todo[0].output.parent
+    lost = None
+    with runner.launching(launcher, len(todo), " pairs") as advance:
+        said = launcher.run(
+            job, beam.fusing_items(todo), len(todo), folder, progress=advance
+        )
         try:
-            failed = launcher.run(
-                planned,
-                request.settings,
-                request.options,
-                planned[0].output.parent,
-                aligner=aligner,
-                prepare=runner.import_tensorflow,
-            )
+            errors = dict(said)
         except beam.PipelineError as error:
-            failed, reason = None, error
-    if failed is None:
-        print(f"not all pairs were fused: {reason}", file=sys.stderr)
-    return failed
+            lost = error
+    if lost is not None:
+        print(f"not all pairs were fused: {lost}", file=sys.stderr)
+        return None
+    if not errors:
+        return []
+    return [
+        pairs.Result(pair, error=UserError(errors[index]))
+        for index, pair in enumerate(todo)
+        if index in errors
+    ]
 
 
 def _follow(
@@ -286,20 +307,11 @@ def _with_bar(results: Iterable, count: int, request: Request) -> Iterable:
 
     For one pair it shows the time that another method takes, which may be minutes.
     """
-    if count == 1:
-        if isinstance(request.settings, FusionSettings):
-            return results
-        return progress.elapsed(results, f"fusing with {request.settings.title}")
-    import tqdm
-
-    return tqdm.tqdm(
-        results,
-        total=count,
-        unit=" pairs",
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
-        "{rate_noinv_fmt}]",
-        disable=None,
-    )
+    if count > 1:
+        return runner.bar(results, count, " pairs")
+    if isinstance(request.settings, FusionSettings):
+        return results
+    return progress.elapsed(results, f"fusing with {request.settings.title}")
 
 
 def _panel_row(result, request: Request) -> list:
@@ -315,7 +327,9 @@ def _panel_row(result, request: Request) -> list:
     return [*row, (f"fused, {request.settings.title}", result.image)]
 
 
-def _finish(failed: Sequence, planned: Sequence, report: pathlib.Path | None) -> int:
+def _finish(
+    failed: Sequence, todo: Sequence, planned: Sequence, report: pathlib.Path | None
+) -> int:
     """Reports the pairs that failed; returns the exit status."""
     from densefuse_tf.io import files
 
@@ -331,7 +345,7 @@ def _finish(failed: Sequence, planned: Sequence, report: pathlib.Path | None) ->
         return 0
     if len(planned) == 1:
         raise failed[0].error
-    print(f"{len(failed)} of {len(planned)} pairs were not fused:", file=sys.stderr)
+    print(f"{len(failed)} of {len(todo)} pairs were not fused:", file=sys.stderr)
     shown = len(lines) if report is None else _ERRORS_SHOWN
     for line in lines[:shown]:
         print(f"  {line}", file=sys.stderr)

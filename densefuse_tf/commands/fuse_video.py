@@ -37,6 +37,9 @@ def fuse(request: Request, fps: str | None) -> None:
     start = time.monotonic()
     rate = _rate(fps)
     sources, output, settings = request.sources, request.output, request.registration
+    if request.options.skip_existing and files.is_there(output):
+        print(f"{output}: is there already, and is left as it is")
+        return
     beside = aligned.outputs(settings)
     opened = sequences.open_sources(
         sources,

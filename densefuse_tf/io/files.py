@@ -68,6 +68,25 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+class RealPaths:
+    """Works as os.path.realpath, for very many files of few folders.
+
+    A folder is looked up once, of a file only whether it is a link.
+    """
+
+    def __init__(self):
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, path: str | os.PathLike) -> str:
+        """Returns the real path."""
+        folder, slash, name = os.fspath(path).rpartition("/")
+        if name in ("", ".", "..") or os.path.islink(path):
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder + slash).rstrip("/")
+        return f"{self._folders[folder]}/{name}"
+
+
 @contextlib.contextmanager
 def creating_folder(
     path: str | os.PathLike, *, replacing: Collection[str] = ()
@@ -107,6 +126,13 @@ def creating_folder(
         raise cannot_write(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_there(path: str | os.PathLike) -> bool:
+    """Returns whether a file is at `path`, or a folder with something in it."""
+    if os.path.isdir(path):
+        return bool(os.listdir(path))
+    return os.path.exists(path)
 
 
 def check_free(path: str | os.PathLike) -> None:

@@ -1,19 +1,25 @@
 """Finds image files in folders and by patterns, and pairs those of several sources."""
 
+import array
 import glob
-import itertools
 import os
 import pathlib
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
+import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
+from densefuse_tf.io.streamed import Streamed
+from densefuse_tf.io.streamed import in_order
 
 # Suffixes of the images that are picked out of a folder. What a file is when it is
 # read, its first bytes say.
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
+# A line shows so many names at most.
+_SHOWN = 3
 
 
 def find(
@@ -40,42 +46,69 @@ def find(
     Raises:
       UserError: Nothing is there, or no image in it, or the folder cannot be read.
     """
+    found = _images(source, suffixes, in_subfolders)
+    return [pathlib.Path(path) for path in sorted(found, key=_in_order)]
+
+
+def _images(
+    source: str | os.PathLike,
+    suffixes: Sequence[str] = SUFFIXES,
+    in_subfolders: bool = False,
+) -> Iterator[str]:
+    """Yields the images of `find` in any order, a folder's as it is read."""
     source = os.fspath(source)
-    path = pathlib.Path(source)
     if not source:
         raise UserError(
             "the path of an image is empty: expected a file, a folder or a glob pattern"
         )
+    what = "nothing"
     try:
-        if path.is_dir():
-            names = _glob(f"{glob.escape(source)}/**") if in_subfolders else None
-            found = list(path.iterdir() if names is None else map(pathlib.Path, names))
+        if os.path.isdir(source):
             where = "the folder has"
-        elif os.path.lexists(path):
-            return [path]
+            entries = (
+                map(_Entry, _glob(f"{glob.escape(source)}/**"))
+                if in_subfolders
+                else os.scandir(source)
+            )
+        elif os.path.lexists(source):
+            yield source
+            return
         elif glob.has_magic(source):
-            found = [pathlib.Path(name) for name in _glob(source)]
             where = "the pattern matches"
+            entries = map(_Entry, _glob(source))
         else:
             raise UserError(f"{source}: no such file or folder")
-        images = [
-            entry
-            for entry in found
-            if entry.suffix.lower() in suffixes
-            and not entry.name.startswith(".")
-            and not entry.is_dir()
-        ]
+        for entry in entries:
+            if what != "images":
+                what = "no image"
+            if (
+                os.path.splitext(entry.name)[1].lower() in suffixes
+                and not entry.name.startswith(".")
+                and not entry.is_dir()
+            ):
+                what = "images"
+                yield entry.path
     except (OSError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{source}: cannot be read: {reason}") from error
-    if not images:
-        what = "no image" if found else "nothing"
+    if what != "images":
         raise UserError(
             f"{source}: {where} {what}: expected files named {', '.join(suffixes)}"
         )
-    return sorted(images, key=_natural)
+
+
+class _Entry:
+    """Stands for a path as os.scandir's entries do."""
+
+    def __init__(self, path: str):
+        self.path = path
+        self.name = os.path.basename(path)
+
+    def is_dir(self) -> bool:
+        """Returns whether the path is a folder, or a link to one."""
+        return os.path.isdir(self.path)
 
 
 def _glob(pattern: str) -> list[str]:
@@ -100,12 +133,17 @@ def _glob(pattern: str) -> list[str]:
     return list(found)
 
 
-def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]:
+def pair(
+    sources: Sequence[str | os.PathLike],
+) -> Streamed[tuple[pathlib.Path, ...]]:
     """Matches the images of k sources, the first with the first, in natural order.
 
     What may be a mistake is logged as a warning: most images have a partner of their
     name in every other source, but some are matched with an image of another one; an
     image that is several of the sources.
+
+    Of very many images the list lies in a temporary file, as long as their names match:
+    what the warning or an error says of names that do not is found out in memory.
 
     Args:
       sources: k >= 2 files, folders or glob patterns, as for `find`.
@@ -119,56 +157,64 @@ def pair(sources: Sequence[str | os.PathLike]) -> list[tuple[pathlib.Path, ...]]
     """
     if len(sources) < 2:
         raise UserError(f"{len(sources)} source given: expected two or more to fuse")
-    found = [find(source) for source in sources]
-    if len(set(map(len, found))) == 1:
-        pairs = list(zip(*found, strict=True))
-        refuse_one_file(pairs)
-        _warn_of_other_names(found, pairs)
-        return pairs
+    found = [in_order(_images(source), _natural) for source in sources]
+    count = len(found[0])
+    if all(len(paths) == count for paths in found):
+        refuse_one_file(zip(*found, strict=True))
+        _warn_of_other_names(found)
+        return Streamed(
+            lambda: (
+                tuple(map(pathlib.Path, paths)) for paths in zip(*found, strict=True)
+            ),
+            count,
+        )
     counts = ", ".join(
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
     )
-    lonely = list(dict.fromkeys(path.name for path in _without_partner(found)))
+    lonely = list(dict.fromkeys(map(os.path.basename, _without_partner(found))))
     raise UserError(
         f"the sources have different numbers of images: {counts}; without partner: "
         f"{_some(lonely)}; expected one image of each source for every scene"
     )
 
 
-def refuse_one_file(pairs: Sequence[tuple[pathlib.Path, ...]]) -> None:
+def refuse_one_file(scenes: Iterable[tuple[str | os.PathLike, ...]]) -> None:
     """Refuses a scene whose sources are all one file; warns of one that is several.
 
     Args:
-      pairs: The files of each scene, one of each source.
+      scenes: The files of each scene, one of each source.
 
     Raises:
       UserError: The files of a scene are all the same.
     """
-    several = []
-    for paths in pairs:
-        count = len({os.path.realpath(path) for path in paths})
+    several: list[str] = []
+    real_path = files.RealPaths()
+    for paths in scenes:
+        count = len(set(map(real_path, paths)))
         if count == 1:
             raise UserError(
                 f"{paths[0]}: is given as each of the {len(paths)} sources: expected "
                 "different images of one scene"
             )
-        if count < len(paths):
+        if count < len(paths) and len(several) <= _SHOWN:
             several.append(_joined(paths))
     if several:
         logging.warning("the same file is several of the sources: %s", _some(several))
 
 
-def _warn_of_other_names(
-    found: list[list[pathlib.Path]], pairs: list[tuple[pathlib.Path, ...]]
-) -> None:
+def _warn_of_other_names(found: Sequence[Sequence[str]]) -> None:
     """Warns of pairs whose names differ where most images have a partner by name."""
+    if any(_all_agree([keys_of(paths) for paths in found]) for keys_of in _KEYS):
+        return
     keys, common = _keys(found)
-    if 2 * len(common) <= len(pairs):
+    if 2 * len(common) <= len(found[0]):
         return
     other = [
         _joined(paths)
-        for paths, own in zip(pairs, zip(*keys, strict=True), strict=True)
+        for paths, own in zip(
+            zip(*found, strict=True), zip(*keys, strict=True), strict=True
+        )
         if len(set(own)) > 1
     ]
     if other:
@@ -176,34 +222,55 @@ def _warn_of_other_names(
             "names do not match in %d of %d pairs, which are matched by their order: "
             "%s; check that they belong together",
             len(other),
-            len(pairs),
+            len(found[0]),
             _some(other),
         )
 
 
-def _joined(paths: Sequence[pathlib.Path]) -> str:
+def _all_agree(keys: Sequence[Iterable[Hashable]]) -> bool:
+    """Returns whether the images of each scene have one key, and each scene another.
+
+    Holds 8 bytes a scene.
+    """
+    hashes = array.array("q")
+    for own in zip(*keys, strict=True):
+        if len(set(own)) > 1:
+            return False
+        hashes.append(hash(own[0]))
+    return len(np.unique(hashes)) == len(hashes)
+
+
+def _joined(paths: Sequence[str | os.PathLike]) -> str:
     return " + ".join(map(str, paths))
 
 
 def _some(names: Sequence[str]) -> str:
-    text = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    text = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     # A log takes one line of valid text, whatever bytes a file's name has.
     return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")
 
 
-def _natural(path: pathlib.Path) -> tuple:
+def _natural(path: str | os.PathLike) -> str:
+    """Returns a text by which paths are in natural order.
+
+    A run of digits is compared by its length and digits, as a number of any length is,
+    and comes before any other character. Names have no null character.
+    """
     # The suffix apart, so that x.png comes before x1.png.
-    # re.split puts text at even and digits at odd places, so only like meets like. A
-    # number is compared by its length and digits: int() refuses very long ones.
-    parts = re.split(r"([0-9]+)", str(path.with_suffix("")))
-    key = []
-    for place, part in enumerate(parts):
-        digits = part.lstrip("0") if place % 2 else ""
-        key.append((len(digits), digits) if place % 2 else part.casefold())
-    return key, str(path)
+    stem = os.path.splitext(os.fspath(path))[0]
+    return re.sub("[0-9]+", _number, stem.casefold())
 
 
-def _without_partner(found: list[list[pathlib.Path]]) -> list[pathlib.Path]:
+def _number(digits: re.Match) -> str:
+    value = digits.group().lstrip("0")
+    return f"\0{len(value):05}{value}"
+
+
+def _in_order(path: str) -> tuple[str, str]:
+    return _natural(path), path
+
+
+def _without_partner(found: Sequence[Sequence[str]]) -> list[str]:
     """Returns the images that other sources lack, by name or else by place."""
     keys, common = _keys(found)
     if common:
@@ -218,7 +285,7 @@ def _without_partner(found: list[list[pathlib.Path]]) -> list[pathlib.Path]:
 
 
 def _keys(
-    found: list[list[pathlib.Path]],
+    found: Sequence[Sequence[str]],
 ) -> tuple[list[list[Hashable]], set[Hashable]]:
     """Finds what the names of the same scene have in common.
 
@@ -230,8 +297,8 @@ def _keys(
       where no choice of keys tells the images of each source apart.
     """
     best: tuple[list[list[Hashable]], set[Hashable]] = ([], set())
-    for keys_of in (_stems, _middles, _numbers):
-        keys = [keys_of(paths) for paths in found]
+    for keys_of in _KEYS:
+        keys = [list(keys_of(paths)) for paths in found]
         common = set.intersection(*map(set, keys))
         are_unique = all(len(set(own)) == len(own) for own in keys)
         if are_unique and len(common) > len(best[1]):
@@ -239,25 +306,34 @@ def _keys(
     return best
 
 
-def _stems(paths: list[pathlib.Path]) -> list[Hashable]:
-    return [path.stem.casefold() for path in paths]
+def _stems(paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        name = path[path.rfind("/") + 1 :].casefold()
+        dot = name.rfind(".")
+        yield name[:dot] if dot > 0 else name
 
 
-def _middles(paths: list[pathlib.Path]) -> list[Hashable]:
-    stems = [path.stem.casefold() for path in paths]
-    start = _common_length(stems)
-    end = _common_length([stem[start:][::-1] for stem in stems])
-    return [stem[start : len(stem) - end] for stem in stems]
+def _middles(paths: Iterable[str]) -> Iterator[str]:
+    stems = _stems(paths)
+    start = end = next(stems)
+    shortest = len(start)
+    for stem in stems:
+        while not stem.startswith(start):
+            start = start[:-1]
+        while not stem.endswith(end):
+            end = end[1:]
+        shortest = min(shortest, len(stem))
+    first, last = len(start), min(len(end), shortest - len(start))
+    return (stem[first : len(stem) - last] for stem in _stems(paths))
 
 
-def _common_length(texts: list[str]) -> int:
-    """Counts the characters with which all texts begin."""
-    places = zip(*texts, strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda own: len(set(own)) == 1, places))
+def _numbers(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    for stem in _stems(paths):
+        yield tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", stem))
 
 
-def _numbers(paths: list[pathlib.Path]) -> list[Hashable]:
-    return [
-        tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", path.stem))
-        for path in paths
-    ]
+_KEYS: tuple[Callable[[Iterable[str]], Iterator[Hashable]], ...] = (
+    _stems,
+    _middles,
+    _numbers,
+)

@@ -1,28 +1,30 @@
-"""Fuses the pairs of an archive on many machines: a pipeline for Apache Beam.
+"""Does the same work on every pair of an archive, on many machines: for Apache Beam.
 
-The launching machine decides by `pairs.plan` what is fused and where it goes. One
-element of the pipeline is one of these pairs, fused as `pairs.fuse_pairs` does it.
-Workers read and write images under the paths of the launching machine: all of them have
-to see the same file system. A worker may die and a bundle of pairs may be tried again,
-or by two workers at a time: a result takes its name when it is whole, and each try
-writes the same bytes.
+The launching machine writes a list of the pairs; an element of the pipeline is a part
+of the list, one pair or up to a hundred. Workers read and write files under the paths
+of the launching machine: all of them have to see the same file system. What they have
+to say of a part goes to a file of its own beside the list, which takes its name when
+the part is done. A worker may die and a part may be tried again, or by two workers at a
+time: a result takes its name when it is whole, and each try writes the same bytes.
 
-A UserError, which concerns one pair, comes back as the pair's error. Any other
-exception fails the bundle, for the runner to try again.
+A UserError, which concerns one pair, is something to say. Any other exception fails the
+part, for the runner to try again.
 """
 
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import logging
+import math
 import os
 import pathlib
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import apache_beam
 from apache_beam.metrics import Metrics
@@ -42,49 +44,131 @@ if TYPE_CHECKING:
 
 # The runner on this machine, under any of its names.
 _LOCAL = ("directrunner", "direct", "fnapirunner")
-# The number of lines in the list of pairs that are one element until they are read.
-_CHUNK = 1000
-_PAIRS, _FAILED = "pairs", "failed"
+# Beam takes this one by its full name alone. Its own partitions have 128 elements.
+_DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
+_DASK_PARTITIONS = ("--dask_npartitions", "--dask_partition_size")
+# The elements that a list of pairs becomes, as long as none has more pairs than that:
+# few enough for the runner to keep, and enough for any number of workers.
+_PARTS = 1000
+_MOST_PAIRS = 100
+# The interval between looks at what is done.
+_SECONDS = 0.5
+_PAIRS, _DONE = "pairs", "done_"
 
 
 class PipelineError(RuntimeError):
     """Says in one line why the pipeline did not come to its end."""
 
 
+class Job(Protocol):
+    """Says what is done with the pairs; pickled, and sent to all workers."""
+
+    def prepare(self) -> Any:
+        """Makes what a process needs once: the model."""
+
+    def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[Any]:
+        """Does the work.
+
+        Args:
+          prepared: From `prepare`; threads of one process share it.
+          items: The paths of each pair, absolute.
+
+        Yields:
+          For each pair, in order, what there is to say, for JSON; None for nothing.
+
+        Raises:
+          Exception: What is not the fault of a pair.
+        """
+
+
 @dataclasses.dataclass(frozen=True)
-class _Settings:
-    """Says how a worker fuses; pickled, and sent to all of them.
+class Fusing:
+    """Fuses pairs: a `Job` on the file of a result and those of its sources.
+
+    It says the reason why a pair could not be fused.
 
     Attributes:
-      fusion: The settings of the `fuser.Fuser`.
+      settings: The settings of the `fuser.Fuser`.
       options: Says how images are read and written.
       aligner: Aligns the sources; None where they are fused as they are.
-      prepare: See `Launcher.run`.
+      import_tensorflow: A function of a module, called once in each process before
+        TensorFlow is imported; None for nothing.
       threads: The threads that TensorFlow computes an operation with; 0 for its own
         choice.
     """
 
-    fusion: FusionSettings
+    settings: FusionSettings
     options: FileOptions
-    aligner: "Aligner | None"
-    prepare: Callable[[], None] | None
-    threads: int
+    aligner: "Aligner | None" = None
+    import_tensorflow: Callable[[], None] | None = None
+    threads: int = 0
+
+    def prepare(self) -> Any:
+        """Builds the model, and a lock: threads read and write at the same time."""
+        if self.import_tensorflow is not None:
+            self.import_tensorflow()
+        import tensorflow as tf
+
+        from densefuse_tf.fusion.fuser import Fuser
+
+        if self.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(self.threads)
+        return Fuser(self.settings), threading.Lock()
+
+    def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[str | None]:
+        """Fuses the pairs; yields the error of each, None where there is none.
+
+        Raises:
+          MemoryError: Memory runs out.
+        """
+        fuser, computing = prepared
+        planned = [
+            pairs.Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output))
+            for output, *sources in items
+        ]
+        results = pairs.fuse_pairs(
+            fuser,
+            planned,
+            self.options,
+            aligner=self.aligner,
+            with_images=False,
+            computing=computing,
+        )
+        with contextlib.closing(results):
+            for result in results:
+                error = result.error
+                if error is not None and isinstance(error.__cause__, MemoryError):
+                    # The image is not to blame; there may be more the next time, or
+                    # elsewhere.
+                    raise error.__cause__
+                name = "fused" if error is None else "failed"
+                Metrics.counter("densefuse_tf", name).inc()
+                yield None if error is None else str(error)
+
+
+def fusing_items(planned: Iterable[pairs.Pair]) -> Iterator[tuple[os.PathLike, ...]]:
+    """Returns the paths that `Fusing` takes of each pair."""
+    return ((pair.output, *pair.sources) for pair in planned)
 
 
 class Launcher:
-    """Runs the pipeline on one runner.
+    """Runs pipelines on one runner.
 
     Attributes:
       is_local: Whether the runner is Beam's on this machine.
+      prints_here: Whether the runner prints on this machine what the results and the
+        exception say, and more of it.
+      threads: The cores of one of several processes that share this machine; 0 where
+        the runner starts none.
     """
 
     def __init__(self, runner: str, options: Sequence[str] = ()):
         """Finds the runner and reads Beam's pipeline options.
 
         Args:
-          runner: A name that Beam knows or the full name of a class. "DirectRunner" is
-            Beam's FnApiRunner, to which Beam's own DirectRunner falls back for this
-            pipeline after it has tried to download another program.
+          runner: A name that Beam knows, DaskRunner, or the full name of a class.
+            "DirectRunner" is Beam's FnApiRunner, to which Beam's own DirectRunner falls
+            back for this pipeline after it has tried to download another program.
           options: Beam's pipeline options, as on a command line.
 
         Raises:
@@ -92,6 +176,12 @@ class Launcher:
             options that it does not take.
         """
         self.is_local = runner.lower() in _LOCAL
+        if runner.lower() in ("daskrunner", "dask"):
+            runner = _DASK
+        self._is_dask = runner == _DASK
+        if self._is_dask and not any(o.startswith(_DASK_PARTITIONS) for o in options):
+            options = [*options, "--dask_partition_size=1"]
+        self.prints_here = self.is_local or self._is_dask
         with _log_level(logging.CRITICAL):
             self._options = _parsed(options)
             standard = self._options.view_as(pipeline_options.StandardOptions)
@@ -103,60 +193,70 @@ class Launcher:
             self._runner = _created(standard.runner)
             # Checks the options that the runner cannot do without.
             self._pipeline()
+        self.threads = self._threads()
 
     def run(
         self,
-        planned: Sequence[pairs.Pair],
-        settings: FusionSettings,
-        options: FileOptions,
+        job: Job,
+        items: Iterable[Sequence[str | os.PathLike]],
+        total: int,
         folder: str | os.PathLike,
         *,
-        aligner: "Aligner | None" = None,
-        prepare: Callable[[], None] | None = None,
-    ) -> list[pairs.Result]:
-        """Fuses pairs of image files.
+        progress: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[tuple[int, Any]]:
+        """Does a job on many pairs, whose number decides neither memory nor start.
 
         Args:
-          planned: The pairs; see `pairs.plan`.
-          settings: The settings of the fusion.
-          options: Says how images are read and written.
+          job: Says what is done.
+          items: The paths of each pair.
+          total: How many there are.
           folder: An existing folder that all workers see, for a list of the pairs and
             what comes back. Both lie in a hidden folder in it, which is removed at the
             end.
-          aligner: As `pairs.fuse_pairs` takes it.
-          prepare: A function of a module, called once in each process before
-            TensorFlow is imported; None for nothing.
+          progress: Called in a thread of its own while the pipeline runs, each time
+            with the number of pairs that are done since the last time.
 
-        Returns:
-          The pairs that failed, in order, each with its error.
+        Yields:
+          What the job says, with the index of the pair, in order. The first is yielded
+          when the pipeline has come to its end.
 
         Raises:
           UserError: The runner does not take the options; the folder cannot be used.
           PipelineError: The pipeline did not come to its end; results that are there
             are whole.
         """
-        worker = _Settings(
-            _with_absolute_paths(settings), options, aligner, prepare, self._threads()
-        )
         with _working_folder(pathlib.Path(folder).absolute()) as working:
-            chunks = _write_pairs(working / _PAIRS, planned)
+            parts = _write_list(working / _PAIRS, items, total)
             pipeline = self._pipeline()
             _ = (
                 pipeline
-                | "chunks" >> apache_beam.Create(chunks)
-                | "pairs" >> apache_beam.ParDo(_ReadPairs(str(working / _PAIRS)))
+                | "parts" >> apache_beam.Create(parts)
                 | "spread" >> apache_beam.Reshuffle()
-                | "fuse" >> apache_beam.ParDo(_Fuse(worker))
-                | "gather" >> apache_beam.GroupBy(lambda failed: 0)
-                | "keep" >> apache_beam.ParDo(_KeepFailed(str(working / _FAILED)))
+                | "work" >> apache_beam.ParDo(_Work(job, str(working)))
             )
-            # A cluster's runner logs how the job stands. On this machine the log has
-            # what the results and the exception say, and more of it.
-            with _log_level(logging.CRITICAL + 1 if self.is_local else logging.INFO):
-                state = _run(pipeline)
+            # A cluster's runner logs how the job stands.
+            level = logging.CRITICAL + 1 if self.prints_here else logging.INFO
+            with _log_level(level), _following(working, parts, progress):
+                try:
+                    state = _run(pipeline)
+                finally:
+                    if self._is_dask:
+                        _close_dask_client()
             if state != PipelineState.DONE:
                 raise PipelineError(f"the pipeline ended as {state}")
-            return _read_failed(working / _FAILED, planned)
+            # A runner may take what it has lost for done.
+            left = sum(
+                count
+                for first, _, count in parts
+                if not (working / f"{_DONE}{first}").exists()
+            )
+            if left:
+                raise PipelineError(
+                    f"the runner stopped with {left} of {total} pairs to do: its "
+                    "scheduler or its workers are lost"
+                )
+            for first, _, _ in parts:
+                yield from _said(working / f"{_DONE}{first}")
 
     def _pipeline(self) -> apache_beam.Pipeline:
         try:
@@ -186,84 +286,82 @@ def _run(pipeline: apache_beam.Pipeline) -> str:
     return result.state
 
 
-class _ReadPairs(apache_beam.DoFn):
-    """Turns (first index, offset, count) into (index, line), ...
+def _close_dask_client() -> None:
+    """Ends the connection to Dask's scheduler, which Beam keeps.
 
-    Lines stay JSON, in ASCII: Beam's strings are UTF-8, and file names any bytes.
+    Left alone it would go on after a scheduler that is lost, and complain at the end.
     """
+    import distributed
 
-    def __init__(self, path: str):
-        self._path = path
-
-    def process(self, chunk: tuple[int, int, int]) -> Iterator[tuple[int, str]]:
-        first, offset, count = chunk
-        with open(self._path, encoding="ascii") as file:
-            file.seek(offset)
-            for index in range(first, first + count):
-                yield index, file.readline()
+    # There is none where the connection failed.
+    with contextlib.suppress(Exception):
+        distributed.default_client().close()
 
 
-class _Fuse(apache_beam.DoFn):
-    """Turns (index, line) into a line [index, error] for each pair that failed."""
+class _Prepared:
+    """Holds what a job needs once in a process."""
 
-    def __init__(self, settings: _Settings):
-        self._settings = settings
+    def __init__(self, job: Job):
+        self.value = job.prepare()
+
+
+class _Work(apache_beam.DoFn):
+    """Does a job on parts of the list: (first index, offset, count) each."""
+
+    def __init__(self, job: Job, folder: str):
+        self._job = job
+        self._folder = folder
         # The same in all copies of this object, those in other processes included.
         self._shared = shared.Shared()
-        self._counts = {
-            name: Metrics.counter("densefuse_tf", name) for name in ("fused", "failed")
-        }
 
     def setup(self) -> None:
-        self._model = self._shared.acquire(lambda: _Model(self._settings))
+        self._prepared = self._shared.acquire(lambda: _Prepared(self._job))
 
-    def process(self, element: tuple[int, str]) -> Iterator[str]:
-        index, line = element
-        output, *sources = json.loads(line)
-        result = pairs.fuse_pair(
-            self._model.fuser,
-            pairs.Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output)),
-            self._settings.options,
-            aligner=self._settings.aligner,
-            computing=self._model.computing,
-        )
-        if result.error is None:
-            self._counts["fused"].inc()
+    def process(self, part: tuple[int, int, int]) -> None:
+        first, offset, count = part
+        done = os.path.join(self._folder, f"{_DONE}{first}")
+        if os.path.exists(done):
+            # Runners do again what a worker had done that died since.
             return
-        if isinstance(result.error.__cause__, MemoryError):
-            # The image is not to blame; there may be more the next time, or elsewhere.
-            raise result.error.__cause__
-        self._counts["failed"].inc()
-        yield f"{json.dumps([index, str(result.error)])}\n"
-
-
-class _Model:
-    """Holds the one model of a process. Its threads read and write at the same time."""
-
-    def __init__(self, settings: _Settings):
-        if settings.prepare is not None:
-            settings.prepare()
-        import tensorflow as tf
-
-        from densefuse_tf.fusion.fuser import Fuser
-
-        if settings.threads:
-            tf.config.threading.set_intra_op_parallelism_threads(settings.threads)
-        self.fuser = Fuser(settings.fusion)
-        self.computing = threading.Lock()
-
-
-class _KeepFailed(apache_beam.DoFn):
-    """Writes all lines of (key, lines) into a file."""
-
-    def __init__(self, path: str):
-        self._path = path
-
-    def process(self, grouped: tuple[int, Iterable[str]]) -> None:
-        _, lines = grouped
-        with files.replacing(self._path) as temporary:
+        # Lines stay JSON, in ASCII: file names may have any bytes.
+        with open(os.path.join(self._folder, _PAIRS), encoding="ascii") as file:
+            file.seek(offset)
+            items = [json.loads(line) for line in itertools.islice(file, count)]
+        with files.replacing(done) as temporary:
             with open(temporary, "w", encoding="ascii") as file:
-                file.writelines(lines)
+                for index, said in enumerate(self._job.do(self._prepared.value, items)):
+                    if said is not None:
+                        file.write(f"{json.dumps([first + index, said])}\n")
+
+
+@contextlib.contextmanager
+def _following(
+    folder: pathlib.Path,
+    parts: Sequence[tuple[int, int, int]],
+    progress: Callable[[int], None],
+) -> Iterator[None]:
+    """Calls `progress` in a thread as parts of the list get done, and at the end."""
+    counts = {f"{_DONE}{first}": count for first, _, count in parts}
+
+    def look() -> None:
+        # Where the folder cannot be read for a moment, there is another one.
+        with contextlib.suppress(OSError):
+            finished = counts.keys() & os.listdir(folder)
+            progress(sum(map(counts.pop, finished)))
+
+    def follow() -> None:
+        while not ended.wait(_SECONDS):
+            look()
+
+    ended = threading.Event()
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        look()
 
 
 def _parsed(options: Sequence[str]) -> pipeline_options.PipelineOptions:
@@ -319,8 +417,8 @@ def _log_level(level: int) -> Iterator[None]:
         logger.setLevel(previous)
 
 
-def _with_absolute_paths(settings: FusionSettings) -> FusionSettings:
-    """Workers have another current folder."""
+def with_absolute_paths(settings: FusionSettings) -> FusionSettings:
+    """Returns the same settings for workers, who have another current folder."""
     from densefuse_tf.model import checkpoints
 
     module = settings.strategy_module
@@ -347,34 +445,44 @@ def _working_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def _write_pairs(path: pathlib.Path, planned: Sequence[pairs.Pair]) -> list[tuple]:
-    """Writes a line for each pair and returns the chunks that `_ReadPairs` takes.
+def _write_list(
+    path: pathlib.Path, items: Iterable[Sequence[str | os.PathLike]], count: int
+) -> list[tuple[int, int, int]]:
+    """Writes a line for each pair and returns the parts that `_Work` takes.
 
     Runners limit the size of what they are sent, and an archive's paths are more than
-    that: they become elements of the pipeline on the workers.
+    that.
     """
-    chunks = []
+    length = min(max(math.ceil(count / _PARTS), 1), _MOST_PAIRS)
+    parts = []
+    absolute = _AbsolutePaths()
     with (
         files.replacing(path) as temporary,
-        open(temporary, "w", encoding="ascii") as file,
+        open(temporary, "wb") as file,
     ):
-        for index, pair in enumerate(planned):
-            if index % _CHUNK == 0:
-                count = min(_CHUNK, len(planned) - index)
-                chunks.append((index, file.tell(), count))
-            paths = [os.path.abspath(path) for path in (pair.output, *pair.sources)]
-            file.write(f"{json.dumps(paths)}\n")
-    return chunks
+        for index, paths in enumerate(items):
+            if index % length == 0:
+                parts.append((index, file.tell(), min(length, count - index)))
+            line = json.dumps(list(map(absolute, paths)))
+            file.write(f"{line}\n".encode("ascii"))
+    return parts
 
 
-def _read_failed(
-    path: pathlib.Path, planned: Sequence[pairs.Pair]
-) -> list[pairs.Result]:
-    if not path.exists():
-        return []
+class _AbsolutePaths:
+    """Works as os.path.abspath, for very many files of few folders."""
+
+    def __init__(self):
+        self._folders: dict[str, str] = {}
+
+    def __call__(self, path: str | os.PathLike) -> str:
+        folder, slash, name = os.fspath(path).rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = os.path.abspath(folder + slash)
+        return os.path.join(self._folders[folder], name)
+
+
+def _said(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
+    """Reads what a job said of a part."""
     with open(path, encoding="ascii") as file:
-        errors = dict(json.loads(line) for line in file)
-    return [
-        pairs.Result(planned[index], error=UserError(errors[index]))
-        for index in sorted(errors)
-    ]
+        for line in file:
+            yield tuple(json.loads(line))

@@ -21,6 +21,7 @@ class FileOptions:
       max_pixels: The largest image that is read, in pixels.
       save_raw: Whether the decoder's output is written as well.
       overwrite: Whether results that exist are replaced.
+      skip_existing: Whether only pairs without a result are fused.
     """
 
     value_ranges: tuple | None = None
@@ -47,6 +48,23 @@ class FileOptions:
             "--nooverwrite refuses a run that would replace any, before it starts."
         },
     )
+    skip_existing: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Fuse only what has no result yet, so that the same command "
+            "finishes what a run that was cut off left; a result is there only when it "
+            "is whole. A video that is there is left as it is."
+        },
+    )
+
+    def __post_init__(self):
+        """Refuses settings that contradict each other.
+
+        Raises:
+          UserError: There are two.
+        """
+        if self.skip_existing and not self.overwrite:
+            raise UserError("skip_existing does not go with nooverwrite: expected one")
 
     def ranges(self, num_sources: int) -> tuple:
         """Returns the value range of each source."""

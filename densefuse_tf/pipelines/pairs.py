@@ -8,18 +8,21 @@ large pair is held alone.
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.options import RegistrationSettings
 
@@ -76,7 +79,7 @@ class Result:
 
 def plan(
     sources: Sequence[tuple[pathlib.Path, ...]], output: str | os.PathLike
-) -> list[Pair]:
+) -> Sequence[Pair]:
     """Names the file of each result.
 
     Args:
@@ -86,36 +89,35 @@ def plan(
         the pair's last source, the visible image, as PNG.
 
     Returns:
-      The pairs, with their outputs.
+      The pairs, with their outputs, which `check_outputs` has to check.
 
     Raises:
-      UserError: A file is given for several pairs; two results would have the same
-        name; a result would overwrite a source image.
+      UserError: A file is given for several pairs, or one that cannot be written.
     """
     folder = pathlib.Path(output)
     is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
     suffix = folder.suffix.lower()
     is_image = suffix in images.FORMATS or suffix in _OTHER_IMAGES
     if is_folder or not suffix or (len(sources) > 1 and not is_image):
-        pairs = [Pair(each, folder / f"{each[-1].stem}.png") for each in sources]
-    elif len(sources) > 1:
+        return Streamed(
+            lambda: (Pair(each, folder / f"{each[-1].stem}.png") for each in sources),
+            len(sources),
+        )
+    if len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
         )
-    elif suffix not in images.FORMATS:
+    if suffix not in images.FORMATS:
         raise UserError(
             f"{folder}: cannot write an image named {folder.suffix}: expected "
             f"{', '.join(images.FORMATS)}"
         )
-    else:
-        pairs = [Pair(sources[0], folder)]
-    check_outputs(pairs)
-    return pairs
+    return [Pair(sources[0], folder)]
 
 
 def check_outputs(
     pairs: Sequence[Pair],
-    others: Iterable[pathlib.Path] = (),
+    others: Sequence[pathlib.Path] = (),
     inputs: Iterable[str | os.PathLike] = (),
 ) -> None:
     """Refuses outputs that would overwrite a source image, an input or one another.
@@ -128,14 +130,35 @@ def check_outputs(
     Raises:
       UserError: Names the two.
     """
-    sources = {os.path.realpath(path) for pair in pairs for path in pair.sources}
+    real_path = files.RealPaths()
+
+    def sources() -> Iterator[str]:
+        return (real_path(path) for pair in pairs for path in pair.sources)
+
+    def outputs() -> Iterator[tuple[str, pathlib.Path, str]]:
+        for pair in pairs:
+            yield real_path(pair.output), pair.output, str(pair.sources[-1])
+        for path in others:
+            yield real_path(path), path, "another output"
+
     read = {os.path.realpath(path) for path in inputs}
+    # Of a million pairs the hashes are held; the few that are there twice are compared.
+    taken = np.fromiter(map(hash, sources()), np.int64)
+    written = np.fromiter((hash(real) for real, _, _ in outputs()), np.int64)
+    values, counts = np.unique(written, return_counts=True)
+    doubtful = {
+        *values[counts > 1].tolist(),
+        *values[np.isin(values, taken)].tolist(),
+        *map(hash, read),
+    }
+    if not doubtful:
+        return
+    sources_in_doubt = {real for real in sources() if hash(real) in doubtful}
     origins: dict[str, str] = {}
-    outputs = [(pair.output, str(pair.sources[-1])) for pair in pairs]
-    outputs += [(path, "another output") for path in others]
-    for path, origin in outputs:
-        real = os.path.realpath(path)
-        if real in sources:
+    for real, path, origin in outputs():
+        if hash(real) not in doubtful:
+            continue
+        if real in sources_in_doubt:
             raise UserError(f"{path}: would overwrite a source image: choose another")
         if real in read:
             raise UserError(f"{path}: would overwrite an input: choose another")
@@ -145,6 +168,21 @@ def check_outputs(
                 "give them different names"
             )
         origins[real] = origin
+
+
+def without_result(pairs: Sequence[Pair], options: FileOptions) -> Sequence[Pair]:
+    """Returns the pairs of which a file that `options` asks for is not there yet."""
+    is_missing = np.fromiter(
+        (
+            not os.path.isfile(pair.output)
+            or (options.save_raw and not os.path.isfile(pair.raw_output))
+            for pair in pairs
+        ),
+        bool,
+    )
+    return Streamed(
+        lambda: itertools.compress(pairs, is_missing), int(is_missing.sum())
+    )
 
 
 def prepare_aligner(
@@ -215,7 +253,8 @@ def fuse_pairs(
     *,
     aligner: "Aligner | None" = None,
     with_images: bool = True,
-) -> Iterator[Result]:
+    computing: contextlib.AbstractContextManager | None = None,
+) -> Generator[Result, None, None]:
     """Fuses pairs of image files.
 
     Args:
@@ -225,6 +264,7 @@ def fuse_pairs(
       aligner: Aligns the sources of each pair; without it they are fused as they are.
       with_images: Whether the results hold the images. Without them images are let go
         as soon as they are written.
+      computing: Entered while `fuser` computes: a lock, where threads share it.
 
     Yields:
       The results in order, each when its files are written. A pair that fails has its
@@ -239,7 +279,11 @@ def fuse_pairs(
         most_cost=_MAX_PIXELS_HELD,
     )
     compute = functools.partial(
-        _compute, fuser=fuser, options=options, with_images=with_images
+        _compute,
+        fuser=fuser,
+        options=options,
+        with_images=with_images,
+        computing=computing or contextlib.nullcontext(),
     )
     written = ordered_map(
         functools.partial(_write, with_images=with_images),
@@ -252,32 +296,6 @@ def fuse_pairs(
     )
     with contextlib.closing(read), contextlib.closing(written):
         yield from written
-
-
-def fuse_pair(
-    fuser,
-    pair: Pair,
-    options: FileOptions,
-    *,
-    aligner: "Aligner | None" = None,
-    computing: contextlib.AbstractContextManager | None = None,
-) -> Result:
-    """Fuses one pair of image files, as `fuse_pairs` does, in the calling thread.
-
-    Args:
-      fuser: A `fuser.Fuser`.
-      pair: The pair.
-      options: Says how it is read and written.
-      aligner: As `fuse_pairs` takes it.
-      computing: Entered while `fuser` computes: a lock, where threads share it.
-
-    Returns:
-      The result without the images.
-    """
-    work = _read(pair, options, aligner)
-    with computing or contextlib.nullcontext():
-        work = _compute(work, fuser, options, with_images=False)
-    return _write(work, with_images=False)
 
 
 @dataclasses.dataclass
@@ -338,11 +356,18 @@ def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> _Work:
     return _Work(pair, sources, registration=registration)
 
 
-def _compute(work: _Work, fuser, options: FileOptions, with_images: bool) -> _Work:
+def _compute(
+    work: _Work,
+    fuser,
+    options: FileOptions,
+    with_images: bool,
+    computing: contextlib.AbstractContextManager,
+) -> _Work:
     if work.error is None:
         names = [str(path) for path in work.pair.sources]
         try:
-            fused = fuser.fuse(work.sources, names=names, are_scaled=True)
+            with computing:
+                fused = fuser.fuse(work.sources, names=names, are_scaled=True)
             work.image, work.raw = fused.image, fused.raw if options.save_raw else None
         except UserError as error:
             work.error = error

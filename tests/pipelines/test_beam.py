@@ -55,7 +55,7 @@ def expected(made, checkpoint):
     fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     folder = made / "expected"
     folder.mkdir()
-    planned = plan(images.pair([made / "ir", made / "vis"]), folder)
+    planned = list(plan(images.pair([made / "ir", made / "vis"]), folder))
     results = list(fuse_pairs(fuser, planned, OPTIONS))
     assert [result.error is None for result in results] == [1, 1, 0, 1, 1, 0, 1]
     return contents(folder)
@@ -72,23 +72,27 @@ def pairs(made, tmp_path, monkeypatch):
 
 def plan_into(folder) -> list[Pair]:
     pathlib.Path(folder).mkdir()
-    return plan(images.pair(["ir", "vis"]), folder)
+    return list(plan(images.pair(["ir", "vis"]), folder))
 
 
-def launch(checkpoint, planned, *options):
+def launch(checkpoint, planned, *options, **others) -> dict[int, str]:
+    """Returns the errors by the index of the pair."""
     launcher = beam.Launcher("DirectRunner", options)
     settings = FusionSettings(checkpoint=checkpoint, strategy="l1_norm")
-    return launcher.run(planned, settings, OPTIONS, planned[0].output.parent)
+    job = beam.Fusing(beam.with_absolute_paths(settings), OPTIONS)
+    items = beam.fusing_items(planned)
+    folder = planned[0].output.parent
+    return dict(launcher.run(job, items, len(planned), folder, **others))
 
 
 def contents(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
-def check_failed(failed, planned) -> None:
-    assert [result.pair for result in failed] == [planned[2], planned[5]]
-    assert "ir/3.png is 9x9 and " in str(failed[0].error)
-    assert "vis/6.png: starts with the bytes" in str(failed[1].error)
+def check_failed(failed: dict[int, str]) -> None:
+    assert list(failed) == [2, 5]
+    assert "ir/3.png is 9x9 and " in failed[2]
+    assert "vis/6.png: starts with the bytes" in failed[5]
 
 
 @pytest.mark.parametrize(
@@ -97,10 +101,13 @@ def check_failed(failed, planned) -> None:
     ids=("once", "each bundle twice"),
 )
 def test_same_files_in_this_process(pairs, expected, checkpoint, monkeypatch, options):
-    monkeypatch.setattr(beam, "_CHUNK", 3)
-    planned = plan_into("out")
-    failed = launch(os.path.relpath(checkpoint), planned, *options)
-    check_failed(failed, planned)
+    monkeypatch.setattr(beam, "_PARTS", 3)
+    planned, finished = plan_into("out"), []
+    failed = launch(
+        os.path.relpath(checkpoint), planned, *options, progress=finished.append
+    )
+    assert sum(finished) == 7
+    check_failed(failed)
     assert contents("out") == expected
 
 
@@ -126,7 +133,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
     planned = plan_into("out")
     options = ("--direct_num_workers=3", "--direct_running_mode=multi_threading")
     failed = launch(checkpoint, planned, *options)
-    check_failed(failed, planned)
+    check_failed(failed)
     assert contents("out") == expected
     assert len(loaded) == 1
     assert len(at_once) == 6 and all(at_once)
@@ -262,9 +269,9 @@ def test_names_of_any_bytes(pairs, checkpoint):
     )
     bad = Pair((pair.sources[0], pathlib.Path(f"vis/no{name}")), pair.output)
     pathlib.Path("out").mkdir()
-    (failed,) = launch(checkpoint, [pair, bad])
-    assert failed.pair == bad
-    assert f"no{name}".replace("\n", "\\n") in str(failed.error)
+    failed = launch(checkpoint, [pair, bad])
+    assert list(failed) == [1]
+    assert f"no{name}".replace("\n", "\\n") in failed[1]
     assert pair.output.exists()
 
 

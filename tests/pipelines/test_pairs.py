@@ -82,19 +82,19 @@ def test_plan_refuses_an_unknown_suffix(tmp_path):
         pairs.plan([paths("a.png", "b.png")], tmp_path / "fused.gif")
 
 
-def test_plan_refuses_two_results_of_one_name(tmp_path):
+def test_refuses_two_results_of_one_name(tmp_path):
     sources = [paths("ir/1.png", "vis/a.jpg"), paths("ir/2.png", "vis/a.png")]
     with pytest.raises(UserError, match=r"a.png: would be written twice, for vis"):
-        pairs.plan(sources, tmp_path)
+        pairs.check_outputs(pairs.plan(sources, tmp_path))
 
 
 @pytest.mark.parametrize("output", ("vis", "vis/x.png", "ir/x.png", "link"))
-def test_plan_refuses_to_overwrite_a_source(tmp_path, output):
+def test_refuses_to_overwrite_a_source(tmp_path, output):
     (tmp_path / "vis").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "vis")
     sources = paths(tmp_path / "ir/x.png", tmp_path / "vis/x.png")
     with pytest.raises(UserError, match=r"x.png: would overwrite a source image"):
-        pairs.plan([sources], tmp_path / output)
+        pairs.check_outputs(pairs.plan([sources], tmp_path / output))
 
 
 @pytest.mark.parametrize("other", ("out/1.png", "vis/1.png"))
@@ -229,14 +229,9 @@ def test_one_job_at_a_time(five, tmp_path):
             assert lock.locked()
             return super().fuse(sources, names, are_scaled)
 
-    done = pairs.fuse_pair(Locked(), five[1], RAW, computing=lock)
-    assert done == pairs.Result(five[1])
-    assert (images.read(five[1].output) == 15).all()
-    assert (np.load(five[1].raw_output) == 15).all()
-    five[2].sources[0].unlink()
-    done = pairs.fuse_pair(Locked(), five[2], FileOptions(), computing=lock)
-    assert str(five[2].sources[0]) in str(done.error)
-    assert not five[2].output.exists()
+    (done,) = pairs.fuse_pairs(Locked(), five[1:2], RAW, computing=lock)
+    assert done.error is None
+    assert not lock.locked()
 
 
 def test_brings_16_bits_to_the_network_s_range(tmp_path, five, caplog):
@@ -272,3 +267,34 @@ def test_unequal_sizes_are_found_before_the_work(five, caplog):
     assert f"{five[3].sources[1]} is 5x5" in caplog.text
     with pytest.raises(UserError, match="3.png is 3x4 and .* is 5x5: the source"):
         pairs.check_sizes(five[3:4])
+
+
+def test_only_what_has_no_whole_result_is_left(five):
+    raw = FileOptions(save_raw=True)
+    list(pairs.fuse_pairs(Mean(), five[:3], FileOptions()))
+    list(pairs.fuse_pairs(Mean(), five[1:2], raw))
+    left = pairs.without_result(five, FileOptions())
+    assert list(left) == five[3:] and len(left) == 2 and left[0] == five[3]
+    assert list(pairs.without_result(five, raw)) == [five[0], *five[2:]]
+
+
+def test_collisions_of_very_many_files_are_named(tmp_path):
+    """A link to a source is that source, and each output has one origin."""
+    (tmp_path / "ir").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/9.png").touch()
+    (tmp_path / "ir/link.png").symlink_to(tmp_path / "other/9.png")
+    planned = [
+        pairs.Pair(
+            (tmp_path / "ir/a.png", tmp_path / f"vis/{n}.png"), tmp_path / f"{n}.png"
+        )
+        for n in range(100)
+    ]
+    pairs.check_outputs(planned, [tmp_path / "other/8.png"])
+    linked = pairs.Pair(
+        (tmp_path / "ir/link.png", tmp_path / "vis/x.png"), tmp_path / "x.png"
+    )
+    with pytest.raises(UserError, match=r"other/9.png: would overwrite a source"):
+        pairs.check_outputs([*planned, linked], [tmp_path / "other/9.png"])
+    with pytest.raises(UserError, match=r"/7.png: would be written twice, for .*7.png"):
+        pairs.check_outputs([*planned, planned[7]])

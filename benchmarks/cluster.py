@@ -1,0 +1,252 @@
+"""Measures what a Dask cluster costs, on the processes of one machine.
+
+    python benchmarks/cluster.py --data_dir=tno
+    python benchmarks/cluster.py --waits=1,4,16,32 --million=1000000 --pairs=0
+
+- Processor time of a pair on two workers against fuse.py alone: what is left when that
+  of a run of fewer pairs is taken away, so that starts are left out. The bytes are
+  compared.
+- The engine's overhead: the computing is replaced by a wait of 0.3 s, which takes no
+  processor, so that one machine may stand for many workers. The time of the run, times
+  the workers, less the waits, is the engine's, a pair.
+- A million pairs: names are made up, the job is empty. The time until the first pair
+  can be fused without a runner, and until the cluster is done with all of them; the
+  largest memory of the launching process and of the scheduler.
+"""
+
+import dataclasses
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dask_cluster
+import numpy as np
+from absl import flags
+from beam import peak_memory
+
+from densefuse_tf.commands import runner
+from densefuse_tf.io import images
+
+_FLAGS = flags.FlagValues()
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "A folder of pairs IR<n>.png and VIS<n>.png; by default they are made up.",
+    flag_values=_FLAGS,
+)
+_PAIRS = flags.DEFINE_integer(
+    "pairs", 40, "The number of pairs that are fused; 0 for none.", flag_values=_FLAGS
+)
+_SIZE = flags.DEFINE_integer(
+    "size", 256, "Height and width of the pairs.", flag_values=_FLAGS
+)
+_WAITS = flags.DEFINE_list(
+    "waits", ["1", "4", "16", "32"], "The numbers of workers.", flag_values=_FLAGS
+)
+_MILLION = flags.DEFINE_integer(
+    "million", 1_000_000, "The number of made-up names; 0 for none.", flag_values=_FLAGS
+)
+_SECONDS = 0.3
+_WAITS_EACH = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """Waits instead of computing."""
+
+    seconds: float
+
+    def prepare(self) -> None:
+        """There is no model."""
+
+    def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[None]:
+        """Waits for each pair, if for any time."""
+        for _ in items:
+            if self.seconds:
+                time.sleep(self.seconds)
+            yield None
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        if _PAIRS.value:
+            compare(folder)
+        for count in map(int, _WAITS.value):
+            wait(folder, count)
+        if _MILLION.value:
+            launch_many(folder, _MILLION.value)
+
+
+def compare(folder: pathlib.Path) -> None:
+    """Compares the processor time of a pair with fuse.py's."""
+    few, all_ = _PAIRS.value // 4, _PAIRS.value
+    for count, name in ((few, "few"), (all_, "all")):
+        put_pairs(folder / name, count)
+    cluster = dask_cluster.Cluster(folder / "cluster")
+    try:
+        for host in range(2):
+            cluster.add_worker(host)
+        on = (
+            "--runner=DaskRunner",
+            f"--beam_options=--dask_client_address={cluster.address}",
+        )
+        # The workers load the model.
+        fuse(cluster, folder / "few", "warm", on)
+        seconds: dict[str, list[float]] = {}
+        for kind, options in (("alone", ()), ("cluster", on)):
+            for name in ("few", "all"):
+                used = processor_seconds(cluster)
+                fuse(cluster, folder / name, kind, options)
+                used = processor_seconds(cluster) - used
+                seconds.setdefault(kind, []).append(used)
+    finally:
+        cluster.close()
+    pair = {kind: (used[1] - used[0]) / (all_ - few) for kind, used in seconds.items()}
+    made = [
+        {path.name: path.read_bytes() for path in (folder / "all" / kind).glob("*.png")}
+        for kind in pair
+    ]
+    same = "the same bytes" if made[0] == made[1] else "OTHER BYTES"
+    print(
+        f"processor time a pair of {_SIZE.value}x{_SIZE.value}: fuse.py alone "
+        f"{pair['alone']:.3f} s, cluster {pair['cluster']:.3f} s, ratio "
+        f"{pair['cluster'] / pair['alone']:.2f}; {same}",
+        flush=True,
+    )
+
+
+def fuse(cluster, folder: pathlib.Path, kind: str, options: Sequence[str]) -> None:
+    command = [
+        *("fuse.py", f"--ir={folder / 'ir'}", f"--vis={folder / 'vis'}"),
+        *(f"--output={folder / kind}", *options),
+    ]
+    process = cluster.run(command, stdout=subprocess.DEVNULL)
+    if process.wait():
+        sys.exit(f"{' '.join(command)}: status {process.returncode}")
+
+
+def processor_seconds(cluster) -> float:
+    """Returns the processor time of the cluster and of the commands that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime + cluster.processor_seconds()
+
+
+def put_pairs(folder: pathlib.Path, count: int) -> None:
+    found: Sequence = []
+    if _DATA_DIR.value is not None:
+        data = pathlib.Path(_DATA_DIR.value)
+        found = images.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
+    size, rng = _SIZE.value, np.random.default_rng(0)
+    for number in range(count):
+        for index, kind in enumerate(("ir", "vis")):
+            image = rng.integers(0, 256, (size, size), dtype=np.uint8)
+            if found:
+                image = images.read(found[number % len(found)][index])[:size, :size]
+            images.write(folder / f"{kind}/{number}.png", image)
+
+
+def wait(folder: pathlib.Path, workers: int) -> None:
+    """Measures the engine's overhead a pair."""
+    count = _WAITS_EACH * workers
+    cluster = dask_cluster.Cluster(folder / f"cluster{workers}")
+    try:
+        # All at once; one after the other they take seconds each.
+        cluster.add_workers(workers)
+        launch(cluster, folder, workers, 0)
+        start = processor_seconds(cluster)
+        seconds = launch(cluster, folder, count, _SECONDS)
+        used = processor_seconds(cluster) - start
+    finally:
+        cluster.close()
+    overhead = seconds * workers / count - _SECONDS
+    print(
+        f"{workers} workers, {count} pairs of {_SECONDS} s: {seconds:.1f} s, "
+        f"{count / seconds:.1f} pairs/s, overhead {1000 * overhead:.0f} ms a pair "
+        f"({100 * overhead / _SECONDS:.0f} %), of the processor "
+        f"{1000 * used / count:.0f} ms",
+        flush=True,
+    )
+
+
+def launch(cluster, folder: pathlib.Path, count: int, seconds: float) -> float:
+    """Runs a pipeline of waits and returns its time."""
+    from densefuse_tf.pipelines import beam
+
+    options = [f"--dask_client_address={cluster.address}"]
+    launcher = beam.Launcher("DaskRunner", options)
+    items = ((f"{number}.png",) for number in range(count))
+    start = time.perf_counter()
+    said = list(launcher.run(Waiting(seconds), items, count, folder))
+    assert not said
+    return time.perf_counter() - start
+
+
+_CHILD = """
+import json, pathlib, sys, time
+from densefuse_tf.io import images
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.options import FileOptions
+start = time.perf_counter()
+folder, address = sys.argv[1:]
+def say(what):
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps([what, time.perf_counter() - start, peak]), flush=True)
+planned = pairs.plan(images.pair([f"{folder}/ir", f"{folder}/vis"]), f"{folder}/out/")
+pairs.check_outputs(planned)
+planned = pairs.without_result(planned, FileOptions())
+say(f"list of {len(planned)} pairs made and checked")
+if address:
+    pathlib.Path(folder, "out").mkdir()
+    import cluster
+    from densefuse_tf.pipelines import beam
+    launcher = beam.Launcher("DaskRunner", [f"--dask_client_address={address}"])
+    first = []
+    def progress(count):
+        if count and not first:
+            first.append(count)
+            say("first pairs done on the cluster")
+    job, items = cluster.Waiting(0), beam.fusing_items(planned)
+    assert not list(launcher.run(
+        job, items, len(planned), f"{folder}/out", progress=progress
+    ))
+    say("all done on the cluster")
+"""
+
+
+def launch_many(folder: pathlib.Path, most: int) -> None:
+    """Measures time and memory of lists of a thousandth of the names, and of all."""
+    for count in (most // 1000, most):
+        place = folder / f"names{count}"
+        for kind, start in (("ir", "IR"), ("vis", "VIS")):
+            (place / kind).mkdir(parents=True)
+            for number in range(count):
+                (place / kind / f"{start}{number}.png").touch()
+        cluster = dask_cluster.Cluster(folder / f"many{count}")
+        try:
+            cluster.add_worker(0)
+            cluster.add_worker(1)
+            for address in ("", cluster.address):
+                child = cluster.run(
+                    ["-c", _CHILD, str(place), address], stdout=subprocess.PIPE
+                )
+                for line in child.stdout:
+                    what, seconds, peak = json.loads(line)
+                    print(f"{what}: {seconds:.1f} s, at most {peak:.2f} GB", flush=True)
+                if child.wait():
+                    sys.exit("the launching process failed")
+            memory = peak_memory(cluster.scheduler.pid)
+            print(f"scheduler of {count} pairs: at most {memory:.2f} GB", flush=True)
+        finally:
+            cluster.close()
+
+
+if __name__ == "__main__":
+    sys.exit(runner.run(main, _FLAGS, __doc__))
