@@ -116,8 +116,9 @@ def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
 def _with_flags(line: str, flag_values: flags.FlagValues) -> str:
     """Names the flags of settings: a library says num_images for --num_images.
 
-    Names of one word are left: they may as well be words.
+    Names of one word may as well be words, but where a line starts with a wrong value.
     """
+    line = re.sub(rf"^(?=({'|'.join(flag_values)}) is ['\"])", "--", line)
     names = "|".join(name for name in flag_values if "_" in name)
     return re.sub(rf"(?<![\w./=-])({names})(?![\w/=-]|\.\w)", r"--\1", line)
 

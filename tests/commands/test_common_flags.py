@@ -67,7 +67,7 @@ def test_the_help_shows_metadata():
 
 
 def test_a_flag_without_a_default_is_required():
-    with pytest.raises(UserError, match="--folder is missing: A folder."):
+    with pytest.raises(UserError, match="--folder is missing: expected a folder"):
         common_flags.read(Settings, parsed())
 
 

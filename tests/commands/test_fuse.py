@@ -748,6 +748,8 @@ def test_a_mistake_in_a_setting_names_its_flag(pairs, run):
     flags = (*PAIR, "--output=fused.png", "--strategy=l1_norm")
     line = mistake(run(*flags, "--window_radius=-1"))
     assert line == "fuse.py: --window_radius is -1: expected 0 or more"
+    line = mistake(run(*flags, "--color=yes"))
+    assert line == "fuse.py: --color is 'yes': expected one of auto, gray, rgb, luma"
 
 
 def test_version_says_the_name_and_the_version(capsys):
