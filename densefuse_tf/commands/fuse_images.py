@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
+from absl import logging
+
 from densefuse_tf.commands import aligned
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
@@ -21,6 +23,8 @@ PANEL_ROWS = 8
 _PLAN_SHOWN = 3
 # A report has all errors, the terminal the first ones.
 _ERRORS_SHOWN = 20
+# A warning of misaligned pairs names so many.
+_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,11 +288,14 @@ def _follow(
 
     failed: list = []
     rows: list = []
+    misaligned: list = []
     is_first = True
     for result in _with_bar(results, count, request):
         if result.error is not None:
             failed.append(result)
             continue
+        if result.looks_misaligned:
+            misaligned.append(result.pair)
         if is_first:
             is_first = False
             aligned.write(request.registration, result.sources, result.registration)
@@ -299,7 +306,24 @@ def _follow(
 
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
+    _warn_of(misaligned, count)
     return failed
+
+
+def _warn_of(misaligned: Sequence, count: int) -> None:
+    """Warns of pairs that look misaligned, once for all."""
+    if not misaligned:
+        return
+    names = [" and ".join(map(str, pair.sources)) for pair in misaligned[:_NAMED]]
+    if len(misaligned) > len(names):
+        names.append("...")
+    which = "" if count == 1 else f"{len(misaligned)} of {count} pairs: "
+    logging.warning(
+        "%s%s: the images match better when one of them is shifted or turned: "
+        "--register aligns them before they are fused, see docs/registration.md",
+        which,
+        ", ".join(names),
+    )
 
 
 def _with_bar(results: Iterable, count: int, request: Request) -> Iterable:

@@ -68,6 +68,8 @@ class Result:
       image: The fused image, uint8; None where there are no sources.
       error: The reason why the pair could not be fused, or None.
       registration: How the sources were aligned; None where they were not.
+      looks_misaligned: Whether two sources that were not aligned look as if they should
+        have been, see `registration.looks_misaligned`.
     """
 
     pair: Pair
@@ -75,6 +77,7 @@ class Result:
     image: np.ndarray | None = None
     error: UserError | None = None
     registration: "Registration | None" = None
+    looks_misaligned: bool = False
 
 
 def plan(
@@ -271,7 +274,9 @@ def fuse_pairs(
       error set and leaves no file; the others go on.
     """
     read = ordered_map(
-        functools.partial(_read, options=options, aligner=aligner),
+        functools.partial(
+            _read, options=options, aligner=aligner, is_checked=aligner is None
+        ),
         pairs,
         workers=_AHEAD,
         most=_AHEAD,
@@ -308,6 +313,7 @@ class _Work:
     raw: np.ndarray | None = None
     error: UserError | None = None
     registration: "Registration | None" = None
+    looks_misaligned: bool = False
 
 
 def _pixels(work: _Work) -> int:
@@ -342,18 +348,35 @@ def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
     return tuple(sources)
 
 
-def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> _Work:
-    """Reads the source images and aligns them."""
+def _read(
+    pair: Pair,
+    options: FileOptions,
+    aligner: "Aligner | None",
+    is_checked: bool = False,
+) -> _Work:
+    """Reads the source images and aligns them, or checks whether they are aligned."""
     registration = None
+    looks_misaligned = False
     try:
         sources = _sources(pair, options)
         if aligner is not None:
             sources, registration = aligner.align(
                 sources, [str(path) for path in pair.sources]
             )
+        if is_checked and _are_two_of_one_size(sources):
+            # What it needs is imported in a thread while the model is made ready.
+            from densefuse_tf.registration import misalignment
+
+            looks_misaligned = misalignment.looks_misaligned(*sources)
     except UserError as error:
         return _Work(pair, error=error)
-    return _Work(pair, sources, registration=registration)
+    return _Work(
+        pair, sources, registration=registration, looks_misaligned=looks_misaligned
+    )
+
+
+def _are_two_of_one_size(sources: Sequence[np.ndarray]) -> bool:
+    return len(sources) == 2 and sources[0].shape[:2] == sources[1].shape[:2]
 
 
 def _compute(
@@ -386,8 +409,11 @@ def _write(work: _Work, with_images: bool) -> Result:
                 images.write_raw(work.pair.raw_output, work.raw)
     except UserError as error:
         return Result(work.pair, error=error)
+    result = Result(
+        work.pair,
+        registration=work.registration,
+        looks_misaligned=work.looks_misaligned,
+    )
     if with_images:
-        return Result(
-            work.pair, work.sources, work.image, registration=work.registration
-        )
-    return Result(work.pair, registration=work.registration)
+        return dataclasses.replace(result, sources=work.sources, image=work.image)
+    return result

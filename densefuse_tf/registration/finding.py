@@ -155,12 +155,10 @@ def _both_ways(
     """Refines a transform and, apart from it, its inverse, each from several starts."""
     shape = refiners[0].shape
     starts = _around(start, shape, model)
+    inverses = [np.linalg.inv(one) for one in starts]
     climbs = [
-        [pool.submit(refiner.run, one, model) for one in starts]
-        for refiner, starts in (
-            (refiners[0], starts),
-            (refiners[1], [np.linalg.inv(one) for one in starts]),
-        )
+        [pool.submit(refiner.run, one, model) for one in way]
+        for refiner, way in zip(refiners, (starts, inverses), strict=True)
     ]
     forth, back = (
         [matrix for matrix, score in (climb.result() for climb in way) if score > -1]
@@ -184,7 +182,7 @@ def _around(start: np.ndarray, shape: tuple[int, int], model: str) -> list[np.nd
     points = transforms.corners(shape)
     random = np.random.default_rng(0)
     starts = [start]
-    while len(starts) < _STARTS:
+    for _ in range(_STARTS - 1):
         moved = points + random.normal(0, _APART * np.hypot(*shape), points.shape)
         matrix = transforms.fit(points, transforms.apply(start, moved), model)
         if matrix is not None:

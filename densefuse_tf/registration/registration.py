@@ -44,10 +44,10 @@ class Registration:
       score: Normalised product of the orientation fields, -1..1; None where images
         were not compared.
       consistency: Root mean square distance at the fixed image's corners, in its
-        pixels, of the transform and the inverse of the one found from the moving to
-        the fixed image. For points picked by hand: root mean square distance of the
-        points. For several registrations put together: the largest distance of one
-        from their median.
+        pixels, of the transform found from the fixed to the moving image and the
+        inverse of the one found the other way; `transform` is the mean of the two.
+        For points picked by hand: root mean square distance of the points. For several
+        registrations put together: the largest distance of one from their median.
       distinctness: By how many standard deviations the score stands out from that of
         shifted places, the lower value of both ways; None where images were not
         compared.

@@ -288,3 +288,27 @@ def test_a_mistake_with_a_video_is_one_line(rig, run, arguments, message):
     assert status == 2
     assert message in errors and errors.count("\n") == 1
     assert names(".") == ["ir.mp4", "vis.mp4"]
+
+
+def test_one_warning_names_the_pairs_that_look_misaligned(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, shift in (("1", (0, 0)), ("2", (12, 0)), ("3", (0, -12))):
+        images.write(f"vis/{name}.png", noisy(scene(1), 2))
+        infrared = noisy(moved(255 - scene(1), similarity(1, 0, shift)), 3)
+        images.write(f"ir/{name}.png", infrared)
+    status, _, errors = run(*FOLDERS, "--output=fused")
+    assert status == 0
+    (line,) = [line for line in errors.splitlines() if "--register" in line]
+    assert "2 of 3 pairs: ir/2.png and vis/2.png, ir/3.png and vis/3.png:" in line
+
+
+def test_no_warning_of_pairs_that_a_transform_is_given_for(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images.write("vis.png", noisy(scene(1), 2))
+    infrared = noisy(moved(255 - scene(1), similarity(1, 0, (12, 0))), 3)
+    images.write("ir.png", infrared)
+    corners = "0,0,0,0\n200,0,200,0\n200,150,200,150\n0,150,0,150\n"
+    (tmp_path / "points.csv").write_text(corners)
+    status, _, errors = run(*PAIR, "--points=points.csv", "--output=fused.png")
+    assert status == 0
+    assert "--register" not in errors
