@@ -72,6 +72,9 @@ def main() -> None:
         from densefuse_tf.demo import page
         from densefuse_tf.demo.request import Engine
 
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
         shown = page.build(Engine(max_pixels), pairs)
         address = page.launch(
             shown,
@@ -81,9 +84,6 @@ def main() -> None:
             examples=pairs,
         )
         print(f"page: {address} (Ctrl-C ends it)", flush=True)
-        ended = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
         ended.wait()
         shown.close(verbose=False)
 

@@ -102,6 +102,7 @@ def build(
             outputs.all,
             api_name="fuse",
             show_progress="minimal",
+            show_progress_on=outputs.fused,
             concurrency_limit=1,
         )
     page.queue(max_size=_QUEUE, default_concurrency_limit=1)
@@ -162,7 +163,7 @@ def _inputs(engine: requests.Engine, examples: Sequence) -> list[gr.Component]:
                     gr.File(
                         label=kind,
                         file_types=list(finding.SUFFIXES),
-                        height=96,
+                        height=124,
                         elem_id=kind.lower(),
                     )
                 )
@@ -319,7 +320,8 @@ class _Outputs:
                 elem_id="settings_file",
             )
         self.metrics = gr.Markdown("", elem_id="metrics")
-        with gr.Accordion("The same from a shell and in Python", open=True):
+        self.same = gr.Accordion("The same from a shell and in Python", visible=False)
+        with self.same:
             self.command = gr.Code(
                 language="shell",
                 label="In the folder of the images",
@@ -338,11 +340,12 @@ class _Outputs:
             )
 
     @property
-    def all(self) -> list[gr.Component]:
+    def all(self) -> list:
         """Returns all components, those that a client wants first."""
         return [
             *(self.fused, self.metrics, self.command, self.program, self.status),
             *(*self.compared, *self.maps, self.image_file, self.settings_file),
+            self.same,
         ]
 
 
@@ -370,6 +373,7 @@ def _fuse(
             outputs.settings_file: _download(answer.settings_file),
             outputs.command: answer.command,
             outputs.program: answer.program,
+            outputs.same: gr.update(visible=True),
         }
         yield shown
         if maps := engine.maps(answer, folder):
@@ -393,6 +397,7 @@ def _nothing(outputs: _Outputs) -> dict:
         **dict.fromkeys(outputs.all),
         **dict.fromkeys(texts, ""),
         **{each: gr.update(value=None, interactive=False) for each in files},
+        outputs.same: gr.update(visible=False),
     }
 
 
