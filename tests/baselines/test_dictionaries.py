@@ -107,6 +107,33 @@ def test_the_dictionary_of_a_smooth_pair_is_full_of_its_patches():
     assert np.mean(np.array(nearest) < 1e-9) > 0.9
 
 
+def test_an_improved_atom_is_one_step_towards_the_best_of_rank_one():
+    random = np.random.default_rng(0)
+    samples = random.standard_normal((30, 49))
+    atoms = random.standard_normal((256, 49))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    chosen, coefficients = sparse_coding.pursue(samples @ atoms.T, atoms @ atoms.T)
+    atom = int(chosen[0, 0])
+    users = (chosen == atom).any(axis=1)
+    codes = np.zeros((30, 256))
+    np.put_along_axis(codes, chosen.astype(int), coefficients, axis=1)
+    others = codes.copy()
+    others[:, atom] = 0
+    rest = (samples - others @ atoms)[users].T
+    expected = rest @ codes[users, atom]
+    expected /= np.linalg.norm(expected)
+
+    residuals = samples - codes @ atoms
+    uses = np.flatnonzero(chosen.ravel() == atom)
+    dictionaries._improve(atom, uses, atoms, coefficients, residuals)
+    np.testing.assert_allclose(atoms[atom], expected, atol=1e-12)
+    codes[users, atom] = expected @ rest
+    np.testing.assert_allclose(
+        coefficients[chosen == atom], codes[users, atom], atol=1e-12
+    )
+    np.testing.assert_allclose(residuals, samples - codes @ atoms, atol=1e-12)
+
+
 def test_the_cache_keeps_what_was_trained(tmp_path, pair, monkeypatch):
     cache = tmp_path / "made" / "here"
     first = dictionaries.trained(*pair, seed=0, iterations=1, cache=cache)

@@ -195,6 +195,10 @@ def test_cache_of_other_photographs_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="not a crop cache of these"):
         CropCache(paths, Crops(size=SIZE + 1), file)
     assert file.read_bytes() == before
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UserError, match="cache: cannot be written: Is a directory"):
+        CropCache(paths, Crops(size=SIZE), file)
     pathlib.Path(f"{file}.json").write_text("{")
     with pytest.raises(UserError, match="not a crop cache of these"):
         CropCache(paths, Crops(size=SIZE), file)
