@@ -56,6 +56,14 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture
+def own_strategies(monkeypatch) -> None:
+    """Ends the registrations of fusion strategies with the test that makes them."""
+    from densefuse_tf.model import strategies
+
+    monkeypatch.setattr(strategies, "_STRATEGIES", dict(strategies._STRATEGIES))
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """Mounts a file system of its own: `small_disk(kilobytes)` gives its folder.
 

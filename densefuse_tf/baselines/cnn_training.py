@@ -30,11 +30,12 @@ import tqdm
 from absl import logging
 from scipy import ndimage
 
-from densefuse_tf.baselines import cnn
+from densefuse_tf.baselines import cnn_network
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
+_BLOCK = cnn_network.BLOCK
 _SIGMA = 2.0
 # Half of the 7x7 pixels to which the Gaussian is cut.
 _BLUR_RADIUS = 3
@@ -53,7 +54,7 @@ class Settings:
     Attributes:
       iterations: Length of the run.
       batch_size: Pairs of patches in a step; each is shown in both orders.
-      learning_rate: Of the first part of the run.
+      learning_rate: The rate in the first part of the run.
       levels: How many blurred versions each photograph has.
       patches_per_level: Pairs taken from a photograph and each of its versions.
       min_variance: Least variance of a sharp patch, in grey levels squared. In a patch
@@ -119,19 +120,19 @@ def sample_patches(
       [n, 2, 16, 16] uint8, sharp and blurred; n is at most levels * patches_per_level,
       less where patches have too little variance.
     """
-    if min(photograph.shape) < cnn.BLOCK:
-        return np.empty((0, 2, cnn.BLOCK, cnn.BLOCK), np.uint8)
+    if min(photograph.shape) < _BLOCK:
+        return np.empty((0, 2, _BLOCK, _BLOCK), np.uint8)
     pairs = []
     for version in blurred_versions(photograph, settings.levels):
         tops, lefts = (
-            random.integers(side - cnn.BLOCK + 1, size=settings.patches_per_level)
+            random.integers(side - _BLOCK + 1, size=settings.patches_per_level)
             for side in photograph.shape
         )
         for top, left in zip(tops, lefts, strict=True):
-            place = np.s_[top : top + cnn.BLOCK, left : left + cnn.BLOCK]
+            place = np.s_[top : top + _BLOCK, left : left + _BLOCK]
             if photograph[place].var() >= settings.min_variance:
                 pairs.append((photograph[place], version[place]))
-    return np.array(pairs, np.uint8).reshape(-1, 2, cnn.BLOCK, cnn.BLOCK)
+    return np.array(pairs, np.uint8).reshape(-1, 2, _BLOCK, _BLOCK)
 
 
 def train(
@@ -146,8 +147,8 @@ def train(
       settings: The run.
 
     Returns:
-      The weights, as `cnn.write_weights` takes them, and the share of the validation
-      pairs, each in both orders, that they tell rightly.
+      The weights, as `cnn_network.write_weights` takes them, and the share of the
+      validation pairs, each in both orders, that they tell rightly.
 
     Raises:
       UserError: Impossible settings, or too few photographs.
@@ -168,8 +169,8 @@ def train(
     for pairs, what in ((training, "train"), (validation, "validate")):
         if not len(pairs):
             raise UserError(
-                f"the photographs to {what} on have no patch of {cnn.BLOCK}x"
-                f"{cnn.BLOCK} pixels with a variance of {settings.min_variance:g}"
+                f"the photographs to {what} on have no patch of {_BLOCK}x"
+                f"{_BLOCK} pixels with a variance of {settings.min_variance:g}"
             )
     logging.info(
         "%d pairs of patches to train on, %d to validate on",
@@ -177,7 +178,7 @@ def train(
         len(validation),
     )
     keras.utils.set_random_seed(settings.seed)
-    network = cnn.network()
+    network = cnn_network.network()
     model = _both_orders(network)
     boundaries = [int(part * settings.iterations) for part, _ in _LEARNING_RATES[:-1]]
     rates = [share * settings.learning_rate for _, share in _LEARNING_RATES]
@@ -195,7 +196,8 @@ def train(
         *_examples(validation), batch_size=settings.batch_size, verbose=0
     )
     weights = {
-        name: np.asarray(variable) for name, variable in cnn.variables(network).items()
+        name: np.asarray(variable)
+        for name, variable in cnn_network.variables(network).items()
     }
     return weights, float(accuracy)
 
@@ -206,7 +208,7 @@ def _pairs(
     random: np.random.Generator,
 ) -> np.ndarray:
     """Samples the patches of all photographs that can be read."""
-    sampled = [np.empty((0, 2, cnn.BLOCK, cnn.BLOCK), np.uint8)]
+    sampled = [np.empty((0, 2, _BLOCK, _BLOCK), np.uint8)]
     for path in photographs:
         try:
             image = images.read(path)
@@ -228,7 +230,7 @@ def _both_orders(network):
     """
     import keras
 
-    side = cnn.BLOCK
+    side = _BLOCK
     patches = [keras.Input((side, side, 1), name=name) for name in ("sharp", "blurred")]
     branch, score = network.get_layer("branch"), network.get_layer("score")
     sharp, blurred = (branch(patch) for patch in patches)

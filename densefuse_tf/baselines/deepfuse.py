@@ -44,19 +44,16 @@ Notes:
 import dataclasses
 import functools
 import os
-import pathlib
-import warnings
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from densefuse_tf.baselines import shipped
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import weights
 
 if TYPE_CHECKING:
     import keras
@@ -66,6 +63,11 @@ NUM_PARAMETERS = 18_817
 _ENCODER = (("conv1_1", 16, "relu"), ("conv1_2", 32, None))
 _DECODER = (("conv2_1", 32, "relu"), ("conv2_2", 16, "relu"), ("conv2_3", 1, None))
 _SHIPPED = "deepfuse.keras"
+_EXPECTED = (
+    "expected a .keras file or the prefix of a TensorFlow 1 checkpoint of DeepFuse"
+)
+# The authors' checkpoint with Adam's slots has 0.2 MB.
+_MAX_BYTES = 20_000_000
 # Reflection needs a second pixel.
 _MIN_SIDE = 2
 
@@ -150,34 +152,12 @@ def variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
     return found
 
 
-def save_autoencoder(model: "keras.Model", path: str | os.PathLike) -> None:
-    """Writes the weights of an autoencoder as a .keras file, whole or not at all.
-
-    The file holds a plain float32 `autoencoder()`, which Keras alone can load.
-
-    Args:
-      model: What `autoencoder` returned, of any dtype policy.
-      path: A name that ends in .keras.
-
-    Raises:
-      UserError: Another suffix, or the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    if path.suffix != ".keras":
-        raise UserError(f"{path}: weights of DeepFuse are saved as .keras")
-    plain = autoencoder(dtype="float32")
-    plain.set_weights(model.get_weights())
-    with files.replacing(path) as temporary:
-        plain.save(temporary)
-
-
 def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Model":
     """Builds the autoencoder with trained weights.
 
     Args:
-      checkpoint: The prefix of a TensorFlow 1 checkpoint of the authors, of which the
-        optimizer's tensors are left alone, or a .keras file of `autoencoder()`, of
-        which nothing but the weights is read; by default the weights that ship.
+      checkpoint: The prefix of a TensorFlow 1 checkpoint of the authors, or a .keras
+        file of `autoencoder()`; by default the weights that ship.
 
     Returns:
       `autoencoder()`, float32.
@@ -186,71 +166,14 @@ def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Mode
       UserError: There is no such checkpoint, it is damaged or holds the weights of
         another network, or a weight is not finite.
     """
-    path = pathlib.Path(checkpoint or shipped.locate(_SHIPPED))
+    path = (
+        weights.shipped(_SHIPPED)
+        if checkpoint is None
+        else weights.find(checkpoint, _EXPECTED)
+    )
     model = autoencoder(dtype="float32")
-    if path.suffix == ".keras":
-        _load_keras(path, model)
-    else:
-        _load_tensorflow1(path, model)
-    for name, variable in variables(model).items():
-        if not np.isfinite(np.asarray(variable)).all():
-            raise UserError(
-                f"{path}: tensor {name} is missing or holds NaN or infinity: expected "
-                "the weights of DeepFuse"
-            )
+    weights.load(path, model, variables(model), what="DeepFuse", max_bytes=_MAX_BYTES)
     return model
-
-
-def _load_keras(path: pathlib.Path, model: "keras.Model") -> None:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}: expected weights of DeepFuse")
-    # What Keras does not find, it may leave as it is, with a warning.
-    for variable in variables(model).values():
-        variable.assign(np.full(variable.shape, np.nan))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.load_weights(path)
-    except Exception as error:  # A damaged file raises anything in its reader.
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise UserError(
-            f"{path}: cannot be read as the weights of DeepFuse: {reason}"
-        ) from error
-
-
-def _load_tensorflow1(prefix: pathlib.Path, model: "keras.Model") -> None:
-    import tensorflow as tf
-
-    if not prefix.with_name(f"{prefix.name}.index").is_file():
-        raise UserError(
-            f"{prefix}: no such checkpoint: expected a .keras file or the prefix of a "
-            "TensorFlow 1 checkpoint of DeepFuse"
-        )
-    try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
-        for name, variable in variables(model).items():
-            expected = tuple(variable.shape)
-            if name not in shapes:
-                raise UserError(
-                    f"{prefix}: tensor {name} is missing: expected the weights of "
-                    f"DeepFuse, with it as {expected}"
-                )
-            if tuple(shapes[name]) != expected or dtypes[name] != tf.float32:
-                raise UserError(
-                    f"{prefix}: tensor {name} has shape {tuple(shapes[name])} and type "
-                    f"{dtypes[name].name}: DeepFuse expects {expected} and float32"
-                )
-            variable.assign(reader.get_tensor(name))
-    except UserError:
-        raise
-    except Exception as error:  # A RuntimeError or one of TensorFlow's own.
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise UserError(
-            f"{prefix}: cannot be read as a checkpoint: {reason}"
-        ) from error
 
 
 @method("deepfuse")

@@ -38,6 +38,7 @@ from densefuse_tf.baselines import sparse_coding
 from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import weights
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -71,30 +72,13 @@ def read(path: str | os.PathLike) -> np.ndarray:
     Raises:
       UserError: The file is missing or damaged, or holds anything else.
     """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}: expected a dictionary, .npy or .mat")
-    if path.stat().st_size > _MAX_FILE_BYTES:
-        raise UserError(
-            f"{path}: has {path.stat().st_size} bytes: a dictionary has at most "
-            f"{_MAX_FILE_BYTES}"
-        )
-    try:
-        dictionary = _array(path)
-    except Exception as error:  # A damaged file raises anything in its reader.
-        raise UserError(
-            f"{path}: cannot be read as a dictionary: expected an .npy file, or a "
-            "MATLAB 5.0 file with the variable D"
-        ) from error
-    if dictionary.shape != SHAPE or dictionary.dtype.kind != "f":
-        raise UserError(
-            f"{path}: is an array of shape {dictionary.shape} and type "
-            f"{dictionary.dtype}: expected a dictionary, {SHAPE} floats"
-        )
-    dictionary = np.ascontiguousarray(dictionary, np.float64)
-    if not np.isfinite(dictionary).all():
-        raise UserError(f"{path}: holds NaN or infinity: expected finite numbers")
+    what = "a dictionary, an .npy file or a MATLAB 5.0 file with the variable D"
+    arrays = weights.read_arrays(path, what=what, max_bytes=_MAX_FILE_BYTES)
+    name = "" if "" in arrays else "D"
+    weights.check_arrays(
+        path, {name: arrays.get(name, np.empty(0))}, {name: SHAPE}, what=what
+    )
+    dictionary = np.ascontiguousarray(arrays[name], np.float64)
     norms = np.linalg.norm(dictionary, axis=0)
     if np.abs(norms - 1).max() > _NORM_TOLERANCE:
         worst = norms[np.abs(norms - 1).argmax()]
@@ -102,16 +86,6 @@ def read(path: str | os.PathLike) -> np.ndarray:
             f"{path}: has a column of norm {worst:.6g}: expected 1 for every column"
         )
     return dictionary
-
-
-def _array(path: pathlib.Path) -> np.ndarray:
-    with open(path, "rb") as file:
-        is_npy = file.read(6) == b"\x93NUMPY"
-    if is_npy:
-        return np.load(path, allow_pickle=False)
-    from scipy import io
-
-    return np.asarray(io.loadmat(path, appendmat=False)["D"])
 
 
 def trained(

@@ -3,6 +3,7 @@
   evaluate.py --ir=pairs/ir --vis=pairs/vis --fused=fused --csv=metrics.csv
   evaluate.py --ir=pairs/ir --vis=pairs/vis --methods_dir=methods --markdown=table.md
   evaluate.py --ir=ir.png --vis=vis.png --fused=fused.png --metrics=paper,SD,VIF
+  evaluate.py --ir=ir.mp4 --vis=vis.mp4 --fused=fused.mp4 --csv=frames.csv
   evaluate.py --list
 
 The first prints a row for each pair and their mean, the second one table with a row for
@@ -10,16 +11,22 @@ each sub-folder of methods. Images are 8-bit, matched in natural sort order; of 
 images the luma is evaluated. --list shows the metrics there are. TensorFlow is not
 needed.
 
+Of a video (a source or the fused one is named as one, or --video) the table shows the
+mean over the frames, and --csv has a row for each frame. Videos and folders of frames
+may stand beside each other; --methods_dir then has a video or a folder of frames for
+each method.
+
   evaluate.py --table2 --data_dir=tno --csv=table2.csv --markdown=table2.md
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=released_checkpoints
   evaluate.py --table2 --data_dir=tno --checkpoint_dir=runs --lambdas=1e2,1e3
   evaluate.py --table2 --data_dir=tno --methods_dir=methods --panels=panels
   evaluate.py --table2 --data_dir=tno --methods=all --averages=paper
+  evaluate.py --table2 --data_dir=tno --strategy_module=my_strategies.py
 
 --table2 fuses the 20 pairs of the paper with both strategies and four checkpoints, and
-with other methods if they are asked for, and prints Table II with this run's values
-beside the paper's, the best marked * and the second best '. Run again, it goes on where
-it was.
+with strategies of your own or other methods if they are asked for. It prints Table II
+with this run's values beside the paper's, the best marked * and the second best '. Run
+again, it goes on where it was.
 
 Exit status: 0, or 2 for a mistake.
 """
@@ -28,11 +35,14 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import evaluate_video
+from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import settings
@@ -42,7 +52,14 @@ _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
 _FUSED = flags.DEFINE_string(
     "fused",
     None,
-    "Fused images: a file, a folder or a glob pattern.",
+    "Fused images, or a fused video: a file, a folder or a glob pattern.",
+    flag_values=_FLAGS,
+)
+_VIDEO = flags.DEFINE_bool(
+    "video",
+    False,
+    "The images are the frames of a video, whatever the names say: value ranges are "
+    "decided once for all of them, and the table shows no row for each.",
     flag_values=_FLAGS,
 )
 _RANGES = tuple(
@@ -50,8 +67,8 @@ _RANGES = tuple(
         f"{name}_range",
         None,
         f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX; two "
-        "percentiles, 1%,99%; or auto for the image's own minimum and maximum. Sources "
-        "of more than 8 bits need it.",
+        "percentiles, 1%,99%; or auto for the image's own minimum and maximum, or "
+        "those of all frames of a video. Sources of more than 8 bits need it.",
         flag_values=_FLAGS,
     )
     for name, kind in (("ir", "infrared"), ("vis", "visible"))
@@ -59,8 +76,8 @@ _RANGES = tuple(
 _CSV = flags.DEFINE_string(
     "csv",
     None,
-    "Also write a CSV file: a row for each pair, and the mean of one set of fused "
-    "images; with --table2 a row for each cell.",
+    "Also write a CSV file: a row for each pair or frame, and the mean of one set of "
+    "fused images; with --table2 a row for each cell.",
     flag_values=_FLAGS,
 )
 _MARKDOWN = flags.DEFINE_string(
@@ -122,8 +139,8 @@ _PANELS = flags.DEFINE_string(
 )
 _TABLES = (_CSV, _PAIRS_CSV, _MARKDOWN, _LATEX)
 _OF_FILES = (
-    *("ir", "vis", "fused", "ir_range", "vis_range", "metrics", "convention"),
-    "list",
+    *("ir", "vis", "fused", "video", "ir_range", "vis_range", "metrics"),
+    *("convention", "list"),
 )
 _OF_TABLE2 = [
     *(field.name for field in dataclasses.fields(settings.Table2Settings)),
@@ -149,16 +166,14 @@ def main() -> None:
 
         print(report.of_metrics().text())
     else:
-        _files()
+        _own_data()
 
 
-def _files() -> None:
+def _own_data() -> None:
     """Evaluates --fused, or each folder of --methods_dir."""
     from densefuse_tf import metrics
-    from densefuse_tf.evaluation import evaluate
     from densefuse_tf.evaluation import inputs
     from densefuse_tf.evaluation import report
-    from densefuse_tf.io import finding
 
     selection = metrics.select(_METRICS.value)
     methods_dir = _FLAGS["methods_dir"].value
@@ -174,16 +189,39 @@ def _files() -> None:
             f"--fused is {state}: expected the fused images by --fused, or by "
             "--methods_dir for several methods"
         )
-    sources: dict[str, str | os.PathLike] = {"": _FUSED.value or ""}
+    is_video = _VIDEO.value or fuse_video.is_asked_for(
+        (_IR.value, _VIS.value), _FUSED.value or ""
+    )
+    fused: dict[str, str] = {"": _FUSED.value or ""}
     if methods_dir is not None:
-        sources = {**inputs.find_methods(methods_dir)}
-    triplets = {
-        name: finding.pair([_IR.value, _VIS.value, source])
-        for name, source in sources.items()
-    }
+        found = inputs.find_methods(methods_dir, with_videos=is_video)
+        fused = {name: str(path) for name, path in found.items()}
+    sources = {name: (_IR.value, _VIS.value, own) for name, own in fused.items()}
+    ranges = {flag.name: common_flags.value_range(flag) for flag in _RANGES}
+    evaluated = _evaluated_frames if is_video else _evaluated_files
+    results = evaluated(sources, ranges, selection)
+    one = "frame" if is_video else "pair"
+    if methods_dir is not None:
+        _write_tables(report.of_methods(results))
+        _write_csv(_CSV, report.csv_of_methods(results, one=one))
+    else:
+        make = report.of_frames if is_video else report.of_files
+        _write_tables(make(results[""]))
+        _write_csv(_CSV, report.csv_of_files(results[""], one=one))
+
+
+def _evaluated_files(
+    sources: Mapping[str, Sequence[str]],
+    ranges: Mapping[str, Any],
+    selection: Sequence[str],
+) -> dict[str, list]:
+    """Evaluates images; returns the results by method."""
+    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.io import finding
+
+    triplets = {name: finding.pair(own) for name, own in sources.items()}
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     _check_outputs(path for triplet in all_triplets for path in triplet)
-    ranges = [common_flags.value_range(flag) for flag in _RANGES]
     for ir, vis, path in all_triplets:
         print(f"{ir} + {vis}: {path}", flush=True)
     evaluated = (
@@ -191,7 +229,7 @@ def _files() -> None:
         for name, own in triplets.items()
         for result in evaluate.evaluate_files(
             own,
-            value_ranges=ranges,
+            value_ranges=list(ranges.values()),
             selection=selection,
             convention=_CONVENTION.value,
         )
@@ -200,12 +238,31 @@ def _files() -> None:
     for name, result in _progress(evaluated, len(all_triplets)):
         results[name].append(result)
     _say_colored([path for own in results.values() for r in own for path in r.colored])
-    if methods_dir is None:
-        _write_tables(report.of_files(results[""]))
-        _write_csv(_CSV, report.csv_of_files(results[""]))
-    else:
-        _write_tables(report.of_methods(results))
-        _write_csv(_CSV, report.csv_of_methods(results))
+    return results
+
+
+def _evaluated_frames(
+    sources: Mapping[str, Sequence[str]],
+    ranges: Mapping[str, Any],
+    selection: Sequence[str],
+) -> dict[str, list]:
+    """Evaluates the frames of videos; returns the results by method."""
+    opened = {name: evaluate_video.open_sources(own) for name, own in sources.items()}
+    _check_outputs(
+        path for own in opened.values() for path in evaluate_video.paths(own)
+    )
+    results: dict[str, list] = {}
+    colored: dict[pathlib.Path, None] = {}
+    for name, own in opened.items():
+        ir, vis, fused = sources[name]
+        print(f"{ir} + {vis}: {fused}: {own[0].count} frames", flush=True)
+        frames = evaluate_video.evaluate(own, ranges, selection, _CONVENTION.value)
+        results[name] = list(frames)
+        colored |= dict.fromkeys(path for r in results[name] for path in r.colored)
+    if colored:
+        names = ", ".join(map(str, colored))
+        print(f"in colour, evaluated in grey (their luma): {names}")
+    return results
 
 
 def _table2() -> None:
@@ -218,10 +275,10 @@ def _table2() -> None:
 
     options = common_flags.options_by_method(_METHOD_OPTIONS.value)
     chosen = common_flags.read(settings.Table2Settings, _FLAGS, method_options=options)
-    if chosen.checkpoint_dir is None and {settings.OURS, settings.ALL} & set(
-        chosen.methods
+    if {settings.OURS, settings.ALL} & set(chosen.methods) and (
+        chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):
-        # Whoever looks for the models of this project imports it.
+        # Whoever looks for the models of this project or a strategy imports it.
         runner.import_tensorflow()
     plan = reproduce.plan(chosen)
     _check_outputs(plan.inputs)

@@ -247,7 +247,7 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
     # Other methods go with no runner.
     assert isinstance(request.settings, FusionSettings)
     job = beam.Fusing(
-        beam.with_absolute_path(request.settings),
+        beam.with_absolute_paths(request.settings),
         request.options,
         aligner,
         runner.import_tensorflow,

@@ -5,9 +5,10 @@ import fractions
 import pathlib
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from densefuse_tf.commands import aligned
+from densefuse_tf.commands import progress
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 
@@ -44,7 +45,7 @@ def fuse(request: Request, fps: str | None) -> None:
         sources,
         max_pixels=request.options.max_pixels,
         any_sizes=settings.is_on,
-        progress=_progress,
+        progress=progress.frames,
     )
     sequences.check_output(
         output,
@@ -65,7 +66,7 @@ def fuse(request: Request, fps: str | None) -> None:
         range_flags=request.options.range_flags,
         color=request.settings.color,
         registration=settings,
-        progress=_progress,
+        progress=progress.frames,
     )
     print(
         f"{' + '.join(sources)} -> {output}: {footage.count} "
@@ -77,7 +78,7 @@ def fuse(request: Request, fps: str | None) -> None:
         with contextlib.closing(footage.frames()) as moments:
             found = footage.aligner and footage.aligner.registration
             aligned.write(settings, next(moments), found)
-    frames = sequences.fuse(fuser, footage, progress=_progress)
+    frames = sequences.fuse(fuser, footage, progress=progress.frames)
     sequences.write(output, footage, frames, rate or sequences.DEFAULT_RATE)
     print(f"written in {time.monotonic() - start:.1f} s: {output}")
 
@@ -107,23 +108,3 @@ def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
             )
     if pathlib.Path(output).suffix.lower() not in video.OUTPUT_FORMATS:
         raise UserError(f"--fps={fps} goes with a video as --output")
-
-
-def _progress(items: Iterable, total: int | None, what: str) -> Iterable:
-    """Shows a bar with frames per second; without a terminal there is none."""
-    import tqdm
-
-    return tqdm.tqdm(
-        items,
-        desc=what,
-        total=total,
-        unit=" frames",
-        bar_format=(
-            "{desc}: {n_fmt} frames [{elapsed}, {rate_noinv_fmt}]"
-            if total is None
-            else "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-            "[{elapsed}<{remaining}, {rate_noinv_fmt}]"
-        ),
-        disable=None,
-        leave=what == "fusing",
-    )

@@ -70,13 +70,13 @@ def main() -> None:
         )
     if not path:
         raise UserError("--weights is missing: expected the .npz file for the weights")
-    from densefuse_tf.baselines import cnn
+    from densefuse_tf.baselines import cnn_network
     from densefuse_tf.baselines import cnn_training
     from densefuse_tf.io import finding
 
     photographs = finding.find(train_dir)
     # Mistakes in the other flags are found before the network is trained.
-    cnn.check_writable(path)
+    cnn_network.check_writable(path)
     runner.import_tensorflow()
     weights, accuracy = cnn_training.train(
         photographs,
@@ -90,7 +90,7 @@ def main() -> None:
             seed=_SEED.value,
         ),
     )
-    cnn.write_weights(path, weights)
+    cnn_network.write_weights(path, weights)
     print(f"{path}: {100 * accuracy:.2f} % of the validation patches told rightly")
 
 

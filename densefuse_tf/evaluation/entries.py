@@ -56,11 +56,14 @@ class DenseFuse:
       checkpoint: As `checkpoints.load_autoencoder` takes it.
       strategy: A registered strategy.
       window_radius: r of the block average (Eq. 6); None for a strategy without one.
+      strategy_module: The file that registers the strategy; None for one of this
+        package.
     """
 
     checkpoint: str | os.PathLike
     strategy: str = "addition"
     window_radius: int | None = None
+    strategy_module: pathlib.Path | None = None
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`."""
@@ -71,7 +74,12 @@ class DenseFuse:
         from densefuse_tf.fusion.fuser import Fuser
         from densefuse_tf.fusion.settings import FusionSettings
 
-        settings = FusionSettings(self.checkpoint, self.strategy, color="gray")
+        settings = FusionSettings(
+            self.checkpoint,
+            self.strategy,
+            strategy_module=self.strategy_module,
+            color="gray",
+        )
         if self.window_radius is not None:
             settings = dataclasses.replace(settings, window_radius=self.window_radius)
         return Fuser(settings)
@@ -122,14 +130,35 @@ class StoredAsJpeg:
 
 
 def ours(
-    checkpoints: Mapping[str, str | os.PathLike], *, window_radius: int = 1
+    checkpoints: Mapping[str, str | os.PathLike],
+    *,
+    window_radius: int = 1,
+    chosen: Sequence[str] | None = None,
+    strategy_module: str | None = None,
 ) -> list[Entry]:
     """Makes the rows of DenseFuse: each strategy with each checkpoint.
 
     Args:
       checkpoints: By lambda.
       window_radius: r of the l1-norm's block average (Eq. 6).
+      chosen: The strategies; by default the paper's and all of the module.
+      strategy_module: Registers more strategies, as `strategy_modules.load` takes it.
+
+    Raises:
+      UserError: There is no such strategy, or the module cannot be used.
     """
+    known, more, path = paper.STRATEGIES, (), None
+    if strategy_module is not None:
+        from densefuse_tf.model import strategy_modules
+
+        more = strategy_modules.load(strategy_module)
+        path = strategy_modules.path_of(strategy_module)
+    for name in () if chosen is None else chosen or ("",):
+        if name not in (*known, *more):
+            raise UserError(
+                f"--strategies={','.join(chosen)}: unknown strategy {name!r}: expected "
+                f"some of {', '.join((*known, *more))}"
+            )
 
     def build(strategy: str, checkpoint: str | os.PathLike) -> Mapping[int, Method]:
         from densefuse_tf.model import strategies
@@ -137,7 +166,9 @@ def ours(
         # Addition is the same for every radius and not fused again.
         takes = strategies.get(strategy).takes_window_radius
         radius = window_radius if takes else None
-        return dict.fromkeys(paper.PAIRS, DenseFuse(checkpoint, strategy, radius))
+        module = path if strategy in more else None
+        fuses = DenseFuse(checkpoint, strategy, radius, module)
+        return dict.fromkeys(paper.PAIRS, fuses)
 
     return [
         Entry(
@@ -146,7 +177,7 @@ def ours(
             paper.PAIRS,
             functools.partial(build, strategy, checkpoint),
         )
-        for strategy in paper.STRATEGIES
+        for strategy in dict.fromkeys((*known, *more) if chosen is None else chosen)
         for lambda_, checkpoint in checkpoints.items()
     ]
 

@@ -1,12 +1,13 @@
-"""Evaluates sets of image files with the metrics, several pairs side by side.
+"""Evaluates image files and frames with the metrics, several pairs side by side.
 
 Needs no TensorFlow.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -93,37 +94,97 @@ def evaluate_files(
     Raises:
       UserError: A file cannot be evaluated; names it. Or a metric is unknown.
     """
-    names = metrics.select(selection)
     stems = [triplet[-1].stem for triplet in triplets]
     unique = len(set(stems)) == len(stems)
 
-    def read(triplet: tuple[pathlib.Path, ...]):
+    def read(triplet: tuple[pathlib.Path, ...]) -> _Scene:
         ranges = (*value_ranges, None)
-        return triplet, [read_gray(*each) for each in zip(triplet, ranges, strict=True)]
-
-    def work(job) -> Evaluated:
-        triplet, contents = job
+        read = [read_gray(*each) for each in zip(triplet, ranges, strict=True)]
+        images, colored = zip(*read, strict=True)
         fused = triplet[-1]
-        return Evaluated(
-            fused.stem if unique else str(fused),
-            evaluate(
-                *(image for image, _ in contents),
-                name=str(fused),
-                selection=names,
-                convention=convention,
-            ),
-            tuple(
-                path
-                for path, (_, colored) in zip(triplet, contents, strict=True)
-                if colored
-            ),
+        pair = fused.stem if unique else str(fused)
+        paths = tuple(itertools.compress(triplet, colored))
+        return _Scene(pair, str(fused), images, paths)
+
+    return _evaluate_scenes(map(read, triplets), workers, selection, convention)
+
+
+def evaluate_frames(
+    moments: Iterable[tuple[np.ndarray, ...]],
+    paths: Sequence[pathlib.Path],
+    *,
+    name: Callable[[int], str],
+    workers: int | None = None,
+    selection: str | Iterable[str] = "paper",
+    convention: str = metrics.CONVENTIONS[0],
+) -> Iterator[Evaluated]:
+    """Evaluates the frames of a fused sequence, several at a time.
+
+    Args:
+      moments: Infrared, visible and fused frame of each moment, [H, W] or [H, W, 3],
+        uint8 or float32 in 0..255, which is rounded. No more of them are held than are
+        in work.
+      paths: Where the three sequences are, for `Evaluated.colored`.
+      name: Returns what an error calls the fused frame of an index.
+      workers: As of `evaluate_files`.
+      selection: The metrics, as `metrics.select` takes them.
+      convention: One of `metrics.CONVENTIONS`.
+
+    Yields:
+      The results in the order of the moments; the pairs are named "1", "2", ... Colour
+      frames are turned to grey.
+
+    Raises:
+      UserError: A frame cannot be evaluated; names it. Or a metric is unknown.
+    """
+
+    def scene(numbered: tuple[int, tuple[np.ndarray, ...]]) -> _Scene:
+        index, frames = numbered
+        frames = tuple(
+            np.rint(frame).astype(np.uint8) if frame.dtype != np.uint8 else frame
+            for frame in frames
         )
+        return _Scene(
+            str(index + 1),
+            name(index),
+            tuple(map(pixels.gray, frames)),
+            tuple(itertools.compress(paths, map(pixels.is_color, frames))),
+        )
+
+    return _evaluate_scenes(
+        map(scene, enumerate(moments)), workers, selection, convention
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scene:
+    """Holds three images [H, W] uint8, and what results and errors call them."""
+
+    pair: str
+    name: str
+    images: tuple[np.ndarray, ...]
+    colored: tuple[pathlib.Path, ...]
+
+
+def _evaluate_scenes(
+    scenes: Iterable[_Scene],
+    workers: int | None,
+    selection: str | Iterable[str],
+    convention: str,
+) -> Iterator[Evaluated]:
+    names = metrics.select(selection)
+
+    def work(scene: _Scene) -> Evaluated:
+        values = evaluate(
+            *scene.images, name=scene.name, selection=names, convention=convention
+        )
+        return Evaluated(scene.pair, values, scene.colored)
 
     return ordered_map(
         work,
-        map(read, triplets),
+        scenes,
         workers=workers or cores(),
-        cost=lambda job: job[1][-1][0].size,
+        cost=lambda scene: scene.images[-1].size,
         most_cost=MAX_PIXELS_AT_ONCE,
     )
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from densefuse_tf.evaluation import evaluate
 from densefuse_tf.evaluation import panels
-from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation.inputs import Pair
 from densefuse_tf.evaluation.reproduce import Result
 from densefuse_tf.io import images
@@ -41,7 +40,7 @@ def figure(pair: Pair, results: Iterable[Result]) -> np.ndarray:
         ],
         *(others[i : i + _COLUMNS] for i in range(0, len(others), _COLUMNS)),
     ]
-    for strategy in paper.STRATEGIES:
+    for strategy in dict.fromkeys(r.entry.name for r in own if r.entry.lambda_):
         pictures.append(
             [
                 _captioned(f"{strategy}, lambda {r.entry.lambda_}", r)

@@ -16,6 +16,7 @@ from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import store
 from densefuse_tf.io import finding
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +123,14 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
     return found
 
 
-def find_methods(methods_dir: str | os.PathLike) -> dict[str, pathlib.Path]:
+def find_methods(
+    methods_dir: str | os.PathLike, *, with_videos: bool = False
+) -> dict[str, pathlib.Path]:
     """Finds the sub-folders of fused images, one for each method, by their names.
+
+    Args:
+      methods_dir: The folder.
+      with_videos: Whether a video in the folder is a method's as well.
 
     Raises:
       UserError: No such folder, or no sub-folder.
@@ -132,11 +139,13 @@ def find_methods(methods_dir: str | os.PathLike) -> dict[str, pathlib.Path]:
     found = {
         entry.name: entry
         for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
+        if (entry.is_dir() or (with_videos and video.is_video(entry)))
+        and not entry.name.startswith(".")
     }
     if not found:
+        what = "sub-folder and no video" if with_videos else "sub-folder"
         raise UserError(
-            f"{folder}: has no sub-folder: expected one for each method, with its "
+            f"{folder}: has no {what}: expected one for each method, with its "
             "fused images"
         )
     return found

@@ -34,10 +34,37 @@ def of_files(results: Sequence[Evaluated]) -> Table:
     )
 
 
-def csv_of_files(results: Sequence[Evaluated]) -> list[list[str]]:
-    """Returns header and rows of the same for a CSV file, with all digits."""
+def of_frames(results: Sequence[Evaluated]) -> Table:
+    """Makes the table of one sequence: what each metric is over its frames."""
+    names = list(results[0].values)
+    columns = [[result.values[name] for result in results] for name in names]
+    defined = [
+        [value for value in column if not np.isnan(value)] or [float("nan")]
+        for column in columns
+    ]
+    rows = {
+        "mean": map(evaluate.average, columns),
+        "standard deviation": map(_deviation, columns),
+        "minimum": map(min, defined),
+        "maximum": map(max, defined),
+    }
+    return Table(
+        [
+            [f"frames: {len(results)}", *_with_arrows(names)],
+            *([name, *map(tables.number, values)] for name, values in rows.items()),
+        ]
+    )
+
+
+def csv_of_files(results: Sequence[Evaluated], *, one: str = "pair") -> list[list[str]]:
+    """Returns header and rows for a CSV file, with all digits, and the mean.
+
+    Args:
+      results: Of the pairs, or of the frames of a sequence.
+      one: What each of them is, the head of the first column.
+    """
     return [
-        ["pair", *results[0].values],
+        [one, *results[0].values],
         *([name, *_exact(values)] for name, values in _with_mean(results)),
     ]
 
@@ -93,10 +120,12 @@ def _deviation(values: Sequence[float]) -> float:
     return float(np.std(values)) if np.isfinite(values).all() else float("nan")
 
 
-def csv_of_methods(results: Mapping[str, Sequence[Evaluated]]) -> list[list[str]]:
-    """Returns header and rows of a CSV file: each pair of each method."""
+def csv_of_methods(
+    results: Mapping[str, Sequence[Evaluated]], *, one: str = "pair"
+) -> list[list[str]]:
+    """Returns header and rows of a CSV file: each pair, or frame, of each method."""
     return [
-        ["method", "pair", *_names(results)],
+        ["method", one, *_names(results)],
         *(
             [name, each.pair, *_exact(each.values)]
             for name, own in results.items()
@@ -164,7 +193,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
 
     Returns:
       The six methods of the paper, with values if there are any; then other methods;
-      then the strategies and lambdas there are results for.
+      then the strategies and lambdas there are results for, the paper's first.
     """
     by_row: dict[tuple[str, str], dict[int, Mapping[str, float]]] = {}
     for result in results:
@@ -185,6 +214,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
     keys = [key for key in in_paper if not key[1]]
     keys += [key for key in means if not key[1] and key not in in_paper]
     keys += [key for key in in_paper if key[1] and key in means]
+    keys += [key for key in means if key[1] and key not in in_paper]
     return [Row(*key, means.get(key, {}), in_paper.get(key, {})) for key in keys]
 
 

@@ -98,7 +98,15 @@ def plan(settings: Table2Settings) -> Plan:
     checkpoints = {}
     if {OURS, ALL} & set(settings.methods):
         checkpoints = _checkpoints(settings.checkpoint_dir, lambdas)
-        rows += entries.ours(checkpoints, window_radius=settings.window_radius)
+        rows += entries.ours(
+            checkpoints,
+            window_radius=settings.window_radius,
+            chosen=settings.strategies,
+            strategy_module=settings.strategy_module,
+        )
+    elif settings.strategies is not None or settings.strategy_module is not None:
+        name = "strategies" if settings.strategies is not None else "strategy_module"
+        raise UserError(f"--{name} goes with the rows of this project: --methods=ours")
     needed = {n for row in rows for n in row.pairs}
     pairs = inputs.read_pairs(settings.data_dir, sorted(needed))
     return Plan(rows, pairs, checkpoints)

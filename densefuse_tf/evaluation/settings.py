@@ -54,6 +54,16 @@ class Table2Settings:
     lambdas: tuple[str, ...] | None = _field(
         None, "for which lambda; by default 1e0,1e1,1e2,1e3."
     )
+    strategies: tuple[str, ...] | None = _field(
+        None,
+        "the fusion strategies of this project's rows; by default addition, l1_norm "
+        "and all of --strategy_module.",
+    )
+    strategy_module: str | None = _field(
+        None,
+        "a Python file, or the dotted name of a module, that registers fusion "
+        "strategies of your own; see CONTRIBUTING.md.",
+    )
     window_radius: int = _field(
         1,
         "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",

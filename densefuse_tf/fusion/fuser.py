@@ -23,6 +23,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
+from densefuse_tf.model import strategy_modules
 
 # An image of more pixels is computed in tiles, if nothing else is asked for.
 MAX_WHOLE_PIXELS = 2048 * 2048
@@ -50,6 +51,7 @@ class Fuser(ChannelFuser):
         Raises:
           UserError: One of the settings cannot be used.
         """
+        strategy_modules.load(settings.strategy_module)
         radius = strategies.get(settings.strategy).radius(settings.window_radius)
         if settings.tile_size and radius is None:
             raise UserError(
@@ -115,9 +117,9 @@ def fuse(
     Args:
       sources: k >= 2 arrays, as `Fuser.fuse` takes them; for a pair infrared first.
       checkpoint: As `checkpoints.load_autoencoder` takes it.
-      **settings: The other fields of `FusionSettings`: strategy ("addition" or
-        "l1_norm"), window_radius, output_range ("minmax" or "average"), color ("auto",
-        "gray", "rgb" or "luma") and tile_size.
+      **settings: The other fields of `FusionSettings`: strategy (one of
+        `strategies.names()`), window_radius, output_range ("minmax" or "average"),
+        color ("auto", "gray", "rgb" or "luma") and tile_size.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
@@ -132,6 +134,7 @@ def fuse(
         )
     path = checkpoints.locate(checkpoint)
     chosen = FusionSettings(path, num_sources=len(sources), **settings)
+    strategy_modules.load(chosen.strategy_module)
     fuser = _kept_fuser(
         chosen, checkpoints.modified(path), strategies.get(chosen.strategy)
     )

@@ -17,6 +17,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
+from densefuse_tf.model import strategy_modules
 
 
 def fusion_model(
@@ -46,17 +47,21 @@ def fusion_model(
       strategy adds.
 
     Raises:
-      UserError: Unknown strategy, fewer than two sources or a negative radius.
+      UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
+        than two sources or a negative radius.
     """
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
+    fusion_layer = strategies.layer(strategy, window_radius=window_radius)
+    strategy_modules.check(
+        strategy, num_sources=num_sources, window_radius=window_radius
+    )
     encoder = autoencoder.get_layer("encoder")
     decoder = autoencoder.get_layer("decoder")
     sources = [
         keras.Input((None, None, 1), name=name, dtype="float32")
         for name in source_names(num_sources)
     ]
-    fusion_layer = strategies.layer(strategy, window_radius=window_radius)
     fused = decoder(fusion_layer([encoder(source) for source in sources]))
     return keras.Model(sources, fused, name="densefuse_fusion")
 

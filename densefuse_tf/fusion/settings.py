@@ -29,7 +29,18 @@ class FusionSettings:
     strategy: str = dataclasses.field(
         default="addition",
         metadata={
-            "help": "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7)."
+            "help": "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7) of the "
+            "paper; maximum; choose_max and l1_norm_softmax, which weigh by the same "
+            "activity; detail_choose_max, for images of different focus, and "
+            "detail_softmax, for exposures; or one of strategy_module. docs/gallery.md "
+            "shows what suits what."
+        },
+    )
+    strategy_module: str | os.PathLike | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "A Python file, or the dotted name of a module, that registers "
+            "fusion strategies of your own; see CONTRIBUTING.md."
         },
     )
     num_sources: int = dataclasses.field(
@@ -39,8 +50,8 @@ class FusionSettings:
     window_radius: int = dataclasses.field(
         default=1,
         metadata={
-            "help": "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in "
-            "the release."
+            "help": "r of the block average (Eq. 6) of the strategies that have one, "
+            "all but addition and maximum: 1 in the paper, 0 in the release."
         },
     )
     output_range: str = dataclasses.field(

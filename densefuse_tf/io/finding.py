@@ -200,7 +200,7 @@ def refuse_one_file(scenes: Iterable[tuple[str | os.PathLike, ...]]) -> None:
         if count < len(paths) and len(several) <= _SHOWN:
             several.append(_joined(paths))
     if several:
-        logging.warning("the same image is several of the sources: %s", _some(several))
+        logging.warning("the same file is several of the sources: %s", _some(several))
 
 
 def _warn_of_other_names(found: Sequence[Sequence[str]]) -> None:

@@ -20,6 +20,7 @@ from densefuse_tf.metrics.entropy import entropy
 from densefuse_tf.metrics.evaluate import evaluate
 from densefuse_tf.metrics.fmi import fmi
 from densefuse_tf.metrics.inputs import CONVENTIONS
+from densefuse_tf.metrics.mef_ssim import mef_ssim
 from densefuse_tf.metrics.mi import mi
 from densefuse_tf.metrics.ms_ssim import ms_ssim
 from densefuse_tf.metrics.mse import mse
@@ -52,6 +53,7 @@ __all__ = [
     "entropy",
     "evaluate",
     "fmi",
+    "mef_ssim",
     "mi",
     "ms_ssim",
     "mse",

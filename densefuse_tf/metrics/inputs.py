@@ -97,7 +97,7 @@ def _checking(
                 given.pop("convention", None)
             for name in names:
                 given[name] = grey(name, given[name], smallest=smallest)
-            _same_size({name: given[name] for name in names})
+            same_size({name: given[name] for name in names})
             return metric(**given)
 
         vars(checked).update(
@@ -157,7 +157,12 @@ def _refuse_no_array(name: str, image: Any) -> None:
         )
 
 
-def _same_size(images: Mapping[str, np.ndarray]) -> None:
+def same_size(images: Mapping[str, np.ndarray]) -> None:
+    """Checks that the images, by the names that an error calls them, have one size.
+
+    Raises:
+      UserError: They do not.
+    """
     if len({image.shape for image in images.values()}) > 1:
         sizes = ", ".join(
             f"{name} is {image.shape[0]}x{image.shape[1]}"

@@ -1,34 +1,16 @@
-"""Trained weights: the project's .keras files and the release's TensorFlow 1 ones.
+"""Trained weights: the project's .keras files and the release's TensorFlow 1 ones."""
 
-Keras and TensorFlow read the tensors into a network that is built here. Nothing else in
-a file is looked at, and no object in it is deserialised: layers, functions and losses
-that a .keras file describes are never made.
-"""
-
-import glob
 import os
 import pathlib
-import re
-import warnings
-import zipfile
-from collections.abc import Callable
 
-import h5py
 import keras
-import numpy as np
-import tensorflow as tf
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import weights
 from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
 
 SHORT_NAMES = tuple(lambdas.SSIM_WEIGHTS)
-# Where the shipped checkpoints are: installed with the package, or in a checkout.
-_FOLDERS = (
-    pathlib.Path(__file__).parents[1] / "trained",
-    pathlib.Path(__file__).parents[2] / "checkpoints",
-)
 # The network's own files have 0.4 MB, those of the release with Adam's slots 0.9 MB.
 _MAX_BYTES = 20_000_000
 
@@ -43,9 +25,6 @@ _RELEASE_NAMES = {
     "C4": "decoder/conv2_3",
     "C5": "decoder/conv2_4",
 }
-# Adam keeps these beside the weights; they are of no use here.
-_RELEASE_OPTIMIZER = re.compile(r"(.+/Adam(_1)?|(.+/)?beta[12]_power)")
-_RELEASE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 
 
 def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
@@ -65,58 +44,25 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
       UserError: There is no such checkpoint; its file is damaged or has more than 20
         MB; a tensor is missing, unknown, wrongly shaped or not finite.
     """
-    path = locate(checkpoint)
     model = network.autoencoder(dtype="float32")
-    try:
-        with warnings.catch_warnings():
-            # Keras warns of what it refuses afterwards, NumPy of infinity.
-            warnings.simplefilter("ignore")
-            if path.suffix == ".keras":
-                _load_keras(path, model)
-            else:
-                _load_release(path, model)
-    except UserError:
-        raise
-    except Exception as error:  # A damaged file can make the libraries raise any.
-        raise UserError(
-            f"{path}: cannot be read as a checkpoint: {_reason(error)}: expected the "
-            "weights of the DenseFuse autoencoder"
-        ) from error
-    for weight in model.weights:
-        if not np.isfinite(weight.numpy()).all():
-            raise UserError(
-                f"{path}: tensor {weight.path} holds NaN or infinity: expected finite "
-                "weights"
-            )
+    released = {
+        f"{name}/{variable.name}": variable
+        for layer, name in _RELEASE_NAMES.items()
+        for variable in network.convolution(model, layer).weights
+    }
+    weights.load(
+        locate(checkpoint),
+        model,
+        released,
+        what="the DenseFuse autoencoder",
+        max_bytes=_MAX_BYTES,
+    )
     return model
 
 
-def save_autoencoder(
-    model: keras.Model,
-    path: str | os.PathLike,
-    *,
-    build: Callable[..., keras.Model] = network.autoencoder,
-) -> None:
-    """Writes the weights of an autoencoder as a .keras file, atomically.
-
-    The file holds a plain float32 network, which Keras alone can load. Optimizer,
-    compiled loss and mixed precision of the training run are left out.
-
-    Args:
-      model: What `build` returned, of any dtype policy.
-      path: A name that ends in .keras.
-      build: Builds the network, of a keyword `dtype`.
-
-    Raises:
-      UserError: Another suffix, or the file cannot be written.
-    """
-    path = pathlib.Path(path)
-    if path.suffix != ".keras":
-        raise UserError(f"{path}: a checkpoint is saved as .keras")
-    plain = build(dtype="float32")
-    plain.set_weights(model.get_weights())
-    with files.replacing(path) as temporary:
-        plain.save(temporary)
+def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
+    """Writes the weights of an autoencoder as a .keras file; see `weights.save`."""
+    weights.save(model, path, network.autoencoder)
 
 
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
@@ -137,108 +83,10 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
             f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
         )
     if str(checkpoint) in SHORT_NAMES:
-        names = [folder / f"densefuse_{checkpoint}.keras" for folder in _FOLDERS]
-        for path in names:
-            if path.is_file():
-                return path
-        raise UserError(
-            f"checkpoint {checkpoint}: its file {names[-1]} is missing: expected it "
-            "there; any other checkpoint can be given by its path"
-        )
-    path = pathlib.Path(checkpoint)
-    part = _RELEASE_FILE.fullmatch(str(path))
-    if part:
-        raise UserError(
-            f"{path} is one file of a TensorFlow 1 checkpoint: give its prefix, "
-            f"{part[1]}"
-        )
-    try:
-        if path.suffix == ".keras" and path.is_file():
-            return path
-        if path.suffix != ".keras" and _index(path).is_file():
-            return path
-        kind = "is a folder" if path.is_dir() else "no such checkpoint"
-        if path.is_file():
-            kind = "is not a checkpoint"
-    except (OSError, ValueError):  # A name no file can have: too long, a NUL in it.
-        kind = "no such checkpoint"
-    raise UserError(f"{path}: {kind}: {expected}")
+        return weights.shipped(f"densefuse_{checkpoint}.keras")
+    return weights.find(checkpoint, expected)
 
 
 def modified(path: pathlib.Path) -> int:
     """Returns when the checkpoint at a path from `locate` was written, in ns."""
-    return (path if path.suffix == ".keras" else _index(path)).stat().st_mtime_ns
-
-
-def _index(prefix: pathlib.Path) -> pathlib.Path:
-    return prefix.with_name(f"{prefix.name}.index")
-
-
-def _load_keras(path: pathlib.Path, model: keras.Model) -> None:
-    _check_size(path, path.stat().st_size)
-    with zipfile.ZipFile(path) as archive:
-        _check_size(path, sum(member.file_size for member in archive.infolist()))
-        # Keras does not compare all checksums.
-        damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"{damaged} is damaged")
-        with archive.open("model.weights.h5") as file, h5py.File(file) as store:
-            sizes: list[int] = []
-            store.visititems(
-                lambda _, item: sizes.append(getattr(item, "size", 0) or 0)
-            )
-    # Keras refuses what is missing, and overlooks layers that it does not expect.
-    if sum(sizes) > network.NUM_PARAMETERS:
-        raise UserError(
-            f"{path}: holds {sum(sizes)} numbers: expected the "
-            f"{network.NUM_PARAMETERS} of the DenseFuse autoencoder"
-        )
-    model.load_weights(path)
-
-
-def _load_release(prefix: pathlib.Path, model: keras.Model) -> None:
-    data = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*")
-    parts = [_index(prefix), *data]
-    for part in parts:
-        # TensorFlow would wait for a named pipe.
-        if not part.is_file():
-            raise UserError(f"{part}: expected a file")
-    _check_size(prefix, sum(part.stat().st_size for part in parts))
-    reader = tf.train.load_checkpoint(str(prefix))
-    shapes = reader.get_variable_to_shape_map()
-    dtypes = reader.get_variable_to_dtype_map()
-    unknown = {name for name in shapes if not _RELEASE_OPTIMIZER.fullmatch(name)}
-    for layer, released in _RELEASE_NAMES.items():
-        convolution = network.convolution(model, layer)
-        for variable in (convolution.kernel, convolution.bias):
-            name = f"{released}/{variable.name}"
-            tensor, expected = f"{prefix}: tensor {name}", tuple(variable.shape)
-            if name not in shapes:
-                raise UserError(f"{tensor} is missing: expected it as {expected}")
-            found = tuple(shapes[name])
-            if found != expected:
-                raise UserError(f"{tensor} has shape {found}: expected {expected}")
-            if not dtypes[name].is_floating:
-                raise UserError(f"{tensor} is {dtypes[name].name}: expected floats")
-            variable.assign(reader.get_tensor(name))
-            unknown.remove(name)
-    for name in sorted(unknown):
-        raise UserError(
-            f"{prefix}: holds tensor {name}: expected those of the network alone"
-        )
-
-
-def _check_size(path: pathlib.Path, size: int) -> None:
-    if size > _MAX_BYTES:
-        raise UserError(f"{path}: has {size} bytes: expected at most {_MAX_BYTES}")
-
-
-def _reason(error: Exception) -> str:
-    """Shortens what a library says to its essential line.
-
-    Keras writes paragraphs: how many layers failed, what one of them says, which they
-    are.
-    """
-    paragraphs = [" ".join(part.split()) for part in str(error).split("\n\n")]
-    line = paragraphs[min(1, len(paragraphs) - 1)]
-    return line.rstrip(".")[:300] or type(error).__name__
+    return weights.main_file(path).stat().st_mtime_ns

@@ -417,10 +417,14 @@ def _log_level(level: int) -> Iterator[None]:
         logger.setLevel(previous)
 
 
-def with_absolute_path(settings: FusionSettings) -> FusionSettings:
+def with_absolute_paths(settings: FusionSettings) -> FusionSettings:
     """Returns the same settings for workers, who have another current folder."""
     from densefuse_tf.model import checkpoints
 
+    module = settings.strategy_module
+    if module is not None and os.path.isfile(module):
+        module = os.path.abspath(module)
+        settings = dataclasses.replace(settings, strategy_module=module)
     checkpoint = os.fspath(settings.checkpoint)
     if checkpoint in checkpoints.SHORT_NAMES:
         return settings

@@ -93,8 +93,9 @@ def open_sources(
       The k sources, of one count, frame size and rate as far as these are known yet.
 
     Raises:
-      UserError: The counts, sizes or rates differ; a file is no video, has no frames,
-        is cut off or damaged, or has frames that are not equally far apart in time.
+      UserError: The counts, sizes or rates differ; all sources are one file; a file is
+        no video, has no frames, is cut off or damaged, or has frames that are not
+        equally far apart in time.
     """
     paths = [pathlib.Path(source) for source in sources]
     are_videos = [
@@ -106,6 +107,7 @@ def open_sources(
         if not any_sizes:
             images.require_same_size(pairs[0])
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
+    finding.refuse_one_file([tuple(paths)])
     opened = [
         video.open_video(path, max_pixels, progress)
         if path_is_video

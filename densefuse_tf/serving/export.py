@@ -21,6 +21,7 @@ from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
+from densefuse_tf.model import strategy_modules
 from densefuse_tf.serving import converters
 from densefuse_tf.serving import signatures
 from densefuse_tf.serving.settings import ExportSettings
@@ -63,6 +64,7 @@ def export(
         extras.require(settings.format, f"the format {settings.format}")
     if settings.warmup:
         extras.require("serving", "the warm-up file")
+    strategy_modules.load(fusion.strategy_module)
     # The converters know no in-place update, so they get the layers that pad.
     load = graph.load_fusion_model if suffix else graph.load_inference_model
     model = load(

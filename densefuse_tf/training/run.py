@@ -148,8 +148,7 @@ class Run:
 
     def save_weights(self, path: pathlib.Path) -> None:
         """Writes the weights as a .keras file."""
-        save = networks.NETWORKS[self.settings.network].save
-        save(self.trainer.autoencoder, path)
+        networks.save(self.settings.network, self.trainer.autoencoder, path)
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
         """Returns mean pixel_loss and ssim over the first `limit` validation images."""

@@ -9,6 +9,7 @@ from scipy import io
 from scipy import ndimage
 
 from densefuse_tf.baselines import cnn
+from densefuse_tf.baselines import cnn_network
 from densefuse_tf.errors import UserError
 
 
@@ -24,7 +25,7 @@ def tensors():
     random = np.random.default_rng(0)
     return {
         name: random.standard_normal(shape, np.float32)
-        for name, shape in cnn.SHAPES.items()
+        for name, shape in cnn_network.SHAPES.items()
     }
 
 
@@ -79,7 +80,7 @@ def test_the_order_of_the_images_makes_next_to_no_difference(tno, given):
 def test_read_weights_of_the_small_matlab_file(tmp_path, tensors):
     path = tmp_path / "cnnmodel.mat"
     io.savemat(path, _matlab(tensors) | {"biases_output": np.zeros((2, 1), np.float32)})
-    for name, tensor in cnn.read_weights(path).items():
+    for name, tensor in cnn_network.read_weights(path).items():
         assert tensor.dtype == np.float32
         np.testing.assert_array_equal(tensor, tensors[name])
 
@@ -95,7 +96,7 @@ def test_read_weights_multiplies_the_two_layers_of_the_multi_focus_file(
         path,
         _matlab(tensors) | {"weights_feature": feature, "weights_output": output},
     )
-    read = cnn.read_weights(path)
+    read = cnn_network.read_weights(path)
     np.testing.assert_array_equal(read["conv3/kernel"], tensors["conv3/kernel"])
     kernel = read["score/kernel"]
     assert kernel.shape == (8, 8, 512, 2)
@@ -109,9 +110,9 @@ def test_read_weights_multiplies_the_two_layers_of_the_multi_focus_file(
 
 def test_written_weights_are_read_as_they_were(tmp_path, tensors):
     path = tmp_path / "cnn.npz"
-    cnn.write_weights(path, tensors)
-    read = cnn.read_weights(path)
-    assert read.keys() == cnn.SHAPES.keys()
+    cnn_network.write_weights(path, tensors)
+    read = cnn_network.read_weights(path)
+    assert read.keys() == cnn_network.SHAPES.keys()
     for name, tensor in read.items():
         np.testing.assert_array_equal(tensor, tensors[name])
 
@@ -224,14 +225,14 @@ def test_read_weights_refuses_those_of_another_network(
     arrays = {k: v for k, v in (tensors | change).items() if v is not None}
     np.savez(path, **arrays)
     with pytest.raises(UserError, match=message):
-        cnn.read_weights(path)
+        cnn_network.read_weights(path)
 
 
 def test_read_weights_refuses_a_matlab_file_with_another_shape(tmp_path, tensors):
     path = tmp_path / "cnnmodel.mat"
     io.savemat(path, _matlab(tensors) | {"weights_b1_2": np.zeros((64, 9, 3))})
     with pytest.raises(UserError, match=r"weights_b1_2 has shape \(64, 9, 3\)"):
-        cnn.read_weights(path)
+        cnn_network.read_weights(path)
 
 
 def test_read_weights_refuses_what_is_no_file_of_weights(tmp_path, put):
@@ -243,9 +244,9 @@ def test_read_weights_refuses_what_is_no_file_of_weights(tmp_path, put):
         (put(b"", "empty.npz"), "cannot be read as weights"),
     ):
         with pytest.raises(UserError, match=message):
-            cnn.read_weights(path)
+            cnn_network.read_weights(path)
 
 
 def test_write_weights_refuses_another_suffix(tmp_path, tensors):
     with pytest.raises(UserError, match="saved as .npz"):
-        cnn.write_weights(tmp_path / "cnn.mat", tensors)
+        cnn_network.write_weights(tmp_path / "cnn.mat", tensors)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from densefuse_tf.baselines import cnn
+from densefuse_tf.baselines import cnn_network
 from densefuse_tf.baselines import cnn_training
 from densefuse_tf.commands import train_cnn
 from densefuse_tf.errors import UserError
@@ -72,7 +72,7 @@ def test_the_command_trains_weights_that_tell_sharp_from_blurred(
     told = float(printed.partition(": ")[2].partition(" %")[0])
     assert told > 90
     assert "left out" in log
-    assert cnn.read_weights(path).keys() == cnn.SHAPES.keys()
+    assert cnn_network.read_weights(path).keys() == cnn_network.SHAPES.keys()
 
 
 @pytest.mark.parametrize(

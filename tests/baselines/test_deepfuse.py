@@ -10,6 +10,7 @@ import pytest
 
 from densefuse_tf.baselines import deepfuse
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import weights
 from densefuse_tf.training import losses
 
 
@@ -132,22 +133,22 @@ def test_mixed_precision_ends_in_float32():
 def test_a_network_of_mixed_precision_is_saved_in_float32(tmp_path):
     model = deepfuse.autoencoder(dtype="mixed_bfloat16")
     path = tmp_path / "mixed.keras"
-    deepfuse.save_autoencoder(model, path)
+    weights.save(model, path, deepfuse.autoencoder)
     loaded = deepfuse.load_autoencoder(path)
     for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     with zipfile.ZipFile(path) as archive:
         assert b"bfloat16" not in archive.read("config.json")
     with pytest.raises(UserError, match="saved as .keras"):
-        deepfuse.save_autoencoder(model, tmp_path / "mixed.h5")
+        weights.save(model, tmp_path / "mixed.h5", deepfuse.autoencoder)
 
 
 def test_load_refuses_files_of_another_network(shared, released, checkpoint, tmp_path):
     other = tmp_path / "other.keras"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(other)
     for path, message in (
-        (checkpoint, "cannot be read as the weights of DeepFuse"),
-        (other, "cannot be read as the weights of DeepFuse"),
+        (checkpoint, "holds 74193 numbers: expected the 18817 of DeepFuse"),
+        (other, "cannot be read as a checkpoint"),
         (released["1e0"], "encoder/conv1_2/kernel is missing"),
     ):
         with pytest.raises(UserError, match=message):
@@ -156,12 +157,12 @@ def test_load_refuses_files_of_another_network(shared, released, checkpoint, tmp
 
 def test_load_refuses_weights_that_are_not_finite(tmp_path, untrained):
     model = keras.models.clone_model(untrained[1])
-    weights = model.get_weights()
-    weights[3][0] = np.nan
-    model.set_weights(weights)
+    values = model.get_weights()
+    values[3][0] = np.nan
+    model.set_weights(values)
     path = tmp_path / "nan.keras"
     model.save(path)
-    with pytest.raises(UserError, match="encoder/conv1_2/bias is missing or holds NaN"):
+    with pytest.raises(UserError, match="encoder/conv1_2/bias holds NaN"):
         deepfuse.load_autoencoder(path)
 
 
@@ -176,7 +177,7 @@ def test_load_refuses_what_is_missing_or_damaged(tmp_path, prefix, untrained):
         (tmp_path / "none.keras", "no such file"),
         (tmp_path / "none.ckpt", "no such checkpoint"),
         (tmp_path, "no such checkpoint"),
-        (cut, "cannot be read as the weights of DeepFuse"),
+        (cut, "cannot be read as a checkpoint"),
         (no_data, "cannot be read as a checkpoint"),
         (damaged, "cannot be read as a checkpoint"),
     ):

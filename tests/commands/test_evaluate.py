@@ -10,6 +10,8 @@ import sys
 
 import numpy as np
 import pytest
+import videos
+from PIL import Image
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
@@ -302,8 +304,6 @@ def test_methods_on_own_data_make_one_table(files, run):
 
 
 def test_16_bit_sources_are_read_with_a_range(files, run):
-    from PIL import Image
-
     for seed, number in enumerate((1, 2, 10)):
         deep = photograph(seed).astype(np.uint16) * 40 + 7000
         Image.fromarray(deep).save(f"ir/IR{number}.png")
@@ -311,6 +311,120 @@ def test_16_bit_sources_are_read_with_a_range(files, run):
     assert run(*FOLDERS, "--ir_range=7000,17200", "--csv=m.csv")[0] == 0
     expected = metrics.evaluate(*(photograph(10 * i) for i in range(3)))
     assert float(rows("m.csv")[1][0]["Qabf"]) == expected["Qabf"]
+
+
+# Fused videos
+
+
+@pytest.fixture
+def clips(tmp_path, monkeypatch):
+    """ir.mp4, vis.mp4 in colour and fused.mp4, of five frames, in the current folder"""
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, channels) in enumerate((("ir", ()), ("vis", (3,)), ("fused", ()))):
+        frames = videos.scene(5, SIZE, seed=seed, channels=channels)
+        videos.write(f"{name}.mp4", frames)
+    return tmp_path
+
+
+CLIPS = ("--ir=ir.mp4", "--vis=vis.mp4", "--fused=fused.mp4")
+
+
+def grey_frames(name):
+    """The frames of a video as the metrics see them."""
+    return [pixels.gray(frame) for frame in videos.read(name)[0]]
+
+
+def test_each_frame_of_a_video_has_a_row(clips, run):
+    status, output, _ = run(*CLIPS, "--csv=m.csv", "--markdown=m.md")
+    assert status == 0
+    names, table = rows("m.csv")
+    assert names == ["frame", *COLUMNS]
+    assert [row["frame"] for row in table] == [*"12345", "mean"]
+    read = [grey_frames(f"{name}.mp4") for name in ("ir", "vis", "fused")]
+    for row, *moment in zip(table[:-1], *read, strict=True):
+        expected = metrics.evaluate(*moment)
+        assert {name: float(row[name]) for name in COLUMNS} == expected
+    lines = output.splitlines()
+    assert lines[0] == "ir.mp4 + vis.mp4: fused.mp4: 5 frames"
+    assert lines[1] == "in colour, evaluated in grey (their luma): vis.mp4"
+    assert lines[2].split()[:3] == ["frames:", "5", "En"]
+    entropies = [float(row["En"]) for row in table[:-1]]
+    for line, name, value in zip(
+        lines[3:],
+        ("mean", "standard deviation", "minimum", "maximum"),
+        (f(entropies) for f in (np.mean, np.std, np.min, np.max)),
+        strict=True,
+    ):
+        assert line.startswith(name)
+        assert line.removeprefix(name).split()[0] == f"{value:.5f}"
+    assert len(pathlib.Path("m.md").read_text("utf-8").splitlines()) == 6
+
+
+def test_frames_in_folders_are_evaluated_as_those_of_videos(clips, run):
+    for name in ("ir", "vis", "fused"):
+        for number, frame in enumerate(videos.read(f"{name}.mp4")[0], 1):
+            images.write(f"{name}/{number}.png", frame)
+    assert run(*CLIPS, "--csv=video.csv")[0] == 0
+    assert run(*CLIPS[:2], "--fused=fused", "--csv=mixed.csv")[0] == 0
+    status, output, _ = run(*FOLDERS, "--video", "--csv=folders.csv")
+    assert status == 0 and output.splitlines()[-2].startswith("minimum")
+    assert rows("mixed.csv") == rows("folders.csv") == rows("video.csv")
+
+
+def test_methods_may_be_videos_and_folders_of_frames(clips, run):
+    for number, frame in enumerate(videos.scene(5, SIZE, seed=5), 1):
+        images.write(f"methods/other/{number}.png", frame)
+    shutil.copy("fused.mp4", "methods/ours.mp4")
+    status, output, _ = run(*CLIPS[:2], "--methods_dir=methods", "--csv=m.csv")
+    assert status == 0
+    assert [line.split()[0] for line in output.splitlines()[-2:]] == [
+        *("other", "ours.mp4")
+    ]
+    names, table = rows("m.csv")
+    assert names == ["method", "frame", *COLUMNS]
+    assert [row["frame"] for row in table] == [*"12345"] * 2
+
+
+def test_deep_frames_have_one_range(clips, run):
+    deep = [frame.astype(np.uint16) * 40 + 7000 for frame in grey_frames("ir.mp4")]
+    for number, frame in enumerate(deep, 1):
+        pathlib.Path("deep").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(f"deep/{number}.png")
+    arguments = ("--ir=deep", *CLIPS[1:])
+    said = mistake(run(*arguments))
+    assert "deep: has frames of more than 8 bits" in said and "--ir_range" in said
+    assert run(*arguments, "--ir_range=auto", "--csv=m.csv")[0] == 0
+    low, high = np.min(deep), np.max(deep)
+    read = deep, grey_frames("vis.mp4"), grey_frames("fused.mp4")
+    for row, ir, vis, fused in zip(rows("m.csv")[1][:-1], *read, strict=True):
+        ir = np.rint((ir - low) * (255 / (high - low))).astype(np.uint8)
+        expected = metrics.evaluate(ir, vis, fused)["SCD"]
+        assert float(row["SCD"]) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*CLIPS[:2], "--fused=short.mp4"), "the sources differ in frames: ir.mp4 has"),
+        (
+            (*CLIPS[:2], "--fused=pictures"),
+            "pictures has 2; expected one frame of each",
+        ),
+        ((*CLIPS[:2], "--fused=small.mp4"), "differ in height and width"),
+        (("--ir=ir.mp4", "--vis=ir.mp4", "--fused=ir.mp4"), "each of the 3 sources"),
+        ((*CLIPS, "--ir_range=1%,99%"), "percentiles"),
+        ((*CLIPS, "--csv=ir.mp4"), "--csv=ir.mp4: would overwrite"),
+        ((*CLIPS[:2], "--methods_dir=pictures"), "has no sub-folder and no video"),
+        ((*FOLDERS[:2], "--fused=x", "--video"), "no such file"),
+    ],
+)
+def test_a_mistake_with_videos_is_one_line(clips, run, arguments, message):
+    videos.write("short.mp4", videos.scene(4, SIZE))
+    videos.write("small.mp4", videos.scene(5, (32, 32)))
+    for number, frame in enumerate(videos.scene(2, SIZE), 1):
+        for name in ("pictures", "ir", "vis"):
+            images.write(f"{name}/{number}.png", frame)
+    assert message in mistake(run(*arguments))
 
 
 # Table II
@@ -472,6 +586,43 @@ def test_image_that_vanishes_is_one_line(files, run, monkeypatch):
     line = mistake(run(*FOLDERS, "--csv=m.csv"))
     assert "fused/VIS10.png: cannot be read: No such file or directory" in line
     assert not pathlib.Path("m.csv").exists()
+
+
+def test_a_strategy_of_a_module_has_rows(protocol, run, own_strategies):
+    pathlib.Path("second_alone.py").write_text(
+        "import densefuse_tf\n"
+        "@densefuse_tf.strategy('second_alone', scales_with_sources=False, reach=0)\n"
+        "def second_alone(feature_maps):\n    return feature_maps[1]\n"
+    )
+    status, output, _ = run(
+        *(*TABLE2, "--lambdas=1e2", "--work_dir=kept", "--csv=t.csv"),
+        *("--strategies=addition,second_alone", "--panels=panels"),
+        "--strategy_module=second_alone.py",
+    )
+    assert status == 0
+    found = [row["strategy"] for row in rows("t.csv")[1][::7]]
+    assert found == ["addition", "second_alone"]
+    lines = [line.split() for line in output.splitlines()]
+    assert [line[:3] for line in lines if line[:1] == ["second_alone"]] == [
+        ["second_alone", "1e2", "run"]
+    ]
+    assert len(list(pathlib.Path("panels").iterdir())) == 20
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--strategy_module=no.py",), "strategy_module no.py: no such file"),
+        (
+            ("--strategies=mean",),
+            "--strategies=mean: unknown strategy 'mean': expected",
+        ),
+        (("--strategies=",), "--strategies=: unknown strategy ''"),
+        (("--strategies=addition", "--methods=cbf"), "--strategies goes with the rows"),
+    ],
+)
+def test_strategies_that_are_not_there_are_refused(protocol, run, flags, message):
+    assert message in mistake(run(*TABLE2, "--lambdas=1e2", *flags))
 
 
 def test_models_of_this_project_are_the_default(protocol, run, quick):

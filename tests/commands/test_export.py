@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -54,6 +55,20 @@ def umask() -> int:
 def test_a_checkpoint_that_is_missing_is_one_line(run, tmp_path):
     line = mistake(run("--output=1", checkpoint="9e9"))
     assert "9e9: no such checkpoint: expected one of" in line
+
+
+def test_a_strategy_of_a_module_is_exported(run, tmp_path, own_strategies):
+    (tmp_path / "first_alone.py").write_text(
+        "import densefuse_tf\n"
+        "@densefuse_tf.strategy('first_alone', scales_with_sources=False, reach=0)\n"
+        "def first_alone(feature_maps):\n    return feature_maps[0]\n"
+    )
+    flags = ("--strategy=first_alone", f"--strategy_module={tmp_path}/first_alone.py")
+    assert run(*flags, f"--output={tmp_path}/1", "--nowarmup")[0] == 0
+    fuse = tf.saved_model.load(f"{tmp_path}/1").signatures["serving_default"]
+    image = tf.random.uniform([1, 16, 16, 1], 0, 255)
+    same, other = (fuse(ir=image, vis=vis)["raw"] for vis in (image, image * 0))
+    np.testing.assert_array_equal(same, other)
 
 
 @pytest.mark.parametrize(

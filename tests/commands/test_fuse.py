@@ -363,6 +363,10 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--report=d.csv"), "d.csv: cannot be written: it"),
         ((*PAIR, "--output=gs://b/f.png"), "gs://b/f.png: is a URL: expected a path"),
         ((*PAIR, "--output=f.png", "--strategy=mean"), "unknown strategy 'mean'"),
+        (
+            (*PAIR, "--output=f.png", "--strategy_module=mine.py"),
+            "strategy_module mine.py: no such file",
+        ),
         ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
         ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
         ((*PAIR, "--output=f.png", "--window_radius=-1"), "window_radius is -1"),

@@ -1,5 +1,7 @@
 """Sets of files: reading for the metrics, and evaluating side by side."""
 
+import weakref
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,3 +85,26 @@ def test_mean_leaves_undefined_values_out():
     means = evaluate.mean(rows)
     assert means["En"] == 1.5 and means["SCD"] == 1.0
     assert np.isnan(evaluate.average([float("nan")]))
+
+
+class Frame(np.ndarray):
+    """An array that a weak reference may point to."""
+
+
+def test_few_frames_are_held_at_a_time(photograph):
+    alive, most = [], 0
+
+    def moments():
+        nonlocal most
+        for _ in range(40):
+            # Of more than 8 bits, so that what is evaluated is a copy.
+            frame = photograph(1).astype(np.float32).view(Frame)
+            alive.append(weakref.ref(frame))
+            most = max(most, sum(each() is not None for each in alive))
+            yield frame, frame, frame
+
+    found = evaluate.evaluate_frames(
+        moments(), [], name=str, workers=2, selection="SD", convention="intended"
+    )
+    assert len(list(found)) == 40
+    assert most <= 4

@@ -107,6 +107,37 @@ def test_densefuse_is_fused_as_fuse_does_and_evaluated(tiny, checkpoint, tmp_pat
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
 
 
+def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
+    tiny, checkpoint, tmp_path, own_strategies
+):
+    pair = inputs.read_pairs(tiny)[0]
+    made = {}
+    for name, part in (("same", "[0]"), ("again", "[0]"), ("other", "[1]")):
+        path = tmp_path / name / "own.py"
+        path.parent.mkdir()
+        path.write_text(
+            "import densefuse_tf\n"
+            f"own = densefuse_tf.strategy('{name}', scales_with_sources=False)(\n"
+            f"    lambda maps: maps{part})\n"
+        )
+        rows = entries.ours({"1e1": checkpoint}, strategy_module=str(path))
+        assert [row.name for row in rows] == [*paper.STRATEGIES, name]
+        method = rows[-1].build()[1]
+        made[name] = Store(tmp_path).fused_path("own", method, pair)
+        np.testing.assert_array_equal(
+            method.fuse(pair.ir, pair.vis),
+            fuser.fuse(
+                [pair.ir, pair.vis],
+                checkpoint,
+                strategy=name,
+                strategy_module=path,
+                color="gray",
+            ),
+        )
+        assert rows[0].build()[1].strategy_module is None
+    assert len(set(made.values())) == 3
+
+
 def test_registered_methods_get_options_and_files_by_pair(tmp_path, blend):
     for n in paper.PAIRS:
         np.save(tmp_path / f"table{n}.npy", np.zeros(2))

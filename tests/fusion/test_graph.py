@@ -39,6 +39,11 @@ def test_inputs_have_the_names_of_the_sources(checkpoint, count, names):
         {"strategy": "addition", "num_sources": 3},
         {"strategy": "l1_norm"},
         {"strategy": "l1_norm", "window_radius": 0, "num_sources": 4},
+        {"strategy": "maximum"},
+        {"strategy": "choose_max", "window_radius": 2},
+        {"strategy": "l1_norm_softmax", "num_sources": 3},
+        {"strategy": "detail_choose_max"},
+        {"strategy": "detail_softmax", "num_sources": 3},
         {"strategy": "last_of_the_tests"},
     ),
 )

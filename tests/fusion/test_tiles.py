@@ -119,6 +119,11 @@ def test_there_are_no_more_tiles_than_needed(side):
         ({"strategy": "addition", "color": "rgb"}, (3,)),
         ({"strategy": "l1_norm", "color": "rgb"}, (3,)),
         ({"strategy": "l1_norm", "color": "luma"}, (3,)),
+        ({"strategy": "maximum"}, ()),
+        ({"strategy": "choose_max", "window_radius": 2}, ()),
+        ({"strategy": "l1_norm_softmax", "window_radius": 3}, ()),
+        ({"strategy": "detail_choose_max", "num_sources": 3}, ()),
+        ({"strategy": "detail_softmax", "window_radius": 2}, ()),
     ),
     ids=str,
 )

@@ -219,7 +219,7 @@ def test_pair_warns_of_a_folder_given_twice_of_three(folder, caplog):
     ir, vis = folder("ir", "1.png"), folder("vis", "1.png")
     finding.pair([ir, vis, ir])
     assert (
-        f"the same image is several of the sources: {ir}/1.png + {vis}/1.png + "
+        f"the same file is several of the sources: {ir}/1.png + {vis}/1.png + "
         f"{ir}/1.png" in caplog.text
     )
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import weights
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
@@ -170,8 +171,8 @@ def test_short_names_are_found_installed_and_in_a_checkout(
     tmp_path, monkeypatch, checkpoint, model
 ):
     folders = (tmp_path / "installed", tmp_path / "checkout")
-    monkeypatch.setattr(checkpoints, "_FOLDERS", folders)
-    with pytest.raises(UserError, match=r"1e2: its file .*densefuse_1e2.keras is miss"):
+    monkeypatch.setattr(weights, "FOLDERS", folders)
+    with pytest.raises(UserError, match=r"densefuse_1e2.keras is missing"):
         checkpoints.load_autoencoder("1e2")
     for folder in reversed(folders):
         folder.mkdir()

@@ -1,10 +1,11 @@
-"""Eq. 4-7 by a NumPy twin, silent sources, registration."""
+"""Eq. 4-7 and the other strategies by NumPy twins, silent sources, registration."""
 
 import functools
 
 import numpy as np
 import numpy_densefuse
 import pytest
+from scipy import ndimage
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import strategies
@@ -62,11 +63,141 @@ def test_a_silent_source_has_weight_0():
     np.testing.assert_allclose(strategies.l1_norm([loud, silent]), loud, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ("addition", "l1_norm"))
+def block_mean(maps, radius):
+    """Eq. 6 over the pixels that exist, for an array [H, W, ...]."""
+    size = (2 * radius + 1, 2 * radius + 1) + (1,) * (maps.ndim - 2)
+    count = ndimage.uniform_filter(np.ones_like(maps), size, mode="constant")
+    return ndimage.uniform_filter(maps, size, mode="constant") / count
+
+
+def activity(phi, radius):
+    return block_mean(np.abs(phi).sum(-1), radius)
+
+
+def detail(phi, radius):
+    return block_mean(np.abs(phi - block_mean(phi, 1)).sum(-1), radius)
+
+
+def chosen(activities):
+    largest = np.max(activities, axis=0)
+    weights = np.isclose(activities, largest, rtol=1e-9).astype(float)
+    return weights / weights.sum(0)
+
+
+def softmax(activities):
+    powers = np.exp(2 * activities / np.mean(activities, axis=0))
+    return powers / powers.sum(0)
+
+
+TWINS = {
+    "choose_max": (activity, chosen),
+    "l1_norm_softmax": (activity, softmax),
+    "detail_choose_max": (detail, chosen),
+    "detail_softmax": (detail, softmax),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("count", (2, 3, 4))
+@pytest.mark.parametrize("radius", (0, 1, 3))
+@pytest.mark.parametrize("size", ((2, 7), (11, 8)))
+def test_a_weighing_strategy_equals_numpy(name, count, radius, size):
+    maps = feature_maps(count, size)
+    fused = strategies.get(name).function(maps, window_radius=radius).numpy()
+    level, weigh = TWINS[name]
+    for index in range(2):
+        phi = np.float64([each[index] for each in maps])
+        weights = weigh(np.array([level(each, radius) for each in phi]))
+        expected = (weights[..., None] * phi).sum(0)
+        np.testing.assert_allclose(fused[index], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", (2, 3, 4))
+def test_maximum_is_the_largest_value(count):
+    maps = feature_maps(count)
+    np.testing.assert_array_equal(strategies.maximum(maps), np.max(maps, axis=0))
+
+
+@pytest.mark.parametrize("name", ("choose_max", "detail_choose_max"))
+def test_sources_of_equal_activity_share_alike(name):
+    (loud,) = feature_maps(1)
+    # The l1-norm does not see the sign.
+    fused = strategies.get(name).function([loud, 0 * loud, -loud, loud])
+    np.testing.assert_allclose(fused, loud / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ("choose_max", "detail_choose_max"))
+def test_the_sharper_source_is_chosen_on_each_side(name):
+    photo = feature_maps(1, (24, 40))[0]
+    blurred = ndimage.uniform_filter(photo, (0, 5, 5, 0), mode="nearest")
+    left = np.arange(40)[:, None] < 20
+    # The blur evens out what is large and what is 0, so that the l1-norm stays.
+    sources = [np.where(left, 2 * photo, blurred), np.where(left, blurred, 2 * photo)]
+    fused = strategies.get(name).function(sources, window_radius=2).numpy()
+    away = np.abs(np.arange(40) - 19.5) > 4
+    np.testing.assert_allclose(fused[:, :, away], 2 * photo[:, :, away], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ("detail_choose_max", "detail_softmax"))
+def test_brightness_has_no_influence_on_the_choice_by_detail(name):
+    maps = [np.float32(np.round(phi)) for phi in feature_maps(2)]
+    fuse = strategies.get(name).function
+    brighter = fuse([maps[0] + 1024, maps[1]]).numpy()
+    weight = (brighter - fuse(maps).numpy()) / 1024
+    # What is added comes back times the weight of its source, which has not changed.
+    share = (fuse(maps) - maps[1]) / np.where(maps[0] == maps[1], 1, maps[0] - maps[1])
+    differ = maps[0] != maps[1]
+    np.testing.assert_allclose(weight[differ], share.numpy()[differ], atol=1e-4)
+
+
+@pytest.mark.parametrize("count", (2, 3))
+def test_softmax_weights_lie_between_0_and_1_and_sum_to_1(count):
+    activities = [np.abs(phi).sum(-1, keepdims=True) for phi in feature_maps(count)]
+    activities[0][:, 0] = 0
+    weights = strategies.softmax_weights(activities)
+    assert all(
+        ((weight.numpy() > 0) & (weight.numpy() < 1)).all() for weight in weights
+    )
+    np.testing.assert_allclose(sum(weights), np.ones_like(activities[0]), rtol=1e-6)
+    silent = [np.zeros_like(each) for each in activities]
+    for weight in strategies.softmax_weights(silent):
+        np.testing.assert_allclose(weight, np.full(weight.shape, 1 / count))
+
+
+ALL = ("addition", "l1_norm", "maximum", *TWINS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    (("maximum", 0), ("choose_max", 5), ("l1_norm_softmax", 5), ("detail_softmax", 6)),
+)
+def test_the_reach_counts_the_window_and_the_3x3_mean(name, expected):
+    assert strategies.get(name).radius(5) == expected
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_order_of_sources_does_not_matter(name):
     maps = feature_maps(3)
     fuse = strategies.get(name).function
-    np.testing.assert_allclose(fuse(maps), fuse(maps[::-1]), rtol=1e-5)
+    np.testing.assert_allclose(fuse(maps), fuse(maps[::-1]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("count", (2, 3))
+@pytest.mark.parametrize("value", (0.0, 7.0))
+def test_constant_maps_stay_constant(name, count, value):
+    maps = [np.full((1, 5, 6, 64), value, np.float32)] * count
+    fused = strategies.get(name).function(maps).numpy()
+    share = count if name == "addition" else 1
+    np.testing.assert_allclose(fused, share * maps[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL[1:])
+@pytest.mark.parametrize("count", (2, 3))
+def test_equal_sources_give_the_source(name, count):
+    (phi,) = feature_maps(1)
+    fused = strategies.get(name).function([phi] * count)
+    np.testing.assert_allclose(fused, phi, rtol=1e-6)
 
 
 def test_both_strategies_of_the_paper_are_registered():

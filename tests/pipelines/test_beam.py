@@ -79,7 +79,7 @@ def launch(checkpoint, planned, *options, **others) -> dict[int, str]:
     """Returns the errors by the index of the pair."""
     launcher = beam.Launcher("DirectRunner", options)
     settings = FusionSettings(checkpoint=checkpoint, strategy="l1_norm")
-    job = beam.Fusing(beam.with_absolute_path(settings), OPTIONS)
+    job = beam.Fusing(beam.with_absolute_paths(settings), OPTIONS)
     items = beam.fusing_items(planned)
     folder = planned[0].output.parent
     return dict(launcher.run(job, items, len(planned), folder, **others))
@@ -140,7 +140,18 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
 
 
 def test_processes_give_the_same_files(pairs, expected, checkpoint):
-    """Where the package is not installed, workers find it in the current folder."""
+    """Where the package is not installed, workers find it in the current folder.
+
+    The strategy is one of a user's own module, which each worker imports.
+    """
+    module = pairs / "own_l1_norm.py"
+    module.write_text(
+        "import densefuse_tf\n"
+        "from densefuse_tf.model import strategies\n"
+        "own = densefuse_tf.strategy(\n"
+        "    'own_l1_norm', scales_with_sources=False, takes_window_radius=True\n"
+        ")(lambda maps, window_radius: strategies.l1_norm(maps, window_radius))\n"
+    )
     command = [
         *(sys.executable, str(ROOT / "fuse.py"), f"--checkpoint={checkpoint}"),
         *(
@@ -148,7 +159,8 @@ def test_processes_give_the_same_files(pairs, expected, checkpoint):
             f"--vis={pairs / 'vis'}",
             f"--output={pairs / 'out'}",
         ),
-        *("--strategy=l1_norm", "--save_raw", "--runner=DirectRunner"),
+        *("--strategy=own_l1_norm", "--save_raw", "--runner=DirectRunner"),
+        f"--strategy_module={os.path.relpath(module, ROOT)}",
         "--beam_options=--direct_num_workers=2 --direct_running_mode=multi_processing",
     ]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

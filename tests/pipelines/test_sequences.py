@@ -343,7 +343,7 @@ def test_the_rate_is_that_of_the_sources(tmp_path):
     footage = footage_of(*sources)
     path = tmp_path / "fused.mp4"
     sequences.write(path, footage, videos.scene(5))
-    assert sequences.open_sources([path, path])[0].rate == footage.rate
+    assert sequences.open_sources([path, sources[0]])[0].rate == footage.rate
 
 
 def test_a_folder_is_written(tmp_path):
@@ -527,6 +527,14 @@ def test_a_source_that_fails_in_the_middle(tmp_path, fusers):
             tmp_path / "fused.mp4", footage, sequences.fuse(fusers["average"], footage)
         )
     assert names(tmp_path) == ["ir.mp4", "vis.mp4"]
+
+
+def test_one_video_as_all_sources_is_refused(tmp_path, caplog):
+    ir, vis = make(tmp_path, "ir", 2), make(tmp_path, "vis", 2)
+    with pytest.raises(UserError, match=r"ir\.mp4: is given as each of the 2 sources"):
+        sequences.open_sources([ir, tmp_path / "." / "ir.mp4"])
+    sequences.open_sources([ir, vis, ir])
+    assert "the same file is several of the sources" in caplog.text
 
 
 def test_tensorflow_is_not_imported():
