@@ -28,20 +28,28 @@ with strategies of your own or other methods if they are asked for. It prints Ta
 with this run's values beside the paper's, the best marked * and the second best '. Run
 again, it goes on where it was.
 
-Exit status: 0, or 2 for a mistake.
+On many machines, which all see the files, --runner evaluates a large set as fuse.py
+fuses it: --csv takes the rows, in order, and what is printed is about all pairs.
+
+  evaluate.py --ir=archive/ir --vis=archive/vis --fused=fused --csv=metrics.csv \\
+      --runner=DaskRunner --beam_options='--dask_client_address=tcp://HOST:8786'
+
+Exit status: 0, 1 if --runner could not evaluate all pairs, or 2 for a mistake.
 """
 
+import array
 import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import evaluate_video
+from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -137,16 +145,19 @@ _PANELS = flags.DEFINE_string(
     "results, like the paper's Figures 8 and 9.",
     flag_values=_FLAGS,
 )
+common_flags.define(fuse_images.Run, _FLAGS, except_=("panel", "report"))
 _TABLES = (_CSV, _PAIRS_CSV, _MARKDOWN, _LATEX)
 _OF_FILES = (
     *("ir", "vis", "fused", "video", "ir_range", "vis_range", "metrics"),
-    *("convention", "list"),
+    *("convention", "list", "runner", "beam_options"),
 )
 _OF_TABLE2 = [
     *(field.name for field in dataclasses.fields(settings.Table2Settings)),
     *("pairs_csv", "panels"),
 ]
 _OF_TABLE2.remove("methods_dir")
+# Of very many pairs, the first are shown; of those that failed, the first lines.
+_SHOWN, _ERRORS_SHOWN = 3, 20
 # Files of these kinds are dear: they are read here, or lie beside what is.
 _SUFFIXES_OF_INPUTS = (
     *(".keras", ".index", ".meta", ".data-00000-of-00001"),
@@ -154,7 +165,7 @@ _SUFFIXES_OF_INPUTS = (
 )
 
 
-def main() -> None:
+def main() -> int | None:
     how, others = ("does not go", _OF_FILES) if _TABLE2.value else ("goes", _OF_TABLE2)
     for name in others:
         if _FLAGS[name].present:
@@ -166,10 +177,11 @@ def main() -> None:
 
         print(report.of_metrics().text())
     else:
-        _own_data()
+        return _own_data()
+    return None
 
 
-def _own_data() -> None:
+def _own_data() -> int | None:
     """Evaluates --fused, or each folder of --methods_dir."""
     from densefuse_tf import metrics
     from densefuse_tf.evaluation import inputs
@@ -198,6 +210,14 @@ def _own_data() -> None:
         fused = {name: str(path) for name, path in found.items()}
     sources = {name: (_IR.value, _VIS.value, own) for name, own in fused.items()}
     ranges = {flag.name: common_flags.value_range(flag) for flag in _RANGES}
+    run = common_flags.read(fuse_images.Run, _FLAGS)
+    if run.runner is not None:
+        for name, is_given in (("methods_dir", methods_dir), ("video", is_video)):
+            if is_given:
+                raise UserError(f"--{name} does not go with --runner")
+        return _evaluate_on_runner(run, sources[""], list(ranges.values()), selection)
+    if run.beam_options:
+        raise UserError("--beam_options goes with --runner")
     evaluated = _evaluated_frames if is_video else _evaluated_files
     results = evaluated(sources, ranges, selection)
     one = "frame" if is_video else "pair"
@@ -208,6 +228,7 @@ def _own_data() -> None:
         make = report.of_frames if is_video else report.of_files
         _write_tables(make(results[""]))
         _write_csv(_CSV, report.csv_of_files(results[""], one=one))
+    return None
 
 
 def _evaluated_files(
@@ -239,6 +260,82 @@ def _evaluated_files(
         results[name].append(result)
     _say_colored([path for own in results.values() for r in own for path in r.colored])
     return results
+
+
+def _evaluate_on_runner(
+    run: fuse_images.Run,
+    sources: Sequence[str],
+    ranges: Sequence,
+    selection: Sequence[str],
+) -> int:
+    """Evaluates images on Apache Beam, in constant memory but for their values.
+
+    Returns:
+      The exit status.
+    """
+    import numpy as np
+
+    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.evaluation import report
+    from densefuse_tf.evaluation import tables
+    from densefuse_tf.io import files
+    from densefuse_tf.io import finding
+
+    if _CSV.value is None:
+        raise UserError("--csv is missing: expected where --runner's rows go")
+    launcher = runner.launcher(str(run.runner), run.beam_options)
+    # Lies in a module that is imported after the launcher is made.
+    from densefuse_tf.pipelines import beam
+
+    triplets = finding.pair(sources)
+    _check_outputs(path for triplet in triplets for path in triplet)
+    name_of = evaluate.names(triplets)
+    for ir, vis, path in triplets[:_SHOWN]:
+        print(f"{ir} + {vis}: {path}")
+    print(f"{len(triplets)} pairs in all", flush=True)
+    values = array.array("d")
+    colored: list[list[pathlib.Path]] = []
+    errors: list[str] = []
+    job = evaluate.Evaluating(ranges, list(selection), _CONVENTION.value)
+    folder = pathlib.Path(_CSV.value).parent
+
+    def rows() -> Iterator[list[str]]:
+        said = launcher.run(job, triplets, len(triplets), folder, progress=progress)
+        for triplet, (_, of_pair) in zip(triplets, said, strict=True):
+            if isinstance(of_pair, str):
+                errors.append(of_pair)
+                continue
+            values.extend(of_pair[0])
+            if of_pair[1]:
+                colored.append([triplet[place] for place in of_pair[1]])
+            yield [name_of(triplet), *map(tables.exact, of_pair[0])]
+        if values:
+            yield ["mean", *(tables.exact(evaluate.average(own)) for own in columns())]
+
+    def columns() -> "np.ndarray":
+        by_pair = np.reshape(values, (-1, len(selection)))
+        return np.ascontiguousarray(by_pair.T)
+
+    lost = None
+    with runner.launching(launcher, len(triplets), " pairs") as progress:
+        try:
+            files.write_rows(_CSV.value, ["pair", *selection], rows())
+        except beam.PipelineError as error:
+            lost = error
+    if lost is not None:
+        print(f"not all pairs were evaluated: {lost}", file=sys.stderr)
+        return 1
+    _say_colored([path for paths in colored for path in paths])
+    if values:
+        _write_tables(report.of_columns(selection, columns(), "pairs"))
+    if errors:
+        print(
+            f"{len(errors)} of {len(triplets)} pairs were not evaluated:",
+            *(f"  {line}" for line in errors[:_ERRORS_SHOWN]),
+            sep="\n",
+            file=sys.stderr,
+        )
+    return 1 if errors else 0
 
 
 def _evaluated_frames(
@@ -317,7 +414,16 @@ def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
     from densefuse_tf.io import files
     from densefuse_tf.io import finding
 
-    taken = {os.path.realpath(path): "an image" for path in inputs}
+    flags_by_path = {
+        os.path.realpath(flag.value): flag for flag in _TABLES if flag.value is not None
+    }
+    if flags_by_path:
+        real_path = files.RealPaths()
+        for path in inputs:
+            flag = flags_by_path.get(real_path(path))
+            if flag is not None:
+                raise UserError(f"--{flag.name}={flag.value}: would overwrite an image")
+    taken: dict[str, str] = {}
     for flag in _TABLES:
         if flag.value is None:
             continue

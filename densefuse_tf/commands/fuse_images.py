@@ -53,7 +53,7 @@ class Run:
     runner: str | None = dataclasses.field(
         default=None,
         metadata={
-            "help": "Fuse on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
+            "help": "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
             "same results: DirectRunner for processes of this machine; DaskRunner "
             "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
             "DataflowRunner, ... for machines that all see the files under the same "

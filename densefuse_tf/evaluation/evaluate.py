@@ -94,19 +94,73 @@ def evaluate_files(
     Raises:
       UserError: A file cannot be evaluated; names it. Or a metric is unknown.
     """
-    stems = [triplet[-1].stem for triplet in triplets]
-    unique = len(set(stems)) == len(stems)
+    name_of = names(triplets)
 
     def read(triplet: tuple[pathlib.Path, ...]) -> _Scene:
         ranges = (*value_ranges, None)
         read = [read_gray(*each) for each in zip(triplet, ranges, strict=True)]
         images, colored = zip(*read, strict=True)
-        fused = triplet[-1]
-        pair = fused.stem if unique else str(fused)
         paths = tuple(itertools.compress(triplet, colored))
-        return _Scene(pair, str(fused), images, paths)
+        return _Scene(name_of(triplet), str(triplet[-1]), images, paths)
 
     return _evaluate_scenes(map(read, triplets), workers, selection, convention)
+
+
+def names(
+    triplets: Iterable[tuple[pathlib.Path, ...]],
+) -> Callable[[tuple[pathlib.Path, ...]], str]:
+    """Returns what names pairs: by the fused image, with its folder if it has to be."""
+    stems = np.fromiter((hash(triplet[-1].stem) for triplet in triplets), np.int64)
+    if len(np.unique(stems)) == len(stems):
+        return lambda triplet: triplet[-1].stem
+    return lambda triplet: str(triplet[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluating:
+    """Evaluates files on a cluster: a `beam.Job` on infrared, visible and fused image.
+
+    It says the values of each pair and which of its three files are in colour, or why
+    the pair cannot be evaluated.
+
+    Attributes:
+      value_ranges: As of `evaluate_files`.
+      selection: The names of the metrics.
+      convention: One of `metrics.CONVENTIONS`.
+    """
+
+    value_ranges: Sequence[pixels.ValueRange | None]
+    selection: Sequence[str]
+    convention: str
+
+    def prepare(self) -> None:
+        """Makes nothing: there is no model."""
+
+    def do(
+        self, prepared: None, items: Sequence[Sequence[str]]
+    ) -> Iterator[str | tuple[list[float], list[int]]]:
+        """Evaluates the pairs one after the other.
+
+        Raises:
+          MemoryError: Memory runs out.
+        """
+        for item in items:
+            triplet = tuple(map(pathlib.Path, item))
+            try:
+                (result,) = evaluate_files(
+                    [triplet],
+                    value_ranges=self.value_ranges,
+                    workers=1,
+                    selection=self.selection,
+                    convention=self.convention,
+                )
+            except UserError as error:
+                if isinstance(error.__cause__, MemoryError):
+                    raise error.__cause__ from None
+                yield str(error)
+            else:
+                colored = [triplet.index(path) for path in result.colored]
+                yield list(result.values.values()), colored
 
 
 def evaluate_frames(

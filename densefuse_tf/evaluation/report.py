@@ -38,6 +38,19 @@ def of_frames(results: Sequence[Evaluated]) -> Table:
     """Makes the table of one sequence: what each metric is over its frames."""
     names = list(results[0].values)
     columns = [[result.values[name] for result in results] for name in names]
+    return of_columns(names, columns, "frames")
+
+
+def of_columns(
+    names: Sequence[str], columns: Sequence[Sequence[float]] | np.ndarray, what: str
+) -> Table:
+    """Makes the table of what each metric is over very many pairs or frames.
+
+    Args:
+      names: The metrics.
+      columns: The values of each.
+      what: What has these values.
+    """
     defined = [
         [value for value in column if not np.isnan(value)] or [float("nan")]
         for column in columns
@@ -50,7 +63,7 @@ def of_frames(results: Sequence[Evaluated]) -> Table:
     }
     return Table(
         [
-            [f"frames: {len(results)}", *_with_arrows(names)],
+            [f"{what}: {len(columns[0])}", *_with_arrows(names)],
             *([name, *map(tables.number, values)] for name, values in rows.items()),
         ]
     )
