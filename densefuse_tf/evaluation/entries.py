@@ -147,17 +147,20 @@ def ours(
     Raises:
       UserError: There is no such strategy, or the module cannot be used.
     """
-    known, more, path = paper.STRATEGIES, (), None
+    more: tuple[str, ...] = ()
+    path = None
     if strategy_module is not None:
         from densefuse_tf.model import strategy_modules
 
         more = strategy_modules.load(strategy_module)
         path = strategy_modules.path_of(strategy_module)
-    for name in () if chosen is None else chosen or ("",):
-        if name not in (*known, *more):
+    known = (*paper.STRATEGIES, *more)
+    chosen = known if chosen is None else chosen
+    for name in chosen or ("",):
+        if name not in known:
             raise UserError(
                 f"--strategies={','.join(chosen)}: unknown strategy {name!r}: expected "
-                f"some of {', '.join((*known, *more))}"
+                f"some of {', '.join(known)}"
             )
 
     def build(strategy: str, checkpoint: str | os.PathLike) -> Mapping[int, Method]:
@@ -177,7 +180,7 @@ def ours(
             paper.PAIRS,
             functools.partial(build, strategy, checkpoint),
         )
-        for strategy in dict.fromkeys((*known, *more) if chosen is None else chosen)
+        for strategy in dict.fromkeys(chosen)
         for lambda_, checkpoint in checkpoints.items()
     ]
 
