@@ -249,10 +249,11 @@ def misaligned(aligned: Sequence[Pair]) -> None:
             flush=True,
         )
     runner.import_tensorflow()
-    from densefuse_tf import fusion
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
 
     pair = next(pair for pair in aligned if pair.fixed.shape == (576, 768))
-    fuser = fusion.Fuser("1e2")
+    fuser = Fuser(FusionSettings("1e2"))
     sources = [pair.moving, pair.fixed]
     fuser.fuse(sources)
     checks, fusions = [], []
