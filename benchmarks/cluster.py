@@ -52,6 +52,13 @@ _WAITS = flags.DEFINE_list(
 _MILLION = flags.DEFINE_integer(
     "million", 1_000_000, "The number of made-up names; 0 for none.", flag_values=_FLAGS
 )
+_NAMES_DIR = flags.DEFINE_string(
+    "names_dir",
+    None,
+    "A folder that keeps the made-up names for the next run; making them takes minutes "
+    "on a disk.",
+    flag_values=_FLAGS,
+)
 _SECONDS = 0.3
 _WAITS_EACH = 20
 
@@ -81,6 +88,7 @@ def main() -> None:
         for count in map(int, _WAITS.value):
             wait(folder, count)
         if _MILLION.value:
+            launch_many(folder, _MILLION.value // 1000)
             launch_many(folder, _MILLION.value)
 
 
@@ -194,58 +202,55 @@ from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
 start = time.perf_counter()
-folder, address = sys.argv[1:]
+names, output, address = sys.argv[1:]
 def say(what):
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps([what, time.perf_counter() - start, peak]), flush=True)
-planned = pairs.plan(images.pair([f"{folder}/ir", f"{folder}/vis"]), f"{folder}/out/")
+planned = pairs.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
 pairs.check_outputs(planned)
 planned = pairs.without_result(planned, FileOptions())
 say(f"list of {len(planned)} pairs made and checked")
-if address:
-    pathlib.Path(folder, "out").mkdir()
-    import cluster
-    from densefuse_tf.pipelines import beam
-    launcher = beam.Launcher("DaskRunner", [f"--dask_client_address={address}"])
-    first = []
-    def progress(count):
-        if count and not first:
-            first.append(count)
-            say("first pairs done on the cluster")
-    job, items = cluster.Waiting(0), beam.fusing_items(planned)
-    assert not list(launcher.run(
-        job, items, len(planned), f"{folder}/out", progress=progress
-    ))
-    say("all done on the cluster")
+pathlib.Path(output).mkdir()
+import cluster
+from densefuse_tf.pipelines import beam
+launcher = beam.Launcher("DaskRunner", [f"--dask_client_address={address}"])
+first = []
+def progress(count):
+    if count and not first:
+        first.append(count)
+        say("first pairs done on the cluster")
+job, items = cluster.Waiting(0), beam.fusing_items(planned)
+said = launcher.run(job, items, len(planned), output, progress=progress)
+assert not list(said)
+say("all done on the cluster")
 """
 
 
-def launch_many(folder: pathlib.Path, most: int) -> None:
-    """Measures time and memory of lists of a thousandth of the names, and of all."""
-    for count in (most // 1000, most):
-        place = folder / f"names{count}"
-        for kind, start in (("ir", "IR"), ("vis", "VIS")):
+def launch_many(folder: pathlib.Path, count: int) -> None:
+    """Measures time and memory of a list of made-up names."""
+    place = pathlib.Path(_NAMES_DIR.value or folder) / f"names{count}"
+    for kind, start in (("ir", "IR"), ("vis", "VIS")):
+        if not (place / kind).exists():
             (place / kind).mkdir(parents=True)
             for number in range(count):
                 (place / kind / f"{start}{number}.png").touch()
-        cluster = dask_cluster.Cluster(folder / f"many{count}")
-        try:
-            cluster.add_worker(0)
-            cluster.add_worker(1)
-            for address in ("", cluster.address):
-                child = cluster.run(
-                    ["-c", _CHILD, str(place), address], stdout=subprocess.PIPE
-                )
-                for line in child.stdout:
-                    what, seconds, peak = json.loads(line)
-                    print(f"{what}: {seconds:.1f} s, at most {peak:.2f} GB", flush=True)
-                if child.wait():
-                    sys.exit("the launching process failed")
-            memory = peak_memory(cluster.scheduler.pid)
-            print(f"scheduler of {count} pairs: at most {memory:.2f} GB", flush=True)
-        finally:
-            cluster.close()
+    cluster = dask_cluster.Cluster(folder / f"many{count}")
+    try:
+        cluster.add_workers(2)
+        child = cluster.run(
+            ["-c", _CHILD, str(place), str(folder / f"out{count}"), cluster.address],
+            stdout=subprocess.PIPE,
+        )
+        for line in child.stdout:
+            what, seconds, peak = json.loads(line)
+            print(f"{what}: {seconds:.1f} s, at most {peak:.2f} GB", flush=True)
+        if child.wait():
+            sys.exit("the launching process failed")
+        memory = peak_memory(cluster.scheduler.pid)
+        print(f"scheduler of {count} pairs: at most {memory:.2f} GB", flush=True)
+    finally:
+        cluster.close()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ fuses. How many images are held at a time does not depend on how many there are,
 large pair is held alone.
 """
 
+import array
 import contextlib
 import dataclasses
 import functools
@@ -146,12 +147,16 @@ def check_outputs(
 
     read = {os.path.realpath(path) for path in inputs}
     # Of a million pairs the hashes are held; the few that are there twice are compared.
-    taken = np.fromiter(map(hash, sources()), np.int64)
-    written = np.fromiter((hash(real) for real, _, _ in outputs()), np.int64)
-    values, counts = np.unique(written, return_counts=True)
+    read_hashes, written_hashes = array.array("q"), array.array("q")
+    for pair in pairs:
+        read_hashes.extend(hash(real_path(path)) for path in pair.sources)
+        written_hashes.append(hash(real_path(pair.output)))
+    written_hashes.extend(hash(real_path(path)) for path in others)
+    taken, written = (np.sort(each) for each in (read_hashes, written_hashes))
+    places = np.searchsorted(taken, written).clip(max=len(taken) - 1)
     doubtful = {
-        *values[counts > 1].tolist(),
-        *values[np.isin(values, taken)].tolist(),
+        *written[1:][written[1:] == written[:-1]].tolist(),
+        *written[taken[places] == written].tolist(),
         *map(hash, read),
     }
     if not doubtful:
