@@ -1,4 +1,4 @@
-"""The example images, the notebook, the README's picture and what makes them."""
+"""The example images, the notebooks, the README's picture and what makes them."""
 
 import base64
 import importlib.util
@@ -31,9 +31,9 @@ def load(name):
     return module
 
 
-def run(module, output) -> int:
+def run(module, output, *flags) -> int:
     """Runs a script's command in this process and returns its exit status."""
-    argv = [module.__name__, f"--output={output}"]
+    argv = [module.__name__, f"--output={output}", *flags]
     return runner.run(module.main, module._FLAGS, module.__doc__, argv)
 
 
@@ -132,6 +132,12 @@ np.savez(
 )
 """
 STRATEGIES = ("addition", "l1_norm", "squared_l1_norm")
+# The other notebooks, and how many pictures each cell of theirs shows.
+OTHERS = {
+    "multifocus": {"made": 1, "difference": 1, "weights": 1, "three": 2},
+    "exposures": {"made": 1, "fused": 1, "weights": 1},
+    "own_strategy": {"pair": 1},
+}
 
 
 def code(notebook):
@@ -180,7 +186,7 @@ def executed(tmp_path_factory):
         cell.update(outputs=[], execution_count=None)
     notebook.cells.append(nbformat.v4.new_code_cell(NOSY_CELL, id="nosy"))
     nbformat.write(notebook, folder / "quickstart.ipynb")
-    notebook = load("run_quickstart").execute(folder / "quickstart.ipynb", folder)
+    notebook = load("run_notebooks").execute(folder / "quickstart.ipynb", folder)
     assert notebook.cells.pop().id == "nosy"
     with np.load(folder / "found.npz") as found:
         return notebook, dict(found)
@@ -227,9 +233,13 @@ def test_the_notebook_fuses_as_the_commands_do(executed, hut):
 
 
 def test_stored_outputs_are_up_to_date(executed, stored):
-    """To be made anew with examples/run_quickstart.py."""
+    """To be made anew with examples/run_notebooks.py."""
+    assert_outputs_are_alike(stored, executed[0])
+
+
+def assert_outputs_are_alike(stored, executed):
     number = r"\d+\.\d+"
-    for old, new in zip(code(stored), code(executed[0]), strict=True):
+    for old, new in zip(code(stored), code(executed), strict=True):
         assert old.id == new.id
         assert re.sub(number, "x", printed(old)) == re.sub(number, "x", printed(new))
         # On another processor a pixel may be rounded the other way.
@@ -244,8 +254,10 @@ def test_stored_outputs_are_up_to_date(executed, stored):
             assert np.abs(thumbnail(was) - thumbnail(now)).mean() < 5
 
 
-def test_the_stored_notebook_is_small_and_tells_of_no_machine(stored):
-    path = EXAMPLES / "quickstart.ipynb"
+@pytest.mark.parametrize("name", ("quickstart", *OTHERS))
+def test_a_stored_notebook_is_small_and_tells_of_no_machine(name):
+    path = EXAMPLES / f"{name}.ipynb"
+    stored = nbformat.read(path, as_version=4)
     assert path.stat().st_size < 1_000_000
     counts = [cell.execution_count for cell in code(stored)]
     assert counts == list(range(1, len(counts) + 1))
@@ -266,3 +278,59 @@ def test_the_notebook_finds_the_pairs_from(folder, stored, monkeypatch, capsys):
     expected = images.read(EXAMPLES / "pairs" / "vis" / "hut.png")
     np.testing.assert_array_equal(names["visible"], expected)
     assert capsys.readouterr().out == printed(cell)
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(request, tmp_path_factory):
+    """Another notebook's name, as it is stored, and executed in an empty folder."""
+    folder = tmp_path_factory.mktemp(request.param)
+    path = EXAMPLES / f"{request.param}.ipynb"
+    executed = load("run_notebooks").execute(path, folder)
+    assert not list(folder.iterdir())
+    return request.param, nbformat.read(path, as_version=4), executed
+
+
+def test_another_notebooks_outputs_are_up_to_date(other):
+    _, stored, executed = other
+    assert_outputs_are_alike(stored, executed)
+
+
+def test_another_notebook_shows_pictures_and_no_warning(other):
+    name, _, executed = other
+    shown = {cell.id: pictures(cell) for cell in code(executed)}
+    assert {cell: len(found) for cell, found in shown.items() if found} == OTHERS[name]
+    for found in shown.values():
+        for picture in found:
+            assert picture.shape[1] > 500 and picture.std() > 20
+    for cell in code(executed):
+        assert not re.search(r"\b\w*(WARNING|Warning|Error)\b", printed(cell))
+
+
+def figures(cell) -> dict[str, list[float]]:
+    """The numbers that a cell has printed, by the name before them."""
+    lines = (re.split(r"\s+(?=\d)", line) for line in printed(cell).splitlines())
+    return {
+        name: [float(value.split()[0]) for value in values] for name, *values in lines
+    }
+
+
+def test_the_notebooks_show_what_they_say(other):
+    name, _, executed = other
+    cells = {cell.id: cell for cell in code(executed)}
+    if name == "multifocus":
+        for cell in ("fused", "three"):
+            psnr = figures(cells[cell])
+            assert psnr["detail_choose_max"][0] > psnr["l1_norm"][0] + 10
+    elif name == "exposures":
+        score = {
+            line[:24].strip(): float(line.split()[-1])
+            for cell in ("metric", "fused")
+            for line in printed(cells[cell]).splitlines()
+        }
+        single = max(value for line, value in score.items() if "stops" in line)
+        assert score["detail_softmax, r = 32"] > single + 0.02
+    else:
+        psnr = figures(cells["compare"])
+        assert psnr["gradient"][0] > psnr["l1_norm"][0] + 5
+        assert psnr["gradient"][1] > psnr["l1_norm"][1]
+        assert figures(cells["export"]) == {"largest difference:": [0]}

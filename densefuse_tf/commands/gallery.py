@@ -11,6 +11,7 @@ beside it that has the page's name. It takes some minutes.
 
 import pathlib
 import sys
+import textwrap
 from collections.abc import Iterator
 
 from absl import flags
@@ -79,7 +80,7 @@ def main() -> None:
     for problem in problems.PROBLEMS:
         shown = list(_scenes(problem, own.get(problem.name, ())))
         if shown:
-            parts.append(f"## {problem.title}\n\n{problem.advice}\n")
+            parts.append(f"## {problem.title}\n\n{_wrapped(problem.advice)}\n")
             parts.append(f"    python fuse.py ... {problem.command}\n")
         for scene in shown:
             parts += _section(problem, scene, output)
@@ -112,8 +113,6 @@ def _scenes(problem, folders) -> Iterator:
 
 def _section(problem, scene, output: pathlib.Path) -> list[str]:
     """Fuses a scene, writes its pictures and returns what the page says of it."""
-    import textwrap
-
     from densefuse_tf.gallery import page
     from densefuse_tf.io import images
 
@@ -127,13 +126,17 @@ def _section(problem, scene, output: pathlib.Path) -> list[str]:
     parts = [f"### {scene.title}\n"]
     text = f"{scene.made} {scene.look}".strip()
     if text:
-        parts.append(textwrap.fill(text, 88, break_long_words=False) + "\n")
+        parts.append(_wrapped(text) + "\n")
     for name, (title, picture) in pictures.items():
         path = output.with_suffix("") / f"{name}.jpg"
         images.write(path, picture)
         parts.append(f"![{title}]({path.parent.name}/{path.name})\n")
         print(path)
     return [*parts, page.table(problem, found) + "\n"]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 88, break_long_words=False, break_on_hyphens=False)
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -98,7 +98,9 @@ def rows(problem: Problem, scene: Scene, method_names: Sequence[str]) -> list[Ro
         image = fuser.fuse(scene.sources).image
         found.append(Row(label(settings), image, _scores(problem, scene, image)))
     for name in method_names:
-        fuser = methods.build(methods.MethodSettings(name))
+        # The settings of a problem differ in the strategy alone.
+        color = problem.settings[0].color
+        fuser = methods.build(methods.MethodSettings(name, color=color))
         image = functools.reduce(
             lambda one, other, fuser=fuser: fuser.fuse([one, other]).image,
             scene.sources,

@@ -84,7 +84,7 @@ def test_what_has_the_details_of_all_is_better_than_any_source():
     # One is flat on the left, the other on the right.
     sources = [np.uint8(vis * ramp), np.uint8(vis * ramp[::-1])]
     best = max(mef_ssim(sources, image) for image in sources)
-    assert mef_ssim(sources, vis.astype(np.uint8)) > best + 0.1
+    assert mef_ssim(sources, vis.astype(np.uint8)) > best + 0.05
 
 
 def test_three_sources_that_cancel_each_other(pair):
