@@ -106,7 +106,7 @@ common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
 # What belongs to DenseFuse alone.
 _OF_DENSEFUSE = (
-    *("strategy", "window_radius", "output_range", "tile_size", "save_raw"),
+    *("strategy", "window_radius", "output_range", "memory_budget", "save_raw"),
     *("runner", "beam_options"),
 )
 

@@ -10,12 +10,15 @@ References:
 import os
 
 import keras
+import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import bands
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
+from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
 
 
@@ -48,8 +51,7 @@ def fusion_model(
     Raises:
       UserError: Unknown strategy, fewer than two sources or a negative radius.
     """
-    if num_sources < 2:
-        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
+    _check_num_sources(num_sources)
     encoder = autoencoder.get_layer("encoder")
     decoder = autoencoder.get_layer("decoder")
     sources = [
@@ -84,9 +86,90 @@ def load_inference_model(checkpoint: str | os.PathLike, **arguments) -> keras.Mo
     Takes the arguments of `load_fusion_model`. The outputs differ by rounding from
     those of that model, and the graph cannot be saved as .keras on a CPU.
     """
+    return fusion_model(inference_autoencoder(checkpoint), **arguments)
+
+
+def inference_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
+    """Builds an autoencoder of the layers that are quickest on this machine.
+
+    Args:
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+
+    Raises:
+      UserError: It cannot be read.
+    """
     autoencoder = checkpoints.load_autoencoder(checkpoint)
     if network.use_quick_layers():
         weights = autoencoder.get_weights()
         autoencoder = network.autoencoder(dtype="float32", quick=True)
         autoencoder.set_weights(weights)
-    return fusion_model(autoencoder, **arguments)
+    return autoencoder
+
+
+def compiled(
+    autoencoder: keras.Model,
+    cuts: bands.Cuts,
+    *,
+    strategy: str,
+    num_sources: int,
+    window_radius: int,
+):
+    """Compiles the fusion of a part of an image, of any height and width.
+
+    The sources are encoded one after the other: at a time there are the feature maps
+    of one source more than needed, and the layers of one. Each convolution uses all
+    cores in any case.
+
+    Args:
+      autoencoder: From `inference_autoencoder`.
+      cuts: Where the part is cut off from a larger image. The result has
+        `network.RECEPTIVE_RADIUS` rows less there, and those of the strategy's radius:
+        these depend on rows beyond the cut.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: As `fusion_model` takes it.
+
+    Returns:
+      A TensorFlow function from k tensors [1, H, W, 1] in 0..255 to the decoder's
+      output [1, H, W, 1].
+
+    Raises:
+      UserError: Unknown strategy, fewer than two sources or a negative radius.
+    """
+    _check_num_sources(num_sources)
+    fuse = strategies.layer(strategy, window_radius=window_radius)
+    radius = strategies.get(strategy).radius(window_radius) or 0
+    encoder = autoencoder.get_layer("encoder")
+    convolutions = autoencoder.get_layer("decoder").layers[1:]
+    image = tf.TensorSpec([1, None, None, 1], tf.float32)
+
+    @tf.function(input_signature=[image] * num_sources, autograph=False)
+    def run(*sources):
+        feature_maps: list[tf.Tensor] = []
+        for source in sources:
+            with tf.control_dependencies(feature_maps[-1:]):
+                feature_maps.append(encoder(tf.identity(source)))
+        maps = fuse(feature_maps)
+        maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
+        for layer in convolutions:
+            takes_parts = isinstance(layer, quick_layer.ReflectionConv2D)
+            maps = layer([maps] if takes_parts else maps)
+            if layer.name in network.CONVOLUTIONS:
+                maps = _cropped(maps, cuts, 1)
+        return maps
+
+    return run
+
+
+def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
+    """Takes `rows` rows away at each cut of maps [1, H, W, C]."""
+    if cuts == bands.WHOLE:
+        return maps
+    first, last = rows if cuts.top else None, -rows if cuts.bottom else None
+    # A slice of the first axis is a view, of another one a copy.
+    return tf.squeeze(maps, axis=0)[first:last][None]
+
+
+def _check_num_sources(num_sources: int) -> None:
+    if num_sources < 2:
+        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
