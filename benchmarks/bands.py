@@ -1,11 +1,13 @@
-"""Fusing large images in tiles: speed against the whole image, and peak memory.
+"""Fusing large images in bands of rows: speed against the whole image, and memory.
 
-    python benchmarks/tiles.py
-    python benchmarks/tiles.py --side=1024 --large_side=4096
+    python benchmarks/bands.py
+    python benchmarks/bands.py --large=0x0 --memory_budget=0.5
 
-- Memory is the peak of a process that fuses a float32 pair of --large_side in tiles of
-  automatic size, and of one that fuses a pair of --side whole.
-- Speed is that of a pair of --side in tiles and whole, timed in turn.
+- Memory is the peak of a process that fuses a pair in memory, TensorFlow included: one
+  of --size as uint8, in bands and whole, and one of --large as float32, in bands.
+- Speed is that of a pair of --size in bands and whole, timed in turn. A pair of --large
+  is too large to be computed whole: its time for each pixel is compared with that of a
+  pair of --size, computed whole just before and just after it.
 - Equality is the largest difference between the two, on a scale of 255.
 """
 
@@ -19,25 +21,20 @@ from absl import flags
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
-_SIDE = flags.DEFINE_integer(
-    "side",
-    2048,
-    "Side of the images that are also computed whole.",
-    2,
+_SIZE = flags.DEFINE_string(
+    "size",
+    "1080x1920",
+    "HEIGHTxWIDTH of the images that are also computed whole.",
     flag_values=_FLAGS,
 )
-_LARGE_SIDE = flags.DEFINE_integer(
-    "large_side",
-    8192,
-    "Side of the images that show the peak memory; 0 leaves that out.",
-    0,
+_LARGE = flags.DEFINE_string(
+    "large",
+    "8192x8192",
+    "HEIGHTxWIDTH of images that are only computed in bands; 0x0 leaves them out.",
     flag_values=_FLAGS,
 )
-_TILE_SIZE = flags.DEFINE_integer(
-    "tile_size",
-    None,
-    "Side of the tiles; by default the automatic one.",
-    flag_values=_FLAGS,
+_MEMORY_BUDGET = flags.DEFINE_float(
+    "memory_budget", 1.0, "As fuse.py takes it.", flag_values=_FLAGS
 )
 _REPEATS = flags.DEFINE_integer(
     "repeats", 3, "Number of runs, of which the median counts.", 1, flag_values=_FLAGS
@@ -48,96 +45,122 @@ _STRATEGIES = flags.DEFINE_list(
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "1e2", "A checkpoint, as fuse.py takes it.", flag_values=_FLAGS
 )
-_PEAK_OF = flags.DEFINE_integer(
-    "peak_of",
+_CHILD = flags.DEFINE_string(
+    "child",
     None,
-    "Only fuse a pair of this side with the first strategy, and print the peak memory.",
+    "Only do one part, with the first strategy: memory, speed or large.",
     flag_values=_FLAGS,
 )
 
 
 def main() -> None:
-    if _PEAK_OF.value is not None:
+    if _CHILD.value is not None:
         runner.import_tensorflow()
-        fuse_one()
+        {"memory": memory, "speed": speed, "large": large}[_CHILD.value]()
         return
-    # First, while this process is small: a child's peak counts from its parent's size.
-    if _LARGE_SIDE.value:
-        for strategy in _STRATEGIES.value:
-            in_child(strategy, _LARGE_SIDE.value, _TILE_SIZE.value)
-            in_child(strategy, _SIDE.value, 0)
-    runner.import_tensorflow()
+    # Each part has a process of its own: peaks do not fall.
     for strategy in _STRATEGIES.value:
-        speed(strategy)
+        in_child("memory", strategy, _MEMORY_BUDGET.value)
+        in_child("memory", strategy, 0)
+        in_child("speed", strategy, _MEMORY_BUDGET.value)
+        if 0 not in shape(_LARGE.value):
+            in_child("large", strategy, _MEMORY_BUDGET.value)
 
 
-def in_child(strategy: str, side: int, tile_size: int | None) -> None:
-    command = [sys.executable, __file__, f"--peak_of={side}"]
-    command += [f"--strategies={strategy}", f"--checkpoint={_CHECKPOINT.value}"]
-    if tile_size is not None:
-        command.append(f"--tile_size={tile_size}")
-    subprocess.run(command, check=True)
+def in_child(part: str, strategy: str, memory_budget: float) -> None:
+    command = [sys.executable, __file__, f"--child={part}", f"--strategies={strategy}"]
+    command += [
+        f"--{name}={_FLAGS[name].value}"
+        for name in ("size", "large", "repeats", "checkpoint")
+    ]
+    subprocess.run([*command, f"--memory_budget={memory_budget}"], check=True)
 
 
-def fuse_one() -> None:
+def build(memory_budget: float):
     from densefuse_tf.fusion.fuser import Fuser
     from densefuse_tf.fusion.settings import FusionSettings
 
-    strategy, side = _STRATEGIES.value[0], _PEAK_OF.value
-    fuser = Fuser(
-        FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=_TILE_SIZE.value)
+    strategy = _STRATEGIES.value[0]
+    return Fuser(
+        FusionSettings(
+            _CHECKPOINT.value, strategy=strategy, memory_budget=memory_budget
+        )
     )
+
+
+def memory() -> None:
+    pair = random_pair(*shape(_SIZE.value), np.uint8)
+    show_memory(_SIZE.value, pair)
+
+
+def show_memory(size: str, pair: list[np.ndarray]) -> float:
+    """Fuses a pair, prints the peak and returns the seconds."""
+    fuser = build(_MEMORY_BUDGET.value)
     started = measuring.peak_memory()
-    pair = random_pair(side)
     # The result is kept, so that it counts.
     results = []
     seconds = measuring.seconds(lambda: results.append(fuser.fuse(pair)))
-    result = results[0].raw.nbytes + results[0].image.nbytes
-    peak = measuring.peak_memory()
-    how = "whole" if _TILE_SIZE.value == 0 else "in tiles"
+    how = f"budget {_MEMORY_BUDGET.value:g} GB" if _MEMORY_BUDGET.value else "whole"
     print(
-        f"memory: {strategy} {side}x{side} {how}: peak {peak:.2f} GB, of it "
-        f"{started:.2f} before, {2 * pair[0].nbytes / 1e9:.2f} the sources, "
-        f"{result / 1e9:.2f} the result; {seconds:.1f} s",
+        f"memory: {_STRATEGIES.value[0]} {size}, {how}: peak "
+        f"{measuring.peak_memory():.2f} GB, of it {started:.2f} before",
         flush=True,
     )
+    return seconds
 
 
-def speed(strategy: str) -> None:
-    from densefuse_tf.fusion.fuser import Fuser
-    from densefuse_tf.fusion.fuser import automatic_tile_size
-    from densefuse_tf.fusion.settings import FusionSettings
-
-    whole = Fuser(FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=0))
-    size = _TILE_SIZE.value or automatic_tile_size(2, whole.margin)
-    tiled = Fuser(FusionSettings(_CHECKPOINT.value, strategy=strategy, tile_size=size))
-    pair = random_pair(_SIDE.value)
+def speed() -> None:
+    whole, banded = build(0), build(_MEMORY_BUDGET.value)
+    pair = random_pair(*shape(_SIZE.value), np.uint8)
     expected = whole.raw(pair)
-    difference = np.abs(tiled.raw(pair) - expected).max() * 255 / np.ptp(expected)
+    difference = np.abs(banded.raw(pair) - expected).max() * 255 / np.ptp(expected)
     times = [
-        (
-            measuring.seconds(lambda: whole.raw(pair)),
-            measuring.seconds(lambda: tiled.raw(pair)),
-        )
+        [measuring.seconds(lambda f=f: f.raw(pair)) for f in (whole, banded)]
         for _ in range(_REPEATS.value)
     ]
     reference, measured = np.median(times, axis=0)
     print(
-        f"speed: {strategy:9}{_SIDE.value}x{_SIDE.value} in tiles of {size}: "
-        f"{measured:.2f} s; whole {reference:.2f} s; ratio {reference / measured:.2f}; "
-        f"largest difference {difference:.1e}",
+        f"speed: {_STRATEGIES.value[0]} {_SIZE.value} in bands: {measured:.2f} s; "
+        f"whole {reference:.2f} s; ratio {reference / measured:.3f}; largest "
+        f"difference {difference:.1e}",
         flush=True,
     )
 
 
-def random_pair(side: int) -> list[np.ndarray]:
-    """Two float32 images [side, side] in 0..255 with structure and noise."""
+def large() -> None:
+    """Shows the peak memory of the large pair, before the whole one takes more."""
+    pair = random_pair(*shape(_LARGE.value), np.float32)
+    # The first call also warms up.
+    show_memory(_LARGE.value, pair)
+    whole, banded = build(0), build(_MEMORY_BUDGET.value)
+    small = random_pair(*shape(_SIZE.value), np.float32)
+    whole.raw(small)
+    before = [measuring.seconds(lambda: whole.raw(small)) for _ in range(2)]
+    seconds = measuring.seconds(lambda: banded.raw(pair))
+    after = [measuring.seconds(lambda: whole.raw(small)) for _ in range(2)]
+    reference = np.median(before + after) / small[0].size
+    print(
+        f"speed: {_STRATEGIES.value[0]} {_LARGE.value} in bands: {seconds:.1f} s; a "
+        f"pixel against one of {_SIZE.value} computed whole: ratio "
+        f"{reference * pair[0].size / seconds:.3f}",
+        flush=True,
+    )
+
+
+def shape(size: str) -> tuple[int, int]:
+    height, width = map(int, size.split("x"))
+    return height, width
+
+
+def random_pair(height: int, width: int, dtype: type) -> list[np.ndarray]:
+    """Two images [height, width] in 0..255 with structure and noise."""
     rng = np.random.default_rng(0)
     pair = []
     for period in (31, 190):
-        image = rng.random((side, side), np.float32)
-        image *= 60
-        image += 90 * (1 + np.sin(np.arange(side, dtype=np.float32) / period))
+        waves = 90 * (1 + np.sin(np.arange(width, dtype=np.float32) / period))
+        image = np.empty((height, width), dtype)
+        for row in image:
+            row[:] = waves + 60 * rng.random(width, np.float32)
         pair.append(image)
     return pair
 

@@ -38,7 +38,7 @@ class Band(NamedTuple):
 
 
 def split(height: int, rows: int, margin: int) -> Iterator[Band]:
-    """Cuts an image into as few bands as possible, of about equal height.
+    """Cuts an image into as few bands as fit, of about equal height.
 
     Args:
       height: Height of the image, at least 2.

@@ -23,9 +23,9 @@ from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 
 # The memory that computing takes for each pixel, in bytes: a share of its own and one
-# for each source (benchmarks/bands.py).
-_BYTES_PER_PIXEL = 600
-_BYTES_PER_SOURCE_PIXEL = 300
+# for each source, with what TensorFlow keeps between two operations.
+_BYTES_PER_PIXEL = 800
+_BYTES_PER_SOURCE_PIXEL = 400
 
 
 class Fuser(ChannelFuser):
@@ -45,15 +45,12 @@ class Fuser(ChannelFuser):
         Raises:
           UserError: One of the settings cannot be used.
         """
-        autoencoder = graph.inference_autoencoder(settings.checkpoint)
-        self._compiled = functools.partial(
-            graph.compiled,
-            autoencoder,
+        self._graph_for = graph.compiled(
+            graph.inference_autoencoder(settings.checkpoint),
             strategy=settings.strategy,
             num_sources=settings.num_sources,
             window_radius=settings.window_radius,
         )
-        self._graphs = {bands.WHOLE: self._compiled(bands.WHOLE)}
         super().__init__(
             settings.num_sources, settings.color, settings.output_range, np.float32
         )
@@ -80,12 +77,10 @@ class Fuser(ChannelFuser):
 
     def _compute(self, channels: Sequence[np.ndarray], cuts: bands.Cuts) -> np.ndarray:
         """Runs the graph on k arrays [H, W], the rows of a part of the sources."""
-        if cuts not in self._graphs:
-            self._graphs[cuts] = self._compiled(cuts)
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
-        raw = self._graphs[cuts](*batches).numpy()[0, :, :, 0]
+        raw = self._graph_for(cuts)(*batches).numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
                 "the decoder's output is not finite: expected a checkpoint and a "

@@ -7,7 +7,9 @@ References:
   Transactions on Image Processing 28(5), 2019. https://doi.org/10.1109/TIP.2018.2887342
 """
 
+import functools
 import os
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -107,14 +109,9 @@ def inference_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
 
 
 def compiled(
-    autoencoder: keras.Model,
-    cuts: bands.Cuts,
-    *,
-    strategy: str,
-    num_sources: int,
-    window_radius: int,
-):
-    """Compiles the fusion of a part of an image, of any height and width.
+    autoencoder: keras.Model, *, strategy: str, num_sources: int, window_radius: int
+) -> Callable[[bands.Cuts], Callable[..., tf.Tensor]]:
+    """Returns what compiles the fusion of a part of an image, of any height and width.
 
     The sources are encoded one after the other: at a time there are the feature maps
     of one source more than needed, and the layers of one. Each convolution uses all
@@ -122,16 +119,16 @@ def compiled(
 
     Args:
       autoencoder: From `inference_autoencoder`.
-      cuts: Where the part is cut off from a larger image. The result has
-        `network.RECEPTIVE_RADIUS` rows less there, and those of the strategy's radius:
-        these depend on rows beyond the cut.
       strategy: A registered strategy.
       num_sources: k, at least 2.
       window_radius: As `fusion_model` takes it.
 
     Returns:
-      A TensorFlow function from k tensors [1, H, W, 1] in 0..255 to the decoder's
-      output [1, H, W, 1].
+      A function that compiles once for each `bands.Cuts`: where the part is cut off
+      from a larger image. What it returns takes k tensors [1, H, W, 1] float32 in
+      0..255 and gives the decoder's output [1, H, W, 1]. That has
+      `network.RECEPTIVE_RADIUS` rows less at each cut, and those of the strategy's
+      radius: they depend on rows beyond the cut.
 
     Raises:
       UserError: Unknown strategy, fewer than two sources or a negative radius.
@@ -140,25 +137,29 @@ def compiled(
     fuse = strategies.layer(strategy, window_radius=window_radius)
     radius = strategies.get(strategy).radius(window_radius) or 0
     encoder = autoencoder.get_layer("encoder")
-    convolutions = autoencoder.get_layer("decoder").layers[1:]
+    layers = autoencoder.get_layer("decoder").layers[1:]
     image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
-    @tf.function(input_signature=[image] * num_sources, autograph=False)
-    def run(*sources):
-        feature_maps: list[tf.Tensor] = []
-        for source in sources:
-            with tf.control_dependencies(feature_maps[-1:]):
-                feature_maps.append(encoder(tf.identity(source)))
-        maps = fuse(feature_maps)
-        maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
-        for layer in convolutions:
-            takes_parts = isinstance(layer, quick_layer.ReflectionConv2D)
-            maps = layer([maps] if takes_parts else maps)
-            if layer.name in network.CONVOLUTIONS:
-                maps = _cropped(maps, cuts, 1)
-        return maps
+    @functools.cache
+    def for_part(cuts):
+        @tf.function(input_signature=[image] * num_sources, autograph=False)
+        def run(*sources):
+            feature_maps: list[tf.Tensor] = []
+            for source in sources:
+                with tf.control_dependencies(feature_maps[-1:]):
+                    feature_maps.append(encoder(tf.identity(source)))
+            maps = fuse(feature_maps)
+            maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
+            for layer in layers:
+                takes_parts = isinstance(layer, quick_layer.ReflectionConv2D)
+                maps = layer([maps] if takes_parts else maps)
+                if layer.name in network.CONVOLUTIONS:
+                    maps = _cropped(maps, cuts, 1)
+            return maps
 
-    return run
+        return run.get_concrete_function()
+
+    return for_part
 
 
 def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
