@@ -137,7 +137,8 @@ def compiled(
     fuse = strategies.layer(strategy, window_radius=window_radius)
     radius = strategies.get(strategy).radius(window_radius) or 0
     encoder = autoencoder.get_layer("encoder")
-    layers = autoencoder.get_layer("decoder").layers[1:]
+    # The padding of Keras's own layers is an operation and no layer.
+    _, *operations = autoencoder.get_layer("decoder").operations
     image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
     @functools.cache
@@ -150,10 +151,10 @@ def compiled(
                     feature_maps.append(encoder(tf.identity(source)))
             maps = fuse(feature_maps)
             maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
-            for layer in layers:
-                takes_parts = isinstance(layer, quick_layer.ReflectionConv2D)
-                maps = layer([maps] if takes_parts else maps)
-                if layer.name in network.CONVOLUTIONS:
+            for operation in operations:
+                takes_parts = isinstance(operation, quick_layer.ReflectionConv2D)
+                maps = operation([maps] if takes_parts else maps)
+                if operation.name in network.CONVOLUTIONS:
                     maps = _cropped(maps, cuts, 1)
             return maps
 
