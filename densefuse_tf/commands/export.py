@@ -20,7 +20,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.serving.settings import ExportSettings
 
 _FLAGS = flags.FlagValues()
-common_flags.define(FusionSettings, _FLAGS, except_=("color", "tile_size"))
+common_flags.define(FusionSettings, _FLAGS, except_=("color", "memory_budget"))
 common_flags.define(ExportSettings, _FLAGS)
 _OUTPUT = flags.DEFINE_string(
     "output",

@@ -107,7 +107,7 @@ common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
 # What belongs to DenseFuse alone.
 _OF_DENSEFUSE = (
-    *("strategy", "strategy_module", "window_radius", "output_range", "tile_size"),
+    *("strategy", "strategy_module", "window_radius", "output_range", "memory_budget"),
     *("save_raw", "runner", "beam_options"),
 )
 

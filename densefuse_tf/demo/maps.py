@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import fuser
 from densefuse_tf.fusion import graph
-from densefuse_tf.fusion import tiles
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
 from densefuse_tf.model import network
@@ -54,7 +54,7 @@ class MapMaker:
         Raises:
           UserError: It cannot be used.
         """
-        encoder = graph.load_inference_model(checkpoint).get_layer("encoder")
+        encoder = graph.inference_autoencoder(checkpoint).get_layer("encoder")
         image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
         @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)
@@ -74,15 +74,14 @@ class MapMaker:
         """
         channels = [pixels.gray(source).astype(np.float32) for source in sources]
         height, width = channels[0].shape
-        size = max(height, width)
-        if height * width > fuser.MAX_WHOLE_PIXELS:
-            size = fuser.automatic_tile_size(_NUM_SOURCES, _MARGIN)
+        rows = fuser.rows_of_band(FusionSettings.memory_budget, width, _NUM_SOURCES)
         maps = np.empty((height, width, 2 * _NUM_SOURCES), np.float32)
-        for tile in tiles.split(height, width, size, _MARGIN):
+        for band in bands.split(height, rows, _MARGIN):
             outer = [
-                tf.constant(each[tile.outer][None, :, :, None]) for each in channels
+                tf.constant(each[band.outer][None, :, :, None]) for each in channels
             ]
-            maps[tile.inner] = self._run(*outer).numpy()[tile.where]
+            computed = self._run(*outer).numpy()[_MARGIN if band.cuts.top else 0 :]
+            maps[band.inner] = computed[band.where]
         planes = np.moveaxis(maps, -1, 0)
         return Maps(planes[:_NUM_SOURCES], planes[_NUM_SOURCES:])
 

@@ -5,17 +5,15 @@ bring the decoder's output back to 8 bits.
 """
 
 import functools
-import math
 import os
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import graph
-from densefuse_tf.fusion import tiles
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_uint8
@@ -25,13 +23,10 @@ from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
 
-# An image of more pixels is computed in tiles, if nothing else is asked for.
-MAX_WHOLE_PIXELS = 2048 * 2048
-# The memory that a tile of automatic size may take, and that computing takes for each
-# pixel: a share of its own and one for each source. All in bytes.
-_TILE_BYTES = 2**30
-_BYTES_PER_PIXEL = 600
-_BYTES_PER_SOURCE_PIXEL = 300
+# The memory that computing takes for each pixel, in bytes: a share of its own and one
+# for each source, with what TensorFlow keeps between two operations.
+_BYTES_PER_PIXEL = 800
+_BYTES_PER_SOURCE_PIXEL = 400
 
 
 class Fuser(ChannelFuser):
@@ -52,15 +47,8 @@ class Fuser(ChannelFuser):
           UserError: One of the settings cannot be used.
         """
         strategy_modules.load(settings.strategy_module)
-        radius = strategies.get(settings.strategy).radius(settings.window_radius)
-        if settings.tile_size and radius is None:
-            raise UserError(
-                f"tile_size is {settings.tile_size}, but the strategy "
-                f"{settings.strategy!r} is registered without a reach: its images are "
-                "computed whole, expected 0"
-            )
-        model = graph.load_inference_model(
-            settings.checkpoint,
+        self._graph_for = graph.compiled(
+            graph.inference_autoencoder(settings.checkpoint),
             strategy=settings.strategy,
             num_sources=settings.num_sources,
             window_radius=settings.window_radius,
@@ -69,34 +57,32 @@ class Fuser(ChannelFuser):
             settings.num_sources, settings.color, settings.output_range, np.float32
         )
         self._divisor = average_divisor(settings.strategy, settings.num_sources)
-        self._graph = _compiled(model)
-        # A strategy that looks at the whole image has to see it.
-        self._tile_size = 0 if radius is None else settings.tile_size
+        radius = strategies.get(settings.strategy).radius(settings.window_radius)
         self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
+        # A strategy that looks at the whole image has to see it.
+        self._budget = 0.0 if radius is None else settings.memory_budget
 
     def _to_uint8(self, raw, output_range):
         return to_uint8(raw, output_range, self._divisor)
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
-        """Fuses k arrays [H, W], whole or in tiles, into raw output [H, W] float32."""
+        """Fuses k arrays [H, W], whole or in bands, into raw output [H, W] float32."""
         height, width = channels[0].shape
-        size = self._tile_size
-        if size is None and height * width > MAX_WHOLE_PIXELS:
-            size = automatic_tile_size(self.num_sources, self.margin)
-        if not size:
-            return self._compute(channels)
+        rows = height
+        if self._budget:
+            rows = rows_of_band(self._budget, width, self.num_sources)
         raw = np.empty((height, width), np.float32)
-        for tile in tiles.split(height, width, size, self.margin):
-            computed = self._compute([channel[tile.outer] for channel in channels])
-            raw[tile.inner] = computed[tile.where]
+        for band in bands.split(height, rows, self.margin):
+            computed = self._compute([part[band.outer] for part in channels], band.cuts)
+            raw[band.inner] = computed[band.where]
         return raw
 
-    def _compute(self, channels: Sequence[np.ndarray]) -> np.ndarray:
-        """Runs the graph on k arrays [H, W]."""
+    def _compute(self, channels: Sequence[np.ndarray], cuts: bands.Cuts) -> np.ndarray:
+        """Runs the graph on k arrays [H, W], the rows of a part of the sources."""
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
-        raw = self._graph(*batches).numpy()[0, :, :, 0]
+        raw = self._graph_for(cuts)(*batches).numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
                 "the decoder's output is not finite: expected a checkpoint and a "
@@ -119,7 +105,7 @@ def fuse(
       checkpoint: As `checkpoints.load_autoencoder` takes it.
       **settings: The other fields of `FusionSettings`: strategy (one of
         `strategies.names()`), window_radius, output_range ("minmax" or "average"),
-        color ("auto", "gray", "rgb" or "luma") and tile_size.
+        color ("auto", "gray", "rgb" or "luma") and memory_budget.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
@@ -151,26 +137,13 @@ def _kept_fuser(
     return Fuser(settings)
 
 
-def automatic_tile_size(num_sources: int, margin: int) -> int:
-    """Chooses the side of tiles that, with their margins, take about a gigabyte each.
+def rows_of_band(budget: float, width: int, num_sources: int) -> int:
+    """Returns the rows whose feature maps fit into a memory budget.
 
-    Where the margins would fill more than half of that, the tile keeps half of the side
-    and takes more memory, so that the time does not grow without limit.
+    Args:
+      budget: The memory in GB.
+      width: Width of the image.
+      num_sources: k.
     """
     pixel = _BYTES_PER_PIXEL + num_sources * _BYTES_PER_SOURCE_PIXEL
-    outer = math.isqrt(_TILE_BYTES // pixel)
-    return max(outer - 2 * margin, outer // 2)
-
-
-def _compiled(model: keras.Model):
-    """Compiles the model into one TensorFlow graph for any batch, height and width."""
-    image = tf.TensorSpec([None, None, None, 1], tf.float32)
-
-    @tf.function(input_signature=[image] * len(model.inputs), autograph=False)
-    def run(*sources):
-        return model(list(sources), training=False)
-
-    # Traced here and not by the first call: TensorFlow counts such calls and warns
-    # after the fifth Fuser.
-    run.get_concrete_function()
-    return run
+    return int(budget * 1e9 / (width * pixel))

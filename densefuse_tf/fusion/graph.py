@@ -7,15 +7,20 @@ References:
   Transactions on Image Processing 28(5), 2019. https://doi.org/10.1109/TIP.2018.2887342
 """
 
+import functools
 import os
+from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import bands
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
+from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
 
@@ -50,12 +55,7 @@ def fusion_model(
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
-    if num_sources < 2:
-        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
-    fusion_layer = strategies.layer(strategy, window_radius=window_radius)
-    strategy_modules.check(
-        strategy, num_sources=num_sources, window_radius=window_radius
-    )
+    fusion_layer = _fusion_layer(strategy, num_sources, window_radius)
     encoder = autoencoder.get_layer("encoder")
     decoder = autoencoder.get_layer("decoder")
     sources = [
@@ -89,9 +89,97 @@ def load_inference_model(checkpoint: str | os.PathLike, **arguments) -> keras.Mo
     Takes the arguments of `load_fusion_model`. The outputs differ by rounding from
     those of that model, and the graph cannot be saved as .keras on a CPU.
     """
+    return fusion_model(inference_autoencoder(checkpoint), **arguments)
+
+
+def inference_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
+    """Builds an autoencoder of the layers that are quickest on this machine.
+
+    Args:
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+
+    Raises:
+      UserError: It cannot be read.
+    """
     autoencoder = checkpoints.load_autoencoder(checkpoint)
     if network.use_quick_layers():
         weights = autoencoder.get_weights()
         autoencoder = network.autoencoder(dtype="float32", quick=True)
         autoencoder.set_weights(weights)
-    return fusion_model(autoencoder, **arguments)
+    return autoencoder
+
+
+def compiled(
+    autoencoder: keras.Model, *, strategy: str, num_sources: int, window_radius: int
+) -> Callable[[bands.Cuts], Callable[..., tf.Tensor]]:
+    """Returns what compiles the fusion of a part of an image, of any height and width.
+
+    The sources are encoded one after the other: at a time there are the feature maps
+    of one source more than needed, and the layers of one. Each convolution uses all
+    cores in any case.
+
+    Args:
+      autoencoder: From `inference_autoencoder`.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: As `fusion_model` takes it.
+
+    Returns:
+      A function that compiles once for each `bands.Cuts`: where the part is cut off
+      from a larger image. What it returns takes k tensors [1, H, W, 1] float32 in
+      0..255 and gives the decoder's output [1, H, W, 1]. That has
+      `network.RECEPTIVE_RADIUS` rows less at each cut, and those of the strategy's
+      radius: they depend on rows beyond the cut.
+
+    Raises:
+      UserError: Unknown strategy, fewer than two sources or a negative radius.
+    """
+    fuse = _fusion_layer(strategy, num_sources, window_radius)
+    radius = strategies.get(strategy).radius(window_radius) or 0
+    encoder = autoencoder.get_layer("encoder")
+    # The padding of Keras's own layers is an operation and no layer.
+    _, *operations = autoencoder.get_layer("decoder").operations
+    image = tf.TensorSpec([1, None, None, 1], tf.float32)
+
+    @functools.cache
+    def for_part(cuts):
+        @tf.function(input_signature=[image] * num_sources, autograph=False)
+        def run(*sources):
+            feature_maps: list[tf.Tensor] = []
+            for source in sources:
+                with tf.control_dependencies(feature_maps[-1:]):
+                    feature_maps.append(encoder(tf.identity(source)))
+            maps = fuse(feature_maps)
+            maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
+            for operation in operations:
+                takes_parts = isinstance(operation, quick_layer.ReflectionConv2D)
+                maps = operation([maps] if takes_parts else maps)
+                if operation.name in network.CONVOLUTIONS:
+                    maps = _cropped(maps, cuts, 1)
+            return maps
+
+        return run.get_concrete_function()
+
+    return for_part
+
+
+def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
+    """Takes `rows` rows away at each cut of maps [1, H, W, C]."""
+    if cuts == bands.WHOLE:
+        return maps
+    first, last = rows if cuts.top else None, -rows if cuts.bottom else None
+    # A slice of the first axis is a view, of another one a copy.
+    return tf.squeeze(maps, axis=0)[first:last][None]
+
+
+def _fusion_layer(
+    strategy: str, num_sources: int, window_radius: int
+) -> keras.layers.Lambda:
+    """Makes the fusion layer once it is known to work with this number of sources."""
+    if num_sources < 2:
+        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
+    layer = strategies.layer(strategy, window_radius=window_radius)
+    strategy_modules.check(
+        strategy, num_sources=num_sources, window_radius=window_radius
+    )
+    return layer

@@ -1,11 +1,11 @@
 """The settings of a fusion; importing them needs no TensorFlow."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import tiles
 
 OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
@@ -72,13 +72,12 @@ class FusionSettings:
             "pair; auto: rgb if a source has colour, else gray."
         },
     )
-    tile_size: int | None = dataclasses.field(
-        default=None,
+    memory_budget: float = dataclasses.field(
+        default=1.0,
         metadata={
-            "help": "The largest side of the tiles in which a large image is computed, "
-            "with the same result up to rounding; 0 computes all images whole. By "
-            "default images above 2048x2048 are computed in tiles that take about a "
-            "gigabyte of memory each."
+            "help": "The memory in GB that the feature maps may take. An image that "
+            "needs more is computed in bands of rows, with the same result; 0 computes "
+            "all images whole."
         },
     )
 
@@ -95,10 +94,10 @@ class FusionSettings:
         """
         check_choice("output_range", self.output_range, OUTPUT_RANGES)
         check_choice("color", self.color, COLOR_MODES)
-        if self.tile_size and self.tile_size < tiles.MIN_SIZE:
+        if not (math.isfinite(self.memory_budget) and self.memory_budget >= 0):
             raise UserError(
-                f"tile_size is {self.tile_size}: expected 0 for no tiles, or at least "
-                f"{tiles.MIN_SIZE}"
+                f"memory_budget is {self.memory_budget:g}: expected GB of memory, or 0 "
+                "for no limit"
             )
 
 

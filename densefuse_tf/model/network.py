@@ -36,6 +36,7 @@ NUM_FEATURE_MAPS = 64
 CONVOLUTIONS = ("C1", "DC1", "DC2", "DC3", "C2", "C3", "C4", "C5")
 # How far a pixel of the sources reaches into the result: the eight 3x3 layers.
 RECEPTIVE_RADIUS = len(CONVOLUTIONS)
+ENCODER_RADIUS = CONVOLUTIONS.index("C2")
 MIN_SIZE = 2
 
 

@@ -65,8 +65,7 @@ class ReflectionConv2D(keras.layers.Layer):
         return convolve(kernel, bias, *inputs)
 
     def _outputs(self, kernel, bias, parts):
-        outputs = self._convolve(kernel, bias, parts)
-        height, width = tf.unstack(tf.shape(outputs)[1:3])
+        height, width = tf.unstack(tf.shape(parts[0])[1:3])
         # The first and the last row of the outputs depend on the rows 0, 1, H - 2 and
         # H - 1 alone, which reflection turns into 1, 0, 1, H - 2, H - 1, H - 2. The
         # same holds for columns.
@@ -74,16 +73,15 @@ class ReflectionConv2D(keras.layers.Layer):
         columns = [
             tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
         ]
-        outputs = _overwrite(
-            outputs,
-            self._convolve_reflected(kernel, bias, rows, [3, 1]),
-            strides=[1, height - 1, 1, 1],
-        )
-        return _overwrite(
-            outputs,
-            self._convolve_reflected(kernel, bias, columns, [1, 3]),
-            strides=[1, 1, width - 1, 1],
-        )
+        rows = self._convolve_reflected(kernel, bias, rows, [3, 1])
+        columns = self._convolve_reflected(kernel, bias, columns, [1, 3])
+        # The small convolutions come first: beside the large one they would wait for a
+        # core until it has ended.
+        with tf.control_dependencies([rows, columns]):
+            parts = [tf.identity(maps) for maps in parts]
+        outputs = self._convolve(kernel, bias, parts)
+        outputs = _overwrite(outputs, rows, strides=[1, height - 1, 1, 1])
+        return _overwrite(outputs, columns, strides=[1, 1, width - 1, 1])
 
     def _convolve(self, kernel, bias, parts):
         """Convolves the concatenation of all parts, with zero padding."""

@@ -36,7 +36,7 @@ class Strategy:
       takes_window_radius: Whether the function has the argument `window_radius`.
       reach: How many pixels around a pixel the function looks at, `window_radius` not
         counted: 0 where it treats each pixel by itself. None where that is not known
-        or is the whole image, which then cannot be fused in tiles.
+        or is the whole image, which then cannot be fused in bands.
     """
 
     name: str

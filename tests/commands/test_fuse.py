@@ -176,15 +176,15 @@ def test_three_sources(pairs, run, checkpoint):
     np.testing.assert_array_equal(images.read("out/IR1.png"), expected)
 
 
-def test_tiles(pairs, run, checkpoint):
+def test_a_memory_budget_changes_no_result(pairs, run, checkpoint):
     flags = ("--strategy=l1_norm", "--save_raw")
-    status, output, _ = run(*PAIR, "--output=whole.png", "--tile_size=0", *flags)
+    status, output, _ = run(*PAIR, "--output=whole.png", "--memory_budget=0", *flags)
     assert status == 0
     assert output.endswith("\nraw output, float32: whole.npy: about 0..255\n")
-    assert run(*PAIR, "--output=tiled.png", "--tile_size=4", *flags)[0] == 0
+    assert run(*PAIR, "--output=banded.png", "--memory_budget=1e-5", *flags)[0] == 0
     whole = np.load("whole.npy")
     scale = 255 / np.ptp(whole)
-    assert np.abs(np.load("tiled.npy") - whole).max() * scale < 1e-3
+    assert np.abs(np.load("banded.npy") - whole).max() * scale < 1e-3
 
 
 @pytest.mark.parametrize("output_range", OUTPUT_RANGES)
@@ -494,7 +494,7 @@ def test_a_video(clips, run):
     "flags",
     (
         ("--strategy=l1_norm", "--output_range=minmax"),
-        ("--strategy=l1_norm", "--window_radius=0", "--tile_size=24"),
+        ("--strategy=l1_norm", "--window_radius=0", "--memory_budget=1e-4"),
     ),
 )
 def test_frames_to_frames(clips, run, flags):
@@ -637,7 +637,10 @@ def test_a_pair_that_another_method_cannot_fuse_is_in_the_report(pairs, run):
         (("--method=cnn", "--checkpoint=no.npz"), "no.npz"),
         (("--method=gtf", "--strategy=l1_norm"), "--strategy goes with densefuse, not"),
         (("--method=gtf", "--window_radius=0"), "--window_radius goes with densefuse"),
-        (("--method=gtf", "--tile_size=0"), "--tile_size goes with densefuse, not wit"),
+        (
+            ("--method=gtf", "--memory_budget=0"),
+            "--memory_budget goes with densefuse, ",
+        ),
         (("--method=gtf", "--output_range=minmax"), "--output_range goes with dense"),
         (("--method=gtf", "--save_raw"), "--save_raw goes with densefuse, not with"),
         (("--method=gtf", "--runner=DirectRunner"), "--runner goes with densefuse"),

@@ -214,14 +214,13 @@ def test_the_maps_are_those_of_the_strategy(answer):
         np.testing.assert_allclose(found.weights[index], weight[0, :, :, 0], atol=1e-5)
 
 
-def test_the_maps_are_the_same_in_tiles(answer, monkeypatch):
+def test_the_maps_are_the_same_in_bands(answer, monkeypatch):
     maker = maps.MapMaker("1e2")
     whole = maker.compute(answer.sources)
-    monkeypatch.setattr(fuser, "MAX_WHOLE_PIXELS", 100)
-    monkeypatch.setattr(fuser, "automatic_tile_size", lambda *_: 20)
-    tiled = maker.compute(answer.sources)
-    np.testing.assert_allclose(tiled.activities, whole.activities, rtol=1e-5)
-    np.testing.assert_allclose(tiled.weights, whole.weights, atol=1e-5)
+    monkeypatch.setattr(fuser, "rows_of_band", lambda *_: 30)
+    banded = maker.compute(answer.sources)
+    np.testing.assert_allclose(banded.activities, whole.activities, rtol=1e-5)
+    np.testing.assert_allclose(banded.weights, whole.weights, atol=1e-5)
 
 
 def test_only_densefuse_has_maps(engine, grey, answer, tmp_path):

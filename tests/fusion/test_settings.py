@@ -19,8 +19,9 @@ def test_every_field_has_a_default_and_a_description():
     [
         ({"output_range": "max"}, "output_range is 'max': expected one of minmax, ave"),
         ({"color": "red"}, "color is 'red': expected one of auto, gray, rgb, luma"),
-        ({"tile_size": 1}, "tile_size is 1: expected 0 for no tiles, or at least 2"),
-        ({"tile_size": -512}, "tile_size is -512: expected 0"),
+        ({"memory_budget": -1}, "memory_budget is -1: expected GB of memory, or 0 for"),
+        ({"memory_budget": float("nan")}, "memory_budget is nan: expected GB of mem"),
+        ({"memory_budget": float("inf")}, "memory_budget is inf: expected GB of mem"),
     ],
 )
 def test_settings_refuse_unknown_values(settings, message):

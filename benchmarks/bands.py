@@ -1,0 +1,166 @@
+"""Fusing large images in bands of rows: speed against the whole image, and memory.
+
+    python benchmarks/bands.py
+    python benchmarks/bands.py --large=0x0 --memory_budget=0.5
+
+- Memory is the peak of a process that fuses a pair in memory, TensorFlow included: one
+  of --size as uint8, in bands and whole, and one of --large as float32, in bands.
+- Speed is that of a pair of --size in bands and whole, timed in turn. A pair of --large
+  is too large to be computed whole: its time for each pixel is compared with that of a
+  pair of --size, computed whole just after it.
+- Equality is the largest difference between the two, on a scale of 255.
+"""
+
+import subprocess
+import sys
+
+import measuring
+import numpy as np
+from absl import flags
+
+from densefuse_tf.commands import runner
+
+_FLAGS = flags.FlagValues()
+_SIZE = flags.DEFINE_string(
+    "size",
+    "1080x1920",
+    "HEIGHTxWIDTH of the images that are also computed whole.",
+    flag_values=_FLAGS,
+)
+_LARGE = flags.DEFINE_string(
+    "large",
+    "8192x8192",
+    "HEIGHTxWIDTH of images that are only computed in bands; 0x0 leaves them out.",
+    flag_values=_FLAGS,
+)
+_MEMORY_BUDGET = flags.DEFINE_float(
+    "memory_budget", 1.0, "As fuse.py takes it.", flag_values=_FLAGS
+)
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 3, "Number of runs, of which the median counts.", 1, flag_values=_FLAGS
+)
+_STRATEGIES = flags.DEFINE_list(
+    "strategies", ["addition", "l1_norm"], "The strategies to time.", flag_values=_FLAGS
+)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "1e2", "A checkpoint, as fuse.py takes it.", flag_values=_FLAGS
+)
+_CHILD = flags.DEFINE_string(
+    "child",
+    None,
+    "Only do one part, with the first strategy: memory, speed or large.",
+    flag_values=_FLAGS,
+)
+
+
+def main() -> None:
+    if _CHILD.value is not None:
+        runner.import_tensorflow()
+        {"memory": memory, "speed": speed, "large": large}[_CHILD.value]()
+        return
+    # Each part has a process of its own: peaks do not fall.
+    for strategy in _STRATEGIES.value:
+        in_child("memory", strategy, _MEMORY_BUDGET.value)
+        in_child("memory", strategy, 0)
+        in_child("speed", strategy, _MEMORY_BUDGET.value)
+        if 0 not in shape(_LARGE.value):
+            in_child("large", strategy, _MEMORY_BUDGET.value)
+
+
+def in_child(part: str, strategy: str, memory_budget: float) -> None:
+    command = [sys.executable, __file__, f"--child={part}", f"--strategies={strategy}"]
+    command += [
+        f"--{name}={_FLAGS[name].value}"
+        for name in ("size", "large", "repeats", "checkpoint")
+    ]
+    subprocess.run([*command, f"--memory_budget={memory_budget}"], check=True)
+
+
+def build(memory_budget: float):
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
+
+    strategy = _STRATEGIES.value[0]
+    return Fuser(
+        FusionSettings(
+            _CHECKPOINT.value, strategy=strategy, memory_budget=memory_budget
+        )
+    )
+
+
+def memory() -> None:
+    pair = random_pair(*shape(_SIZE.value), np.uint8)
+    show_memory(_SIZE.value, pair)
+
+
+def show_memory(size: str, pair: list[np.ndarray]) -> float:
+    """Fuses a pair, prints the peak and returns the seconds."""
+    fuser = build(_MEMORY_BUDGET.value)
+    started = measuring.peak_memory()
+    # The result is kept, so that it counts.
+    results = []
+    seconds = measuring.seconds(lambda: results.append(fuser.fuse(pair)))
+    how = f"budget {_MEMORY_BUDGET.value:g} GB" if _MEMORY_BUDGET.value else "whole"
+    print(
+        f"memory: {_STRATEGIES.value[0]} {size}, {how}: peak "
+        f"{measuring.peak_memory():.2f} GB, of it {started:.2f} before",
+        flush=True,
+    )
+    return seconds
+
+
+def speed() -> None:
+    whole, banded = build(0), build(_MEMORY_BUDGET.value)
+    pair = random_pair(*shape(_SIZE.value), np.uint8)
+    expected = whole.raw(pair)
+    difference = np.abs(banded.raw(pair) - expected).max() * 255 / np.ptp(expected)
+    times = [
+        [measuring.seconds(lambda f=f: f.raw(pair)) for f in (whole, banded)]
+        for _ in range(_REPEATS.value)
+    ]
+    reference, measured = np.median(times, axis=0)
+    print(
+        f"speed: {_STRATEGIES.value[0]} {_SIZE.value} in bands: {measured:.2f} s; "
+        f"whole {reference:.2f} s; ratio {reference / measured:.3f}; largest "
+        f"difference {difference:.1e}",
+        flush=True,
+    )
+
+
+def large() -> None:
+    pair = random_pair(*shape(_LARGE.value), np.float32)
+    # First the peak of the large pair alone; its start-up does not count there.
+    seconds = show_memory(_LARGE.value, pair)
+    whole = build(0)
+    small = random_pair(*shape(_SIZE.value), np.float32)
+    whole.raw(small)
+    times = [measuring.seconds(lambda: whole.raw(small)) for _ in range(_REPEATS.value)]
+    reference = np.median(times) / small[0].size
+    print(
+        f"speed: {_STRATEGIES.value[0]} {_LARGE.value} in bands: {seconds:.1f} s; a "
+        f"pixel against one of {_SIZE.value} computed whole: ratio "
+        f"{reference * pair[0].size / seconds:.3f}",
+        flush=True,
+    )
+
+
+def shape(size: str) -> tuple[int, int]:
+    height, width = map(int, size.split("x"))
+    return height, width
+
+
+def random_pair(height: int, width: int, dtype: type) -> list[np.ndarray]:
+    """Two images [height, width] in 0..255 with structure and noise."""
+    rng = np.random.default_rng(0)
+    pair = []
+    for period in (31, 190):
+        waves = 90 * (1 + np.sin(np.arange(width, dtype=np.float32) / period))
+        image = np.empty((height, width), dtype)
+        for row in image:
+            row[:] = waves + 60 * rng.random(width, np.float32)
+        pair.append(image)
+    return pair
+
+
+if __name__ == "__main__":
+    sys.exit(runner.run(main, _FLAGS, __doc__))
