@@ -20,7 +20,7 @@ pytest.importorskip("distributed", reason="needs Dask: pip install '.[dask]'")
 
 from benchmarks import dask_cluster
 
-SIZE = (32, 40)
+SIZE = (48, 56)
 
 
 def put_pairs(folder: pathlib.Path, count: int, size: tuple[int, int]) -> None:
