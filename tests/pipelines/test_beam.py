@@ -315,3 +315,28 @@ def test_a_missing_beam_says_what_to_install(pairs, capsys, monkeypatch):
     assert fuse.run(["fuse.py", *FLAGS, "--runner=direct"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("--runner needs apache-beam: pip install 'densefuse-tf[beam]'")
+
+
+@pytest.mark.parametrize("flags", ((), ("--runner=direct",)))
+def test_skip_existing_finishes_what_is_left(pairs, checkpoint, capsys, flags):
+    for name in ("3.png", "6.png"):
+        for kind in ("ir", "vis"):
+            pathlib.Path(kind, name).unlink()
+    command = ["fuse.py", "--ir=ir", "--vis=vis", "--output=out", "--skip_existing"]
+    command += [f"--checkpoint={checkpoint}", *flags]
+    assert fuse.run(command) == 0
+    whole = contents("out")
+    for path in ("out/1.png", "out/7.png"):
+        pathlib.Path(path).unlink()
+    kept = pathlib.Path("out/2.png").stat().st_mtime_ns
+    capsys.readouterr()
+    assert fuse.run(command) == 0
+    output = capsys.readouterr().out
+    assert "3 of 5 pairs have their results already" in output
+    assert "2 of 2 pairs fused in " in output
+    assert contents("out") == whole
+    assert pathlib.Path("out/2.png").stat().st_mtime_ns == kept
+    assert fuse.run(command) == 0
+    assert "0 of 0 pairs fused in " in capsys.readouterr().out
+    assert fuse.run([*command, "--nooverwrite"]) == 2
+    assert "--skip_existing does not go with" in capsys.readouterr().err

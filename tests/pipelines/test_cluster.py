@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from densefuse_tf.commands import evaluate
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -19,7 +20,7 @@ pytest.importorskip("distributed", reason="needs Dask: pip install '.[dask]'")
 
 from benchmarks import dask_cluster
 
-SIZE = (32, 40)
+SIZE = (48, 56)
 
 
 def put_pairs(folder: pathlib.Path, count: int, size: tuple[int, int]) -> None:
@@ -96,8 +97,25 @@ def test_two_workers_share_the_pairs(tmp_path, checkpoint):
         del wanted["7.png"], wanted["fuse_report.csv"]
         (tmp_path / "out/fuse_report.csv").unlink()
         assert contents(tmp_path / "out") == wanted
+        (tmp_path / "ir/7.png").unlink()
+        (tmp_path / "vis/7.png").unlink()
+        check_evaluation(cluster, tmp_path)
     finally:
         cluster.close()
+
+
+def check_evaluation(cluster, folder: pathlib.Path) -> None:
+    names = ("--ir=ir", "--vis=vis", "--fused=out")
+    flags = [flag.replace("=", f"={folder}/") for flag in (*names, "--csv=cluster.csv")]
+    process = cluster.run(["evaluate.py", *flags, *on(cluster)], stdout=subprocess.PIPE)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    assert "9 pairs in all" in output and "pairs: 9" in output
+    flags[-1] = f"--csv={folder}/here.csv"
+    assert evaluate.run(["evaluate.py", *flags]) == 0
+    rows = (folder / "here.csv").read_text()
+    assert rows.count("\n") == 11
+    assert (folder / "cluster.csv").read_text() == rows
 
 
 @pytest.fixture
