@@ -242,7 +242,8 @@ def examples(problem: Problem, folder: pathlib.Path) -> list[Scene]:
             title="A cup in uneven light",
             made="Photograph: `skimage.data.coffee` by Rachel Michetti, CC0. " + _LIGHT,
             look="Look at the table on the far left and the far right, which no single "
-            "exposure shows both, and at the cup's rim, where halos would show.",
+            "exposure shows both, and at the top right corner, where the exposure that "
+            "gives the colours is cut at white and the colours are lost.",
             sources=scenes.exposures(coffee, _STOPS),
             captions=captions,
         ),

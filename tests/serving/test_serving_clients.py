@@ -133,7 +133,10 @@ def test_the_grpc_client(run_snippet, folder, expected):
     ("format", "suffix", "runtime"),
     [("litert", ".tflite", "ai_edge_litert"), ("onnx", ".onnx", "onnxruntime")],
 )
-@pytest.mark.parametrize("strategy", ["addition", "l1_norm"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["addition", "l1_norm", "maximum", "choose_max", "detail_softmax"],
+)
 def test_converted_files_compute_what_fuse_py_does(
     released, tmp_path, monkeypatch, format, suffix, runtime, strategy
 ):
