@@ -32,4 +32,4 @@ def find(folder: str | os.PathLike | None = None) -> list[tuple[pathlib.Path, ..
             return []
         folder = found[0]
     folder = pathlib.Path(folder).absolute()
-    return images.pair([str(folder / "ir"), str(folder / "vis")])
+    return list(images.pair([folder / "ir", folder / "vis"]))

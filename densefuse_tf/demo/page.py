@@ -28,7 +28,11 @@ _QUEUE = 16
 _BYTES_PER_PIXEL = 12
 _LEAST_UPLOAD = 2**20
 _LAMBDAS = [(f"{weight:g}", name) for name, weight in lambdas.SSIM_WEIGHTS.items()]
-_RANGES = [("as it is (8 bits) or auto", ""), "auto", "1%,99%"]
+_RANGES: list[str | int | float | tuple[str, str | int | float]] = [
+    ("as it is (8 bits) or auto", ""),
+    "auto",
+    "1%,99%",
+]
 _SUMMARY = "Adds or weighs deep feature maps (Li and Wu 2019)."
 _LEGENDS = {
     "activity": "Activity level maps (Eq. 6): from black, none, to light yellow, the "

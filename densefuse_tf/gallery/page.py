@@ -101,10 +101,9 @@ def rows(problem: Problem, scene: Scene, method_names: Sequence[str]) -> list[Ro
         # The settings of a problem differ in the strategy alone.
         color = problem.settings[0].color
         fuser = methods.build(methods.MethodSettings(name, color=color))
-        image = functools.reduce(
-            lambda one, other, fuser=fuser: fuser.fuse([one, other]).image,
-            scene.sources,
-        )
+        image = scene.sources[0]
+        for source in scene.sources[1:]:
+            image = fuser.fuse([image, source]).image
         found.append(Row(name, image, _scores(problem, scene, image)))
     return found
 
@@ -138,7 +137,10 @@ def _score(
         return metrics.mef_ssim(sources, fused)
     if name in _TO_THE_TRUTH:
         return None if truth is None else _TO_THE_TRUTH[name](_grey(truth), fused)
-    return metrics.METRICS[name](*sources, fused) if len(sources) == 2 else None
+    if len(sources) != 2:
+        return None
+    first, second = sources
+    return metrics.METRICS[name](first, second, fused)
 
 
 _TO_THE_TRUTH: Mapping[str, Callable[..., float]] = {
@@ -173,12 +175,14 @@ def differences(scene: Scene, found: Sequence[Row]) -> np.ndarray:
     Returns:
       uint8 [H, W]: 255 less four times the absolute difference.
     """
+    assert scene.truth is not None
     truth = _grey(scene.truth).astype(int)
-    shown = []
+    shown: list[tuple[str, np.ndarray]] = []
     for row in found:
         if not row.is_source:
             away = np.abs(_grey(row.image).astype(int) - truth)
-            shown.append((row.name, np.uint8(255 - np.minimum(_GAIN * away, 255))))
+            shade = 255 - np.minimum(_GAIN * away, 255)
+            shown.append((row.name, shade.astype(np.uint8)))
     return _panel(shown)
 
 
