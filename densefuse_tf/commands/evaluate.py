@@ -365,9 +365,9 @@ def _evaluated_frames(
 def _table2() -> None:
     """Reproduces Table II."""
     from densefuse_tf.evaluation import figures
-    from densefuse_tf.evaluation import report
     from densefuse_tf.evaluation import reproduce
     from densefuse_tf.evaluation import store
+    from densefuse_tf.evaluation import table2
     from densefuse_tf.io import files
 
     options = common_flags.options_by_method(_METHOD_OPTIONS.value)
@@ -396,13 +396,13 @@ def _table2() -> None:
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
     )
-    rows = report.rows(results, averages=chosen.averages)
+    rows = table2.rows(results, averages=chosen.averages)
     _write_tables(
-        report.of_table2(rows),
-        [*report.describe(rows), *report.undefined(results), *report.claims(rows)],
+        table2.of_table2(rows),
+        [*table2.describe(rows), *table2.undefined(results), *table2.claims(rows)],
     )
-    _write_csv(_CSV, report.csv_of_table2(rows))
-    _write_csv(_PAIRS_CSV, report.csv_of_pairs(results))
+    _write_csv(_CSV, table2.csv_of_table2(rows))
+    _write_csv(_PAIRS_CSV, table2.csv_of_pairs(results))
     if _PANELS.value is not None:
         written = figures.write(_PANELS.value, plan.pairs, results)
         for _ in _progress(written, len(plan.pairs), unit="panel"):

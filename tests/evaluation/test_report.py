@@ -11,6 +11,7 @@ from densefuse_tf.evaluation import figures
 from densefuse_tf.evaluation import inputs
 from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import report
+from densefuse_tf.evaluation import table2
 from densefuse_tf.evaluation.evaluate import Evaluated
 from densefuse_tf.evaluation.reproduce import Result
 from densefuse_tf.io import files
@@ -35,14 +36,14 @@ def made_up(factor=1.0, *, others=False):
 
 
 def test_rows_are_in_the_papers_order_with_differences():
-    rows = report.rows([result("new", "", 1, paper.rows()["CBF", ""]), *made_up(1.02)])
+    rows = table2.rows([result("new", "", 1, paper.rows()["CBF", ""]), *made_up(1.02)])
     keys = [(row.name, row.lambda_) for row in rows]
     assert keys == [*list(paper.rows())[:6], ("new", ""), *list(paper.rows())[6:]]
     for row in rows[7:]:
         for metric in paper.METRICS:
             assert row.difference(metric) == pytest.approx(0.02)
     assert not rows[0].values and not rows[6].paper
-    summary = report.summarize(rows)
+    summary = table2.summarize(rows)
     assert summary.cells == 56
     assert summary.mean == pytest.approx(0.02)
 
@@ -52,7 +53,7 @@ def test_some_published_cells_average_pair_20_as_well(averages, mean):
     values = {n: dict.fromkeys(paper.METRICS, 1.0) for n in (1, 20)}
     values[20] = dict.fromkeys(paper.METRICS, 3.0)
     results = [result("CBF", "", n, own) for n, own in values.items()]
-    row = report.rows(results, averages=averages)[0]
+    row = table2.rows(results, averages=averages)[0]
     assert row.values["SCD"] == row.values["MS_SSIM"] == mean
     assert row.values["En"] == row.values["FMI_w"] == 1.0
 
@@ -64,7 +65,7 @@ def test_description_names_the_worst_cell_either_way():
             each.values["Qabf"] *= 0.9
         if each.entry.title == "addition_1e0":
             each.values["En"] *= 1.05
-    assert report.describe(report.rows(results)) == [
+    assert table2.describe(table2.rows(results)) == [
         "DenseFuse: 56 cells, mean absolute difference 0.27 %, worst -10.00 % "
         "(l1_norm, 1e3, Qabf)",
         "addition: 28 cells, mean absolute difference 0.18 %, worst +5.00 % (addition, "
@@ -72,12 +73,12 @@ def test_description_names_the_worst_cell_either_way():
         "l1_norm: 28 cells, mean absolute difference 0.36 %, worst -10.00 % (l1_norm, "
         "1e3, Qabf)",
     ]
-    everything = report.describe(report.rows(made_up(1.01, others=True)))
+    everything = table2.describe(table2.rows(made_up(1.01, others=True)))
     assert everything[-1].startswith("other methods: 42 cells, mean absolute diff")
 
 
 def test_table_has_run_paper_and_difference_with_the_best_marked():
-    table = report.of_table2(report.rows(made_up(0.99)))
+    table = table2.of_table2(table2.rows(made_up(0.99)))
     cells = table.cells
     assert cells[0] == ["method", "lambda", "", *paper.METRICS]
     assert cells[1][:4] == ["CBF", "", "paper", "6.81494"]
@@ -104,18 +105,18 @@ def test_undefined_values_are_left_out_and_never_shown():
             each.values["SCD"] = math.nan
         if each.entry.title == "addition_1e0" and each.pair.number == 1:
             each.values["SCD"] = math.nan
-    rows = report.rows(results)
+    rows = table2.rows(results)
     assert rows[10].title == "l1_norm, 1e0"
     assert rows[6].values["SCD"] == pytest.approx(1.5 * 1.84929)
-    text = report.of_table2(rows).text() + "".join(report.claims(rows))
+    text = table2.of_table2(rows).text() + "".join(table2.claims(rows))
     assert "nan" not in text
-    for table in (report.csv_of_table2(rows), report.csv_of_pairs(results)):
+    for table in (table2.csv_of_table2(rows), table2.csv_of_pairs(results)):
         assert "nan" not in {cell for row in table for cell in row}
-    assert report.undefined(results)[0].startswith("SCD of CNN is 0/0 and left out for")
+    assert table2.undefined(results)[0].startswith("SCD of CNN is 0/0 and left out for")
 
 
 def test_claims_hold_for_the_papers_numbers():
-    assert report.claims(report.rows(made_up(others=True))) == [
+    assert table2.claims(table2.rows(made_up(others=True))) == [
         "section IV-C: in the paper DenseFuse is best in 5 metrics (En, Qabf, SCD, "
         "FMI_dct and SSIM_a) and second best in 2 (FMI_w and MS_SSIM); here it is best "
         "in 5 metrics (En, Qabf, SCD, FMI_dct and SSIM_a) and second best in 2 (FMI_w "
@@ -128,7 +129,7 @@ def test_claims_say_who_is_ahead_where_they_fail():
     for each in results:
         if each.entry.name == "DeepFuse":
             each.values["SCD"] = 1.85782
-    lines = report.claims(report.rows(results))
+    lines = table2.claims(table2.rows(results))
     assert "here it is best in 4 metrics (En, Qabf, FMI_dct and SSIM_a) and" in lines[0]
     assert "second best in 3 (SCD, FMI_w and MS_SSIM)" in lines[0]
     assert lines[1:] == [
@@ -138,17 +139,17 @@ def test_claims_say_who_is_ahead_where_they_fail():
 
 
 def test_claims_are_checked_over_all_14_rows_only():
-    assert report.claims(report.rows(made_up())) == []
+    assert table2.claims(table2.rows(made_up())) == []
     some = [r for r in made_up(others=True) if r.entry.name not in ("JSR", "GTF")]
-    (line,) = report.claims(report.rows(some))
+    (line,) = table2.claims(table2.rows(some))
     assert line.endswith("needs all 14 rows: run JSR and GTF as well")
     some = [r for r in made_up(others=True) if r.entry.lambda_ != "1e3"]
-    (line,) = report.claims(report.rows(some))
+    (line,) = table2.claims(table2.rows(some))
     assert line.endswith("run all of DenseFuse as well")
 
 
 def test_csv_has_a_row_for_each_cell(tmp_path):
-    header, *rows = report.csv_of_table2(report.rows(made_up(1.01)))
+    header, *rows = table2.csv_of_table2(table2.rows(made_up(1.01)))
     files.write_rows(tmp_path / "table.csv", header, rows)
     with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)

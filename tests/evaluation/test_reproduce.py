@@ -14,8 +14,8 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import entries
 from densefuse_tf.evaluation import inputs
 from densefuse_tf.evaluation import paper
-from densefuse_tf.evaluation import report
 from densefuse_tf.evaluation import reproduce
+from densefuse_tf.evaluation import table2
 from densefuse_tf.evaluation.settings import Table2Settings
 from densefuse_tf.evaluation.store import Store
 from densefuse_tf.evaluation.store import digest
@@ -193,7 +193,7 @@ def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
         pair = result.pair
         fused = photograph(pair.number + 200)
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
-    table = report.rows(results)
+    table = table2.rows(results)
     assert [row.name for row in table] == [*paper.OTHERS, "New"]
     assert table[0].paper["En"] == 6.81494 and not table[1].values
     assert not table[-1].paper and np.isnan(table[-1].difference("En"))
@@ -206,7 +206,7 @@ def test_scd_is_undefined_where_the_fused_image_is_a_source(tiny, tmp_path, blen
     for result in results:
         assert np.isnan(result.values["SCD"])
         assert np.isfinite(result.values["Qabf"])
-    assert report.undefined(results) == [
+    assert table2.undefined(results) == [
         "SCD of blend is 0/0 and left out for pair 1 and 2, where the fused image "
         "equals a source"
     ]
@@ -393,7 +393,7 @@ def test_the_released_weights_reproduce_the_paper(
     pairs = inputs.read_pairs(shared / "tno")
     rows = entries.ours(released, window_radius=window_radius)
     results = reproduce.reproduce(rows, pairs, store)
-    summary = report.summarize(report.rows(results))
+    summary = table2.summarize(table2.rows(results))
     assert summary.cells == 56
     assert abs(summary.worst) <= 0.01
     assert summary.mean <= 0.003
