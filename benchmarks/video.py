@@ -89,12 +89,13 @@ def new_fuser():
 
 def memory(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
     runner.import_tensorflow()
     fuser = new_fuser()
     started = measuring.peak_memory()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
-    footage = sequences.survey(sequences.open_sources(sources))
+    footage = surveying.survey(surveying.open_sources(sources))
     early = 0.0
 
     def watched():
@@ -117,11 +118,12 @@ def memory(folder: pathlib.Path) -> None:
 
 def speed(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
     runner.import_tensorflow()
     fuser = new_fuser()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
-    frames = list(sequences.survey(sequences.open_sources(sources)).frames())
+    frames = list(surveying.survey(surveying.open_sources(sources)).frames())
     fuser.fuse(frames[0])
 
     def alone() -> None:
@@ -129,7 +131,7 @@ def speed(folder: pathlib.Path) -> None:
             fuser.fuse(pair)
 
     def from_files_to_file() -> None:
-        footage = sequences.survey(sequences.open_sources(sources))
+        footage = surveying.survey(surveying.open_sources(sources))
         fused = sequences.fuse(fuser, footage)
         sequences.write(folder / "fused.mp4", footage, fused)
 

@@ -10,7 +10,7 @@ from densefuse_tf.errors import UserError
 
 if TYPE_CHECKING:
     from densefuse_tf.evaluation.evaluate import Evaluated
-    from densefuse_tf.pipelines.sequences import Source
+    from densefuse_tf.pipelines.surveying import Source
 
 
 def open_sources(sources: Sequence[str]) -> "tuple[Source, ...]":
@@ -23,20 +23,20 @@ def open_sources(sources: Sequence[str]) -> "tuple[Source, ...]":
       UserError: They differ in the number of frames, their size or rate, or one of them
         cannot be read.
     """
-    from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
-    return sequences.open_sources(sources, progress=progress.frames)
+    return surveying.open_sources(sources, progress=progress.frames)
 
 
 def paths(opened: "Sequence[Source]") -> list[pathlib.Path]:
     """Returns the files that sources are read from."""
-    from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
     return [
         path
         for source in opened
         for path in (
-            source.paths if isinstance(source, sequences.ImageFiles) else [source.path]
+            source.paths if isinstance(source, surveying.ImageFiles) else [source.path]
         )
     ]
 
@@ -61,9 +61,9 @@ def evaluate(
         range is given.
     """
     from densefuse_tf.evaluation import evaluate
-    from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
-    footage = sequences.survey(
+    footage = surveying.survey(
         opened,
         value_ranges=(*value_ranges.values(), None),
         range_flags=(*(f"--{flag}=" for flag in value_ranges), "the value range "),

@@ -33,6 +33,7 @@ def fuse(request: Request, fps: str | None) -> None:
     """
     from densefuse_tf.io import files
     from densefuse_tf.pipelines import sequences
+    from densefuse_tf.pipelines import surveying
 
     start = time.monotonic()
     rate = _rate(fps)
@@ -41,7 +42,7 @@ def fuse(request: Request, fps: str | None) -> None:
         print(f"{output}: is there already, and is left as it is")
         return
     beside = aligned.outputs(settings)
-    opened = sequences.open_sources(
+    opened = surveying.open_sources(
         sources,
         max_pixels=request.options.max_pixels,
         any_sizes=settings.is_on,
@@ -60,7 +61,7 @@ def fuse(request: Request, fps: str | None) -> None:
     fuser = request.fuser()
     for path in (pathlib.Path(output), *beside):
         files.check_writable(path.parent)
-    footage = sequences.survey(
+    footage = surveying.survey(
         opened,
         value_ranges=request.options.value_ranges,
         range_flags=request.options.range_flags,
