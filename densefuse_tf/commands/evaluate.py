@@ -51,6 +51,8 @@ from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import evaluate_video
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import fuse_video
+from densefuse_tf.commands import launching
+from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import settings
@@ -256,7 +258,7 @@ def _evaluated_files(
         )
     )
     results: dict[str, list] = {name: [] for name in triplets}
-    for name, result in _progress(evaluated, len(all_triplets)):
+    for name, result in progress.bar(evaluated, len(all_triplets), " images"):
         results[name].append(result)
     _say_colored([path for own in results.values() for r in own for path in r.colored])
     return results
@@ -283,7 +285,7 @@ def _evaluate_on_runner(
 
     if _CSV.value is None:
         raise UserError("--csv is missing: expected where --runner's rows go")
-    launcher = runner.launcher(str(run.runner), run.beam_options)
+    launcher = launching.launcher(str(run.runner), run.beam_options)
     # Lies in a module that is imported after the launcher is made.
     from densefuse_tf.pipelines import beam
 
@@ -300,7 +302,7 @@ def _evaluate_on_runner(
     folder = pathlib.Path(_CSV.value).parent
 
     def rows() -> Iterator[list[str]]:
-        said = launcher.run(job, triplets, len(triplets), folder, progress=progress)
+        said = launcher.run(job, triplets, len(triplets), folder, progress=advance)
         for triplet, (_, of_pair) in zip(triplets, said, strict=True):
             if isinstance(of_pair, str):
                 errors.append(of_pair)
@@ -317,7 +319,7 @@ def _evaluate_on_runner(
         return np.ascontiguousarray(by_pair.T)
 
     lost = None
-    with runner.launching(launcher, len(triplets), " pairs") as progress:
+    with launching.with_bar(launcher, len(triplets), " pairs") as advance:
         try:
             files.write_rows(_CSV.value, ["pair", *selection], rows())
         except beam.PipelineError as error:
@@ -391,7 +393,7 @@ def _table2() -> None:
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
     made = reproduce.reproduce(plan.entries, plan.pairs, kept)
-    results = list(_progress(made, plan.count))
+    results = list(progress.bar(made, plan.count, " images"))
     _say_colored(
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
@@ -405,7 +407,7 @@ def _table2() -> None:
     _write_csv(_PAIRS_CSV, table2.csv_of_pairs(results))
     if _PANELS.value is not None:
         written = figures.write(_PANELS.value, plan.pairs, results)
-        for _ in _progress(written, len(plan.pairs), unit="panel"):
+        for _ in progress.bar(written, len(plan.pairs), " panels"):
             pass
 
 
@@ -455,12 +457,6 @@ def _check_panels(
     for path in pictures:
         if os.path.realpath(path) in taken:
             raise UserError(f"--panels={_PANELS.value}: would overwrite {path}")
-
-
-def _progress(items: Iterable, total: int, unit: str = "image"):
-    import tqdm
-
-    return tqdm.tqdm(items, total=total, unit=unit, disable=None)
 
 
 def _say_colored(paths: Sequence[pathlib.Path]) -> None:

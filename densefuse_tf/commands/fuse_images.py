@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from absl import logging
 
 from densefuse_tf.commands import aligned
+from densefuse_tf.commands import launching
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
@@ -213,7 +214,7 @@ def _launcher(run: Run, settings: RegistrationSettings):
             "some of the pairs without --runner, by --save_transform; then give it as "
             "--transform"
         )
-    return runner.launcher(run.runner, run.beam_options)
+    return launching.launcher(run.runner, run.beam_options)
 
 
 def _panel(run: Run) -> pathlib.Path | None:
@@ -260,7 +261,7 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
     )
     folder = todo[0].output.parent
     lost = None
-    with runner.launching(launcher, len(todo), " pairs") as advance:
+    with launching.with_bar(launcher, len(todo), " pairs") as advance:
         said = launcher.run(
             job, beam.fusing_items(todo), len(todo), folder, progress=advance
         )
@@ -332,7 +333,7 @@ def _with_bar(results: Iterable, count: int, request: Request) -> Iterable:
     For one pair it shows the time that another method takes, which may be minutes.
     """
     if count > 1:
-        return runner.bar(results, count, " pairs")
+        return progress.bar(results, count, " pairs")
     if isinstance(request.settings, FusionSettings):
         return results
     return progress.elapsed(results, f"fusing with {request.settings.title}")

@@ -4,6 +4,28 @@ import threading
 from collections.abc import Iterable, Iterator
 
 
+def bar(items: Iterable | None, count: int, unit: str, **settings):
+    """Shows a bar with items per second on a terminal.
+
+    Args:
+      items: What is iterated; None where `update` is called.
+      count: How many items there are.
+      unit: What they are called.
+      **settings: Others of tqdm's.
+    """
+    import tqdm
+
+    return tqdm.tqdm(
+        items,
+        total=count,
+        unit=unit,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
+        "{rate_noinv_fmt}]",
+        disable=None,
+        **settings,
+    )
+
+
 def frames(items: Iterable, total: int | None, what: str) -> Iterable:
     """Shows a bar with frames per second; without a terminal there is none.
 

@@ -7,16 +7,14 @@ import io
 import logging as python_logging
 import os
 import re
-import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 from absl import logging
 
 import densefuse_tf
-from densefuse_tf import extras
 from densefuse_tf.errors import UserError
 
 USAGE_ERROR = 2
@@ -216,68 +214,6 @@ def hushed() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-def launcher(name: str, options: str | None):
-    """Returns the `beam.Launcher` that --runner and --beam_options ask for.
-
-    Raises:
-      UserError: A package is missing, or the two are not what Beam takes.
-    """
-    extras.require("dask" if "dask" in name.lower() else "beam", "--runner")
-    try:
-        words = shlex.split(options or "")
-    except ValueError as error:
-        raise UserError(f"--beam_options: {error}") from error
-    # Beam logs while it is imported, and looks for parts that are not needed here.
-    with hushed():
-        from densefuse_tf.pipelines import beam
-    return beam.Launcher(name, words)
-
-
-@contextlib.contextmanager
-def launching(launcher, count: int, unit: str) -> Iterator[Callable[[int], object]]:
-    """Shows a bar while a pipeline runs, and nothing of what the runner prints here.
-
-    Args:
-      launcher: The `beam.Launcher`.
-      count: The number of items of work.
-      unit: What they are called, for the bar.
-
-    Yields:
-      What moves the bar on by a number of items.
-    """
-    with contextlib.ExitStack() as stack:
-        # The bar goes where standard error went before it is hushed.
-        stderr = stack.enter_context(os.fdopen(os.dup(2), "w"))
-        shown = stack.enter_context(
-            contextlib.closing(bar(None, count, unit, file=stderr))
-        )
-        if launcher.prints_here:
-            stack.enter_context(hushed())
-        yield shown.update
-
-
-def bar(items: Iterable | None, count: int, unit: str, **settings):
-    """Shows a bar with items per second on a terminal.
-
-    Args:
-      items: What is iterated; None where `update` is called.
-      count: How many items there are.
-      unit: What they are called.
-      **settings: Others of tqdm's.
-    """
-    import tqdm
-
-    return tqdm.tqdm(
-        items,
-        total=count,
-        unit=unit,
-        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
-        "{rate_noinv_fmt}]",
-        disable=None,
-        **settings,
-    )
 
 
 def _keep_freed_memory() -> None:
