@@ -1,0 +1,101 @@
+"""What evaluate.py writes: tables in several formats, beside what it prints."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from densefuse_tf.errors import UserError
+
+# Files of these kinds are dear: they are read here, or lie beside what is.
+_SUFFIXES_OF_INPUTS = (
+    *(".keras", ".index", ".meta", ".data-00000-of-00001"),
+    *(".npy", ".npz", ".mat"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """Names the files; None for what is not asked for. A field is a flag's name."""
+
+    csv: str | None = None
+    pairs_csv: str | None = None
+    markdown: str | None = None
+    latex: str | None = None
+
+    def check(self, inputs: Iterable[pathlib.Path]) -> None:
+        """Refuses names that would do harm, before the work.
+
+        Args:
+          inputs: The files that are read.
+
+        Raises:
+          UserError: There is one.
+        """
+        from densefuse_tf.io import files
+        from densefuse_tf.io import finding
+
+        given = {
+            name: path
+            for name, path in dataclasses.asdict(self).items()
+            if path is not None
+        }
+        names = {os.path.realpath(path): name for name, path in given.items()}
+        if names:
+            real_path = files.RealPaths()
+            for path in inputs:
+                name = names.get(real_path(path))
+                if name is not None:
+                    raise UserError(f"--{name}={given[name]}: would overwrite an image")
+        taken: dict[str, str] = {}
+        for name, path in given.items():
+            real = os.path.realpath(path)
+            if real in taken:
+                raise UserError(f"--{name}={path}: would overwrite {taken[real]}")
+            # Files beside those that are read are as dear: pair 20, another checkpoint.
+            suffix = pathlib.Path(path).suffix.lower()
+            if suffix in finding.SUFFIXES or suffix in _SUFFIXES_OF_INPUTS:
+                raise UserError(
+                    f"--{name}={path}: is named as an image or a checkpoint: expected "
+                    "another suffix"
+                )
+            if os.path.isdir(path):
+                raise UserError(f"--{name}={path}: is a folder: expected a file")
+            taken[real] = f"what --{name} writes"
+            files.check_writable(pathlib.Path(path).parent)
+
+    def show(self, table, notes: Sequence[str] = ()) -> None:
+        """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
+        from densefuse_tf.io import files
+
+        print("\n".join([table.text(), *notes]))
+        lines = "".join(f"- {line}\n" for line in notes)
+        for path, text in (
+            (self.markdown, table.markdown() + (f"\n{lines}" if notes else "")),
+            (self.latex, table.latex()),
+        ):
+            if path is not None:
+                with files.replacing(path) as temporary:
+                    # File names that are not UTF-8 keep their bytes, as in the CSV
+                    # file.
+                    temporary.write_text(
+                        text, encoding="utf-8", errors="surrogateescape"
+                    )
+
+
+def write_csv(path: str | None, rows: Sequence[Sequence[str]]) -> None:
+    """Writes a CSV file of a header and rows, if there is a path."""
+    from densefuse_tf.io import files
+
+    if path is not None:
+        files.write_rows(path, rows[0], rows[1:])
+
+
+def say_colored(paths: Sequence[pathlib.Path]) -> None:
+    """Prints which images are in colour."""
+    if paths:
+        what = "image, evaluated in grey (its luma)"
+        if len(paths) > 1:
+            what = "images, evaluated in grey (their luma)"
+        names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        print(f"{len(paths)} colour {what}: {names}")

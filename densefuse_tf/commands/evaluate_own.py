@@ -1,0 +1,233 @@
+"""Evaluates a user's own fused images for evaluate.py."""
+
+import array
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from densefuse_tf.commands import evaluate_outputs
+from densefuse_tf.commands import evaluate_video
+from densefuse_tf.commands import fuse_images
+from densefuse_tf.commands import fuse_video
+from densefuse_tf.commands import launching
+from densefuse_tf.commands import progress
+from densefuse_tf.commands.evaluate_outputs import Outputs
+from densefuse_tf.errors import UserError
+
+# Of very many pairs, the first are shown; of those that failed, the first lines.
+_SHOWN, _ERRORS_SHOWN = 3, 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """Says what is evaluated and how; the fields are the values of flags.
+
+    Attributes:
+      ir: The infrared images or video, as typed.
+      vis: The visible ones.
+      fused: The fused ones; None where there are several methods.
+      methods_dir: The folder of methods; None where there is one set of fused images.
+      video: Whether images are frames of a video, whatever their names say.
+      ranges: The value range of each source by its flag's name.
+      selection: The metrics.
+      convention: One of `metrics.CONVENTIONS`.
+    """
+
+    ir: str
+    vis: str
+    fused: str | None
+    methods_dir: str | None
+    video: bool
+    ranges: Mapping[str, Any]
+    selection: Sequence[str]
+    convention: str
+
+    def __post_init__(self):
+        """Raises a UserError unless there is either `fused` or `methods_dir`."""
+        if (self.fused is None) == (self.methods_dir is None):
+            state = "given as well as --methods_dir"
+            if self.methods_dir is None:
+                state = "missing"
+            raise UserError(
+                f"--fused is {state}: expected the fused images by --fused, or by "
+                "--methods_dir for several methods"
+            )
+
+
+def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> int:
+    """Evaluates fused images or videos of one method or of several.
+
+    Args:
+      question: Says what is evaluated.
+      run: Says whether that happens on a runner of Apache Beam.
+      outputs: The tables that are written.
+
+    Returns:
+      The exit status.
+
+    Raises:
+      UserError: Something cannot be evaluated or written.
+    """
+    from densefuse_tf.evaluation import inputs
+    from densefuse_tf.evaluation import report
+
+    is_video = question.video or fuse_video.is_asked_for(
+        (question.ir, question.vis), question.fused or ""
+    )
+    if run.runner is not None:
+        for name, is_given in (
+            ("methods_dir", question.methods_dir is not None),
+            ("video", is_video),
+        ):
+            if is_given:
+                raise UserError(f"--{name} does not go with --runner")
+        return _evaluate_on_runner(run, question, outputs)
+    if run.beam_options:
+        raise UserError("--beam_options goes with --runner")
+    fused = {"": question.fused or ""}
+    if question.methods_dir is not None:
+        found = inputs.find_methods(question.methods_dir, with_videos=is_video)
+        fused = {name: str(path) for name, path in found.items()}
+    sources = {name: (question.ir, question.vis, own) for name, own in fused.items()}
+    evaluated = _evaluated_frames if is_video else _evaluated_files
+    results = evaluated(sources, question, outputs)
+    one = "frame" if is_video else "pair"
+    if question.methods_dir is not None:
+        outputs.show(report.of_methods(results))
+        rows = report.csv_of_methods(results, one=one)
+    else:
+        make = report.of_frames if is_video else report.of_files
+        outputs.show(make(results[""]))
+        rows = report.csv_of_files(results[""], one=one)
+    evaluate_outputs.write_csv(outputs.csv, rows)
+    return 0
+
+
+def _evaluated_files(
+    sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
+) -> dict[str, list]:
+    """Evaluates images; returns the results by method."""
+    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.io import finding
+
+    triplets = {name: finding.pair(own) for name, own in sources.items()}
+    all_triplets = [triplet for own in triplets.values() for triplet in own]
+    outputs.check(path for triplet in all_triplets for path in triplet)
+    for ir, vis, path in all_triplets:
+        print(f"{ir} + {vis}: {path}", flush=True)
+    evaluated = (
+        (name, result)
+        for name, own in triplets.items()
+        for result in evaluate.evaluate_files(
+            own,
+            value_ranges=list(question.ranges.values()),
+            selection=question.selection,
+            convention=question.convention,
+        )
+    )
+    results: dict[str, list] = {name: [] for name in triplets}
+    for name, result in progress.bar(evaluated, len(all_triplets), " images"):
+        results[name].append(result)
+    colored = [path for own in results.values() for r in own for path in r.colored]
+    evaluate_outputs.say_colored(colored)
+    return results
+
+
+def _evaluate_on_runner(
+    run: fuse_images.Run, question: Question, outputs: Outputs
+) -> int:
+    """Evaluates images on Apache Beam, in constant memory but for their values.
+
+    Returns:
+      The exit status.
+    """
+    import numpy as np
+
+    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.evaluation import report
+    from densefuse_tf.evaluation import tables
+    from densefuse_tf.io import files
+    from densefuse_tf.io import finding
+
+    selection = question.selection
+    if outputs.csv is None:
+        raise UserError("--csv is missing: expected where --runner's rows go")
+    launcher = launching.launcher(str(run.runner), run.beam_options)
+    # Lies in a module that is imported after the launcher is made.
+    from densefuse_tf.pipelines import beam
+
+    triplets = finding.pair((question.ir, question.vis, question.fused or ""))
+    outputs.check(path for triplet in triplets for path in triplet)
+    name_of = evaluate.names(triplets)
+    for ir, vis, path in triplets[:_SHOWN]:
+        print(f"{ir} + {vis}: {path}")
+    print(f"{len(triplets)} pairs in all", flush=True)
+    values = array.array("d")
+    colored: list[list[pathlib.Path]] = []
+    errors: list[str] = []
+    job = evaluate.Evaluating(
+        list(question.ranges.values()), list(selection), question.convention
+    )
+    folder = pathlib.Path(outputs.csv).parent
+
+    def rows() -> Iterator[list[str]]:
+        said = launcher.run(job, triplets, len(triplets), folder, progress=advance)
+        for triplet, (_, of_pair) in zip(triplets, said, strict=True):
+            if isinstance(of_pair, str):
+                errors.append(of_pair)
+                continue
+            values.extend(of_pair[0])
+            if of_pair[1]:
+                colored.append([triplet[place] for place in of_pair[1]])
+            yield [name_of(triplet), *map(tables.exact, of_pair[0])]
+        if values:
+            yield ["mean", *(tables.exact(evaluate.average(own)) for own in columns())]
+
+    def columns() -> "np.ndarray":
+        by_pair = np.reshape(values, (-1, len(selection)))
+        return np.ascontiguousarray(by_pair.T)
+
+    lost = None
+    with launching.with_bar(launcher, len(triplets), " pairs") as advance:
+        try:
+            files.write_rows(outputs.csv, ["pair", *selection], rows())
+        except beam.PipelineError as error:
+            lost = error
+    if lost is not None:
+        print(f"not all pairs were evaluated: {lost}", file=sys.stderr)
+        return 1
+    evaluate_outputs.say_colored([path for paths in colored for path in paths])
+    if values:
+        outputs.show(report.of_columns(selection, columns(), "pairs"))
+    if errors:
+        print(
+            f"{len(errors)} of {len(triplets)} pairs were not evaluated:",
+            *(f"  {line}" for line in errors[:_ERRORS_SHOWN]),
+            sep="\n",
+            file=sys.stderr,
+        )
+    return 1 if errors else 0
+
+
+def _evaluated_frames(
+    sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
+) -> dict[str, list]:
+    """Evaluates the frames of videos; returns the results by method."""
+    opened = {name: evaluate_video.open_sources(own) for name, own in sources.items()}
+    outputs.check(path for own in opened.values() for path in evaluate_video.paths(own))
+    results: dict[str, list] = {}
+    colored: dict[pathlib.Path, None] = {}
+    for name, own in opened.items():
+        ir, vis, fused = sources[name]
+        print(f"{ir} + {vis}: {fused}: {own[0].count} frames", flush=True)
+        frames = evaluate_video.evaluate(
+            own, question.ranges, question.selection, question.convention
+        )
+        results[name] = list(frames)
+        colored |= dict.fromkeys(path for r in results[name] for path in r.colored)
+    if colored:
+        names = ", ".join(map(str, colored))
+        print(f"in colour, evaluated in grey (their luma): {names}")
+    return results

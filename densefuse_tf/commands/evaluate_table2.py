@@ -1,0 +1,81 @@
+"""Reproduces Table II for evaluate.py."""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+from densefuse_tf.commands import evaluate_outputs
+from densefuse_tf.commands import progress
+from densefuse_tf.commands import runner
+from densefuse_tf.commands.evaluate_outputs import Outputs
+from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import settings
+
+
+def reproduce(
+    chosen: settings.Table2Settings, outputs: Outputs, panels: str | None
+) -> None:
+    """Reproduces Table II.
+
+    Args:
+      chosen: Says which rows.
+      outputs: The tables that are written.
+      panels: The folder of the pictures; None for none.
+
+    Raises:
+      UserError: The settings or the names of the files cannot be used.
+    """
+    from densefuse_tf.evaluation import figures
+    from densefuse_tf.evaluation import reproduce as reproducing
+    from densefuse_tf.evaluation import store
+    from densefuse_tf.evaluation import table2
+    from densefuse_tf.io import files
+
+    if {settings.OURS, settings.ALL} & set(chosen.methods) and (
+        chosen.checkpoint_dir is None or chosen.strategy_module is not None
+    ):
+        # Whoever looks for the models of this project or a strategy imports it.
+        runner.import_tensorflow()
+    plan = reproducing.plan(chosen)
+    outputs.check(plan.inputs)
+    if panels is not None:
+        pictures = [figures.path_of(panels, pair) for pair in plan.pairs]
+        _check_panels(panels, plan.inputs, pictures)
+    for folder in (chosen.work_dir, panels):
+        if folder is not None:
+            files.check_writable(pathlib.Path(folder))
+    for name, path in plan.checkpoints.items():
+        print(f"lambda {name}: {path}", flush=True)
+    runner.import_tensorflow()
+
+    kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
+    made = reproducing.reproduce(plan.entries, plan.pairs, kept)
+    results = list(progress.bar(made, plan.count, " images"))
+    evaluate_outputs.say_colored(
+        [path for pair in plan.pairs for path in pair.colored]
+        + [result.path for result in results if result.colored]
+    )
+    rows = table2.rows(results, averages=chosen.averages)
+    outputs.show(
+        table2.of_table2(rows),
+        [*table2.describe(rows), *table2.undefined(results), *table2.claims(rows)],
+    )
+    evaluate_outputs.write_csv(outputs.csv, table2.csv_of_table2(rows))
+    evaluate_outputs.write_csv(outputs.pairs_csv, table2.csv_of_pairs(results))
+    if panels is not None:
+        written = figures.write(panels, plan.pairs, results)
+        for _ in progress.bar(written, len(plan.pairs), " panels"):
+            pass
+
+
+def _check_panels(
+    folder: str, inputs: Iterable[pathlib.Path], pictures: Iterable[pathlib.Path]
+) -> None:
+    """Refuses --panels where a picture would take the place of an image that is read.
+
+    Fused images of another method may well be named pair1.png, too.
+    """
+    taken = {os.path.realpath(path) for path in inputs}
+    for path in pictures:
+        if os.path.realpath(path) in taken:
+            raise UserError(f"--panels={folder}: would overwrite {path}")
