@@ -72,13 +72,13 @@ def read(path: str | os.PathLike) -> np.ndarray:
     Raises:
       UserError: The file is missing or damaged, or holds anything else.
     """
-    what = "a dictionary, an .npy file or a MATLAB 5.0 file with the variable D"
+    what = "a dictionary, .npy or .mat"
     arrays = weights.read_arrays(path, what=what, max_bytes=_MAX_FILE_BYTES)
-    name = "" if "" in arrays else "D"
-    weights.check_arrays(
-        path, {name: arrays.get(name, np.empty(0))}, {name: SHAPE}, what=what
-    )
-    dictionary = np.ascontiguousarray(arrays[name], np.float64)
+    # A MATLAB file may hold others beside it.
+    held = {name: array for name, array in arrays.items() if name in ("", "D")}
+    name = "" if "" in held else "D"
+    weights.check_arrays(path, held, {name: SHAPE}, what=what)
+    dictionary = np.ascontiguousarray(held[name], np.float64)
     norms = np.linalg.norm(dictionary, axis=0)
     if np.abs(norms - 1).max() > _NORM_TOLERANCE:
         worst = norms[np.abs(norms - 1).argmax()]

@@ -153,7 +153,7 @@ def import_tensorflow() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _keep_freed_memory()
-    with hushed(), _importing_much(), _hidden("matplotlib", "scipy"):
+    with hushed(), _importing_much(), _hidden("matplotlib", "pandas", "scipy"):
         import tensorflow
 
         # The first search for GPUs prints as well.
@@ -180,8 +180,9 @@ def _importing_much() -> Iterator[None]:
 def _hidden(*names: str) -> Iterator[None]:
     """Makes packages look as if they were not installed, for those that can do without.
 
-    Keras imports matplotlib for its pictures of data sets, TensorFlow SciPy for its
-    sparse matrices: together a fifth of the import, and neither is used here.
+    Keras imports matplotlib for its pictures of data sets and pandas for its tables,
+    TensorFlow SciPy for its sparse matrices: more than a fifth of the import, and none
+    is used here.
     """
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]

@@ -369,7 +369,6 @@ def _read(
                 sources, [str(path) for path in pair.sources]
             )
         if is_checked and _are_two_of_one_size(sources):
-            # What it needs is imported in a thread while the model is made ready.
             from densefuse_tf.registration import misalignment
 
             looks_misaligned = misalignment.looks_misaligned(*sources)

@@ -8,38 +8,37 @@
 See docs/registration.md.
 """
 
-from densefuse_tf.registration.alignment import UNCOVERED
-from densefuse_tf.registration.alignment import Alignment
-from densefuse_tf.registration.alignment import checkerboard
-from densefuse_tf.registration.alignment import warp
-from densefuse_tf.registration.area import Rectangle
-from densefuse_tf.registration.area import common_area
-from densefuse_tf.registration.misalignment import looks_misaligned
-from densefuse_tf.registration.points import from_points
-from densefuse_tf.registration.points import read_points
-from densefuse_tf.registration.registration import Registration
-from densefuse_tf.registration.registration import register
-from densefuse_tf.registration.rig import combine
-from densefuse_tf.registration.storing import load
-from densefuse_tf.registration.storing import save
-from densefuse_tf.registration.total_gradient import normalized_total_gradient
-from densefuse_tf.registration.transforms import MODELS
+import importlib
 
-__all__ = [
-    "MODELS",
-    "UNCOVERED",
-    "Alignment",
-    "Rectangle",
-    "Registration",
-    "checkerboard",
-    "combine",
-    "common_area",
-    "from_points",
-    "load",
-    "looks_misaligned",
-    "normalized_total_gradient",
-    "read_points",
-    "register",
-    "save",
-    "warp",
-]
+# Names are loaded when they are first used, so that a look at whether a pair is aligned
+# imports neither scikit-image nor SciPy.
+_HOMES = {
+    "UNCOVERED": "alignment",
+    "Alignment": "alignment",
+    "checkerboard": "alignment",
+    "warp": "alignment",
+    "Rectangle": "area",
+    "common_area": "area",
+    "looks_misaligned": "misalignment",
+    "from_points": "points",
+    "read_points": "points",
+    "Registration": "registration",
+    "register": "registration",
+    "combine": "rig",
+    "load": "storing",
+    "save": "storing",
+    "normalized_total_gradient": "total_gradient",
+    "MODELS": "transforms",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted(__all__)

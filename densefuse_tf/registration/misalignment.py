@@ -2,21 +2,21 @@
 
 As `register` does, it compares the directions of edges (see `orientation`), at small
 size and for few shifts and rotations. It is made to cost little beside a fusion: NumPy
-alone, nothing to be compiled, and the part of the first image from which no shift leads
-out of the second one, so that neither a padding nor a mask is needed.
+alone, since importing SciPy takes longer than the check, and the part of the first
+image from which no shift leads out of the second one, so that neither a padding nor a
+mask is needed.
 """
 
 import numpy as np
-from scipy import fft
-from scipy import ndimage
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
 
 # The longer side is brought to about this many pixels.
 _SIDE = 150
-# Sigma, in pixels of the small images, of the Gaussian whose derivatives are taken.
-_SIGMA = 1.0
+# The Gaussian whose derivatives are taken, of sigma 1 in pixels of the small images.
+_TAPS = np.arange(-4, 5)
+_GAUSSIAN = np.exp(-(_TAPS**2) / 2) / np.exp(-(_TAPS**2) / 2).sum()
 # Rotations that are tried, in degrees.
 _ROTATIONS = (-3.0, 0.0, 3.0)
 # In pixels of the images: shifts up to the first count as aligned, as pairs of the TNO
@@ -96,7 +96,7 @@ class _Template:
         )
         inner[inside] = field[inside]
         self._energy = _energy(inner).sum()
-        self._spectrum = fft.fft2(inner).conj()
+        self._spectrum = np.fft.fft2(inner).conj()
 
     def scores(self, field: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """Returns the normalised product for each shift in y and x, 0 if one is flat.
@@ -104,7 +104,7 @@ class _Template:
         No shift exceeds a margin.
         """
         # The real part of conj(a) b is the scalar product of the two vectors.
-        product = fft.ifft2(self._spectrum * fft.fft2(field)).real
+        product = np.fft.ifft2(self._spectrum * np.fft.fft2(field)).real
         # The energy under the shifted template, from sums over rectangles.
         sums = np.pad(_energy(field).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
         (top, bottom), (left, right) = (
@@ -149,8 +149,11 @@ def _margins(shape: tuple[int, int], farthest: int) -> tuple[int, int]:
 
 def _field(image: np.ndarray) -> np.ndarray:
     """The orientation field as complex numbers: twice the angle is the square."""
-    gradient = ndimage.gaussian_filter(image, _SIGMA, order=(0, 1)).astype(np.complex64)
-    gradient.imag = ndimage.gaussian_filter(image, _SIGMA, order=(1, 0))
+    # Symmetric at the border, as for SciPy's gaussian_filter.
+    padded = np.pad(image, _TAPS[-1], mode="symmetric")
+    smooth, slope = _GAUSSIAN, _TAPS * _GAUSSIAN
+    gradient = _filtered(padded, smooth, slope).astype(np.complex64)
+    gradient.imag = _filtered(padded, slope, smooth)
     square = _energy(gradient)
     strength = float(np.sqrt(square).mean())
     if strength == 0:
@@ -158,15 +161,35 @@ def _field(image: np.ndarray) -> np.ndarray:
     return gradient**2 / (np.sqrt(square * (square + strength**2)) + 1e-20)
 
 
+def _filtered(
+    padded: np.ndarray, along_rows: np.ndarray, along_columns: np.ndarray
+) -> np.ndarray:
+    """Correlates with a kernel along each axis; the padding goes."""
+    height, width = (side - len(_TAPS) + 1 for side in padded.shape)
+    rows = np.zeros((height, padded.shape[1]), np.float32)
+    for tap, weight in enumerate(along_rows):
+        rows += np.float32(weight) * padded[tap : tap + height]
+    found = np.zeros((height, width), np.float32)
+    for tap, weight in enumerate(along_columns):
+        found += np.float32(weight) * rows[:, tap : tap + width]
+    return found
+
+
 def _energy(field: np.ndarray) -> np.ndarray:
     return field.real**2 + field.imag**2
 
 
 def _turned(image: np.ndarray, degrees: float) -> np.ndarray:
-    """The image turned about its centre; its border is continued."""
+    """The image turned about its centre, bilinearly; its border is continued."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    matrix = np.array([[cos, sin], [-sin, cos]])
-    centre = (np.array(image.shape) - 1) / 2
-    return ndimage.affine_transform(
-        image, matrix, centre - matrix @ centre, order=1, mode="nearest"
-    )
+    y, x = (np.arange(side) - (side - 1) / 2 for side in image.shape)
+    height, width = image.shape
+    rows = cos * y[:, None] + sin * x + (height - 1) / 2
+    columns = cos * x - sin * y[:, None] + (width - 1) / 2
+    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
+    top = np.minimum(rows.astype(int), height - 2)
+    left = np.minimum(columns.astype(int), width - 2)
+    down, right = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
+    upper = image[top, left] * (1 - right) + image[top, left + 1] * right
+    lower = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
+    return upper * (1 - down) + lower * down

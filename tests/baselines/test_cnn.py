@@ -177,7 +177,7 @@ def test_fuse_refuses_an_impossible_region_ratio():
         ),
         ({"conv2/bias": np.full(128, np.nan)}, "conv2/bias holds NaN or infinity"),
         ({"conv2/bias": np.zeros(128, int)}, "conv2/bias is int64: expected floats"),
-        ({"other": np.zeros(3)}, "other is not part of the CNN"),
+        ({"other": np.zeros(3)}, "other does not belong to weights of the CNN"),
     ],
 )
 def test_read_weights_refuses_those_of_another_network(

@@ -795,5 +795,5 @@ def test_one_pair_imports_nothing_that_is_not_used(pairs, checkpoint):
     status, collects, *modules = json.loads(result.stdout.splitlines()[-1])
     assert (status, collects) == (0, True)
     unused = {"matplotlib", "scipy", "skimage", "numba", "tifffile", "imagecodecs"}
-    unused |= {"pandas", "pywt", "tqdm", "imageio_ffmpeg", "densefuse_tf.registration"}
+    unused |= {"pandas", "pywt", "tqdm", "imageio_ffmpeg"}
     assert "tensorflow" in modules and not unused & set(modules)

@@ -379,7 +379,7 @@ def test_another_output_shares_the_graph_and_equals_another_fuser(fusers):
     changed = fusers().with_output(color="luma", output_range="average")
     expected = fusers(color="luma", output_range="average").fuse(sources).image
     np.testing.assert_array_equal(changed.fuse(sources).image, expected)
-    assert changed._graph is fusers()._graph
+    assert changed._graph_for is fusers()._graph_for
     assert fusers().fuse(sources).image.shape == sources[0].shape
     with pytest.raises(UserError, match="color is 'red'"):
         fusers().with_output(color="red", output_range="average")
