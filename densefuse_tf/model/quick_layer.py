@@ -78,11 +78,9 @@ class ReflectionConv2D(keras.layers.Layer):
         """
         kernel = tf.convert_to_tensor(self.kernel)
         bias = tf.convert_to_tensor(self.bias)
+        outputs = self._outputs(kernel, bias, parts, top, bottom)
         if len(parts) == 1:
-            return self._outputs(kernel, bias, parts, top, bottom)
-        # TensorFlow adds the outputs of several convolutions within one of them where
-        # it knows that their shapes are the same, which it does if all rows are padded.
-        outputs = self._outputs(kernel, bias, parts)
+            return outputs
         first, last = None if top else 1, None if bottom else -1
         # A slice of the first axis is a view, of another one a copy.
         return tf.squeeze(outputs, axis=0)[first:last][None]
@@ -94,14 +92,17 @@ class ReflectionConv2D(keras.layers.Layer):
         columns = [
             tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
         ]
-        all_rows = top and bottom
-        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
+        ends = [slice(2)] * top + [slice(-2, None)] * bottom
+        # TensorFlow adds the outputs of several convolutions within one of them where
+        # it knows that their shapes are the same: if rows are padded that are not used.
+        all_rows = len(parts) > 1 or len(ends) == 2
+        padding = _padding(all_rows or top, all_rows or bottom)
         columns = self._convolve_reflected(kernel, bias, columns, padding, [1, 3])
         border = [columns]
-        ends = [slice(2)] * top + [slice(-2, None)] * bottom
         if ends:
             rows = [tf.concat([maps[:, end] for end in ends], axis=1) for maps in parts]
-            rows = self._convolve_reflected(kernel, bias, rows, padding, [3, 1])
+            padding_of_rows = _padding(top, bottom)
+            rows = self._convolve_reflected(kernel, bias, rows, padding_of_rows, [3, 1])
             border.append(rows)
         # The small convolutions come first: beside the large one they would wait for a
         # core until it has ended.
@@ -111,7 +112,7 @@ class ReflectionConv2D(keras.layers.Layer):
         height, width = tf.unstack(tf.shape(outputs)[1:3])
         if ends:
             first = 0 if top else height - 1
-            step = height - 1 if all_rows else height
+            step = height - 1 if len(ends) == 2 else height
             outputs = _overwrite(outputs, rows, 1, first, step)
         return _overwrite(outputs, columns, 2, 0, width - 1)
 
@@ -236,6 +237,10 @@ def _add_to_line(maps, axis, index, values):
         strides=[1] * 4,
         value=_line(maps, axis, index) + values,
     )
+
+
+def _padding(top: bool, bottom: bool) -> list[list[int]]:
+    return [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
 
 
 def _overwrite(maps, values, axis, first, step):
