@@ -134,7 +134,9 @@ def large() -> None:
     whole = build(0)
     small = random_pair(*shape(_SIZE.value), np.float32)
     whole.fuse(small)
-    times = [measuring.seconds(lambda: whole.fuse(small)) for _ in range(_REPEATS.value)]
+    times = [
+        measuring.seconds(lambda: whole.fuse(small)) for _ in range(_REPEATS.value)
+    ]
     reference = np.median(times) / small[0].size
     print(
         f"speed: {_STRATEGIES.value[0]} {_LARGE.value} in bands: {seconds:.1f} s; a "

@@ -7,8 +7,6 @@ with zero padding, which costs nothing; then it computes the outermost pixels on
 from reflected ones and overwrites them in place.
 """
 
-import functools
-
 import keras
 import tensorflow as tf
 
@@ -78,9 +76,11 @@ class ReflectionConv2D(keras.layers.Layer):
         """
         kernel = tf.convert_to_tensor(self.kernel)
         bias = tf.convert_to_tensor(self.bias)
-        outputs = self._outputs(kernel, bias, parts, top, bottom)
         if len(parts) == 1:
-            return outputs
+            return self._outputs(kernel, bias, parts, top, bottom)
+        # All rows are padded, so that TensorFlow knows that the shapes of the parts are
+        # the same, and adds up in the same order as for a whole image.
+        outputs = self._outputs(kernel, bias, parts)
         first, last = None if top else 1, None if bottom else -1
         # A slice of the first axis is a view, of another one a copy.
         return tf.squeeze(outputs, axis=0)[first:last][None]
@@ -93,22 +93,20 @@ class ReflectionConv2D(keras.layers.Layer):
             tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
         ]
         ends = [slice(2)] * top + [slice(-2, None)] * bottom
-        # TensorFlow adds the outputs of several convolutions within one of them where
-        # it knows that their shapes are the same: if rows are padded that are not used.
-        all_rows = len(parts) > 1 or len(ends) == 2
-        padding = _padding(all_rows or top, all_rows or bottom)
+        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
         columns = self._convolve_reflected(kernel, bias, columns, padding, [1, 3])
         border = [columns]
         if ends:
             rows = [tf.concat([maps[:, end] for end in ends], axis=1) for maps in parts]
-            padding_of_rows = _padding(top, bottom)
-            rows = self._convolve_reflected(kernel, bias, rows, padding_of_rows, [3, 1])
+            rows = self._convolve_reflected(kernel, bias, rows, padding, [3, 1])
             border.append(rows)
         # The small convolutions come first: beside the large one they would wait for a
         # core until it has ended.
         with tf.control_dependencies(border):
             parts = [tf.identity(maps) for maps in parts]
-        outputs = self._convolve(kernel, bias, parts, "SAME" if all_rows else padding)
+        outputs = self._convolve(
+            kernel, bias, parts, "SAME" if len(ends) == 2 else padding
+        )
         height, width = tf.unstack(tf.shape(outputs)[1:3])
         if ends:
             first = 0 if top else height - 1
@@ -127,8 +125,9 @@ class ReflectionConv2D(keras.layers.Layer):
         # activation into one operation.
         outputs = tf.nn.bias_add(newest, bias)
         if others:
-            # Without the snapshot, which copies nothing, it may add up all in another.
-            outputs += tf.raw_ops.Snapshot(input=functools.reduce(tf.add, others))
+            # The order of a sum decides its last bits.
+            several = len(others) > 1
+            outputs = tf.add_n([outputs, *others]) if several else outputs + others[0]
         return self.activation(outputs)
 
     def _convolve_reflected(self, kernel, bias, parts, padding, strides):
@@ -237,10 +236,6 @@ def _add_to_line(maps, axis, index, values):
         strides=[1] * 4,
         value=_line(maps, axis, index) + values,
     )
-
-
-def _padding(top: bool, bottom: bool) -> list[list[int]]:
-    return [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
 
 
 def _overwrite(maps, values, axis, first, step):
