@@ -133,8 +133,10 @@ def large() -> None:
     seconds = show_memory(_LARGE.value, pair)
     whole = build(0)
     small = random_pair(*shape(_SIZE.value), np.float32)
-    whole.raw(small)
-    times = [measuring.seconds(lambda: whole.raw(small)) for _ in range(_REPEATS.value)]
+    whole.fuse(small)
+    times = [
+        measuring.seconds(lambda: whole.fuse(small)) for _ in range(_REPEATS.value)
+    ]
     reference = np.median(times) / small[0].size
     print(
         f"speed: {_STRATEGIES.value[0]} {_LARGE.value} in bands: {seconds:.1f} s; a "

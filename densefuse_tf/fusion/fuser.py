@@ -25,7 +25,7 @@ from densefuse_tf.model import strategy_modules
 
 # The memory that computing takes for each pixel, in bytes: a share of its own and one
 # for each source, with what TensorFlow keeps between two operations.
-_BYTES_PER_PIXEL = 800
+_BYTES_PER_PIXEL = 600
 _BYTES_PER_SOURCE_PIXEL = 400
 
 

@@ -134,38 +134,68 @@ def compiled(
     Raises:
       UserError: Unknown strategy, fewer than two sources or a negative radius.
     """
-    fuse = _fusion_layer(strategy, num_sources, window_radius)
+    # The encoder's layers end in a ReLU.
+    fuse = _fusion_layer(strategy, num_sources, window_radius, nonnegative=True)
     radius = strategies.get(strategy).radius(window_radius) or 0
-    encoder = autoencoder.get_layer("encoder")
-    # The padding of Keras's own layers is an operation and no layer.
-    _, *operations = autoencoder.get_layer("decoder").operations
     image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
     @functools.cache
     def for_part(cuts):
+        convolve = functools.partial(_convolve, autoencoder, cuts)
+
         @tf.function(input_signature=[image] * num_sources, autograph=False)
         def run(*sources):
             feature_maps: list[tf.Tensor] = []
             for source in sources:
                 with tf.control_dependencies(feature_maps[-1:]):
-                    feature_maps.append(encoder(tf.identity(source)))
-            maps = fuse(feature_maps)
-            maps = _cropped(maps, cuts, network.ENCODER_RADIUS + radius)
-            for operation in operations:
-                takes_parts = isinstance(operation, quick_layer.ReflectionConv2D)
-                maps = operation([maps] if takes_parts else maps)
-                if operation.name in network.CONVOLUTIONS:
-                    maps = _cropped(maps, cuts, 1)
-            return maps
+                    source = tf.identity(source)
+                parts = network.encode(source, convolve)
+                feature_maps.append(_concatenated(parts, cuts))
+            maps = _cropped(fuse(feature_maps), cuts, radius)
+            return network.decode(maps, convolve)
 
         return run.get_concrete_function()
 
     return for_part
 
 
+def _convolve(
+    autoencoder: keras.Model, cuts: bands.Cuts, parts: list[tf.Tensor], name: str
+) -> tf.Tensor:
+    """Computes the layer `name`, and no row that depends on rows beyond a cut."""
+    layer = network.convolution(autoencoder, name)
+    top, bottom = not cuts.top, not cuts.bottom
+    if isinstance(layer, quick_layer.ReflectionConv2D):
+        return layer.convolve(_aligned(parts, cuts), top=top, bottom=bottom)
+    padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
+    return layer(tf.pad(_concatenated(parts, cuts), padding, "REFLECT"))
+
+
+def _concatenated(parts: list[tf.Tensor], cuts: bands.Cuts) -> tf.Tensor:
+    return tf.concat(_aligned(parts, cuts), axis=3)
+
+
+def _aligned(parts: list[tf.Tensor], cuts: bands.Cuts) -> list[tf.Tensor]:
+    """Leaves of each part the rows of the first one, the layer computed last.
+
+    Each layer has a row less at a cut than the one before it.
+    """
+    if cuts == bands.WHOLE:
+        return parts
+    newest, *others = parts
+    shape = tf.shape(newest)
+    # TensorFlow adds up convolutions within one operation if it knows that their shapes
+    # are the same.
+    others = [
+        tf.reshape(_cropped(part, cuts, age), shape)
+        for age, part in enumerate(others, 1)
+    ]
+    return [newest, *others]
+
+
 def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
     """Takes `rows` rows away at each cut of maps [1, H, W, C]."""
-    if cuts == bands.WHOLE:
+    if cuts == bands.WHOLE or rows == 0:
         return maps
     first, last = rows if cuts.top else None, -rows if cuts.bottom else None
     # A slice of the first axis is a view, of another one a copy.
@@ -173,12 +203,14 @@ def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
 
 
 def _fusion_layer(
-    strategy: str, num_sources: int, window_radius: int
+    strategy: str, num_sources: int, window_radius: int, *, nonnegative: bool = False
 ) -> keras.layers.Lambda:
     """Makes the fusion layer once it is known to work with this number of sources."""
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
-    layer = strategies.layer(strategy, window_radius=window_radius)
+    layer = strategies.layer(
+        strategy, window_radius=window_radius, nonnegative=nonnegative
+    )
     strategy_modules.check(
         strategy, num_sources=num_sources, window_radius=window_radius
     )

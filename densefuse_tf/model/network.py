@@ -24,6 +24,8 @@ References:
 """
 
 import functools
+from collections.abc import Callable
+from typing import TypeVar
 
 import keras
 import tensorflow as tf
@@ -32,12 +34,47 @@ from densefuse_tf.model import quick_layer
 
 NUM_PARAMETERS = 74_193
 NUM_FEATURE_MAPS = 64
+_FILTERS = {
+    "C1": 16,
+    "DC1": 16,
+    "DC2": 16,
+    "DC3": 16,
+    "C2": 64,
+    "C3": 32,
+    "C4": 16,
+    "C5": 1,
+}
 # The layers in the order in which data passes them.
-CONVOLUTIONS = ("C1", "DC1", "DC2", "DC3", "C2", "C3", "C4", "C5")
+CONVOLUTIONS = tuple(_FILTERS)
 # How far a pixel of the sources reaches into the result: the eight 3x3 layers.
 RECEPTIVE_RADIUS = len(CONVOLUTIONS)
 ENCODER_RADIUS = CONVOLUTIONS.index("C2")
 MIN_SIZE = 2
+
+_Maps = TypeVar("_Maps", tf.Tensor, keras.KerasTensor)
+
+
+def encode(image: _Maps, convolve: Callable[[list[_Maps], str], _Maps]) -> list[_Maps]:
+    """Passes an image through C1 and the dense block.
+
+    Args:
+      image: [batch, H, W, 1].
+      convolve: Computes the layer of a name from maps that count as concatenated.
+
+    Returns:
+      The feature maps, in four parts [batch, H, W, 16], the newest first.
+    """
+    parts = [convolve([image], CONVOLUTIONS[0])]
+    for name in CONVOLUTIONS[1:ENCODER_RADIUS]:
+        parts = [convolve(parts, name), *parts]
+    return parts
+
+
+def decode(maps: _Maps, convolve: Callable[[list[_Maps], str], _Maps]) -> _Maps:
+    """Passes feature maps [batch, H, W, 64] through C2 to C5, as `encode` does."""
+    for name in CONVOLUTIONS[ENCODER_RADIUS:]:
+        maps = convolve([maps], name)
+    return maps
 
 
 def encoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
@@ -55,15 +92,9 @@ def encoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
     Returns:
       A model from [batch, H, W, 1] in 0..255 to 64 feature maps [batch, H, W, 64].
     """
-    convolve = functools.partial(_convolve, dtype=dtype, quick=quick)
     image = keras.Input((None, None, 1), name="image", dtype="float32")
-    c1 = convolve([image], "C1", 16)
-    dc1 = convolve([c1], "DC1", 16)
-    dc2 = convolve([dc1, c1], "DC2", 16)
-    dc3 = convolve([dc2, dc1, c1], "DC3", 16)
-    maps = keras.layers.Concatenate(name="dense_block", dtype=dtype)(
-        [dc3, dc2, dc1, c1]
-    )
+    parts = encode(image, functools.partial(_convolve, dtype=dtype, quick=quick))
+    maps = keras.layers.Concatenate(name="dense_block", dtype=dtype)(parts)
     return keras.Model(image, maps, name="encoder")
 
 
@@ -77,13 +108,9 @@ def decoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
     Returns:
       A model from feature maps [batch, H, W, 64] to an image [batch, H, W, 1].
     """
-    convolve = functools.partial(_convolve, quick=quick)
     maps = keras.Input((None, None, NUM_FEATURE_MAPS), name="feature_maps")
-    c2 = convolve([maps], "C2", 64, dtype=dtype)
-    c3 = convolve([c2], "C3", 32, dtype=dtype)
-    c4 = convolve([c3], "C4", 16, dtype=dtype)
-    c5 = convolve([c4], "C5", 1, activation="linear", dtype="float32")
-    return keras.Model(maps, c5, name="decoder")
+    image = decode(maps, functools.partial(_convolve, dtype=dtype, quick=quick))
+    return keras.Model(maps, image, name="decoder")
 
 
 def autoencoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
@@ -124,15 +151,17 @@ def convolution(model: keras.Model, name: str) -> keras.layers.Conv2D:
 def _convolve(
     parts: list[keras.KerasTensor],
     name: str,
-    filters: int,
     *,
-    activation: str = "relu",
     dtype: str | None,
     quick: bool,
 ) -> keras.KerasTensor:
     """Adds the convolution `name` of the concatenated `parts`, padded by reflection."""
+    is_last = name == CONVOLUTIONS[-1]
+    if is_last:
+        dtype = "float32"
+    filters = _FILTERS[name]
     settings = {
-        "activation": activation,
+        "activation": "linear" if is_last else "relu",
         "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.1),
         "dtype": dtype,
         "name": name,

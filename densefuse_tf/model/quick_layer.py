@@ -7,8 +7,6 @@ with zero padding, which costs nothing; then it computes the outermost pixels on
 from reflected ones and overwrites them in place.
 """
 
-import functools
-
 import keras
 import tensorflow as tf
 
@@ -64,42 +62,77 @@ class ReflectionConv2D(keras.layers.Layer):
 
         return convolve(kernel, bias, *inputs)
 
-    def _outputs(self, kernel, bias, parts):
-        height, width = tf.unstack(tf.shape(parts[0])[1:3])
+    def convolve(self, parts: list[tf.Tensor], *, top: bool, bottom: bool) -> tf.Tensor:
+        """Convolves the maps of a part of an image; there are no gradients.
+
+        Args:
+          parts: What the layer takes, batch 1, H at least 3.
+          top: Whether the first row is that of the image, which is padded. Otherwise
+            rows above it are missing, and the outputs begin with the second one.
+          bottom: The same for the last row.
+
+        Returns:
+          [1, H, W, filters], with a row less for each end that is not padded.
+        """
+        kernel = tf.convert_to_tensor(self.kernel)
+        bias = tf.convert_to_tensor(self.bias)
+        if len(parts) == 1:
+            return self._outputs(kernel, bias, parts, top, bottom)
+        # All rows are padded, so that TensorFlow knows that the shapes of the parts are
+        # the same, and adds up in the same order as for a whole image.
+        outputs = self._outputs(kernel, bias, parts)
+        first, last = None if top else 1, None if bottom else -1
+        # A slice of the first axis is a view, of another one a copy.
+        return tf.squeeze(outputs, axis=0)[first:last][None]
+
+    def _outputs(self, kernel, bias, parts, top=True, bottom=True):
         # The first and the last row of the outputs depend on the rows 0, 1, H - 2 and
         # H - 1 alone, which reflection turns into 1, 0, 1, H - 2, H - 1, H - 2. The
         # same holds for columns.
-        rows = [tf.concat([maps[:, :2], maps[:, -2:]], axis=1) for maps in parts]
         columns = [
             tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
         ]
-        rows = self._convolve_reflected(kernel, bias, rows, [3, 1])
-        columns = self._convolve_reflected(kernel, bias, columns, [1, 3])
+        ends = [slice(2)] * top + [slice(-2, None)] * bottom
+        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
+        columns = self._convolve_reflected(kernel, bias, columns, padding, [1, 3])
+        border = [columns]
+        if ends:
+            rows = [tf.concat([maps[:, end] for end in ends], axis=1) for maps in parts]
+            rows = self._convolve_reflected(kernel, bias, rows, padding, [3, 1])
+            border.append(rows)
         # The small convolutions come first: beside the large one they would wait for a
         # core until it has ended.
-        with tf.control_dependencies([rows, columns]):
+        with tf.control_dependencies(border):
             parts = [tf.identity(maps) for maps in parts]
-        outputs = self._convolve(kernel, bias, parts)
-        outputs = _overwrite(outputs, rows, strides=[1, height - 1, 1, 1])
-        return _overwrite(outputs, columns, strides=[1, 1, width - 1, 1])
+        outputs = self._convolve(
+            kernel, bias, parts, "SAME" if len(ends) == 2 else padding
+        )
+        height, width = tf.unstack(tf.shape(outputs)[1:3])
+        if ends:
+            first = 0 if top else height - 1
+            step = height - 1 if len(ends) == 2 else height
+            outputs = _overwrite(outputs, rows, 1, first, step)
+        return _overwrite(outputs, columns, 2, 0, width - 1)
 
-    def _convolve(self, kernel, bias, parts):
+    def _convolve(self, kernel, bias, parts, padding):
         """Convolves the concatenation of all parts, with zero padding."""
         kernels = tf.split(kernel, self._channels, axis=2)
         newest, *others = [
-            tf.nn.conv2d(maps, share, 1, "SAME")
+            tf.nn.conv2d(maps, share, 1, padding)
             for maps, share in zip(parts, kernels, strict=True)
         ]
         # TensorFlow fuses a convolution, its bias, the sum of the others and the
         # activation into one operation.
         outputs = tf.nn.bias_add(newest, bias)
         if others:
-            outputs += functools.reduce(tf.add, others)
+            # The order of a sum decides its last bits.
+            several = len(others) > 1
+            outputs = tf.add_n([outputs, *others]) if several else outputs + others[0]
         return self.activation(outputs)
 
-    def _convolve_reflected(self, kernel, bias, parts, strides):
+    def _convolve_reflected(self, kernel, bias, parts, padding, strides):
         maps = tf.concat(parts, axis=3)
-        padded = tf.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+        padded = tf.pad(maps, padding, "REFLECT")
         outputs = tf.nn.conv2d(padded, kernel, strides, "VALID")
         return self.activation(tf.nn.bias_add(outputs, bias))
 
@@ -205,15 +238,15 @@ def _add_to_line(maps, axis, index, values):
     )
 
 
-def _overwrite(maps, values, strides):
-    """Assigns maps[::strides] = values, in place in a graph."""
-    zeros = [0] * 4
+def _overwrite(maps, values, axis, first, step):
+    """Assigns values to every `step`-th row (axis 1) or column, in place in a graph."""
+    begin, strides = [0] * 4, [1] * 4
+    begin[axis], strides[axis] = first, step
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=maps,
-        begin=zeros,
-        end=zeros,
+        begin=tf.stack(begin),
+        end=[0] * 4,
         strides=tf.stack(strides),
         value=values,
-        begin_mask=0b1111,
         end_mask=0b1111,
     )

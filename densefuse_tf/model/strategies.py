@@ -37,6 +37,8 @@ class Strategy:
       reach: How many pixels around a pixel the function looks at, `window_radius` not
         counted: 0 where it treats each pixel by itself. None where that is not known
         or is the whole image, which then cannot be fused in bands.
+      takes_nonnegative: Whether the function has the argument `nonnegative`, which says
+        that the maps are what a ReLU puts out.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Strategy:
     scales_with_sources: bool
     takes_window_radius: bool
     reach: int | None
+    takes_nonnegative: bool = False
 
     def radius(self, window_radius: int) -> int | None:
         """Returns how far the function looks, the block average's window included."""
@@ -68,6 +71,7 @@ def strategy(
     scales_with_sources: bool,
     takes_window_radius: bool = False,
     reach: int | None = None,
+    takes_nonnegative: bool = False,
 ) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
     """Registers a function as the fusion strategy `name`; see `Strategy`.
 
@@ -89,7 +93,12 @@ def strategy(
             package="densefuse_tf", name=name
         )(function)
         _STRATEGIES[name] = Strategy(
-            name, registered, scales_with_sources, takes_window_radius, reach
+            name,
+            registered,
+            scales_with_sources,
+            takes_window_radius,
+            reach,
+            takes_nonnegative,
         )
         return registered
 
@@ -120,12 +129,16 @@ def get(name: str) -> Strategy:
         ) from None
 
 
-def layer(name: str, *, window_radius: int = 1) -> keras.layers.Lambda:
+def layer(
+    name: str, *, window_radius: int = 1, nonnegative: bool = False
+) -> keras.layers.Lambda:
     """Makes the strategy `name` a Keras layer on a list of k feature map tensors.
 
     Args:
       name: A registered strategy.
       window_radius: r of the block average (Eq. 6), for the strategies that have one.
+      nonnegative: Whether no value of the maps is below 0, as an encoder's are, for the
+        strategies that are quicker then.
 
     Raises:
       UserError: Unknown strategy, or a radius below 0.
@@ -134,6 +147,8 @@ def layer(name: str, *, window_radius: int = 1) -> keras.layers.Lambda:
     if window_radius < 0:
         raise UserError(f"window_radius is {window_radius}: expected 0 or more")
     arguments = {"window_radius": window_radius} if chosen.takes_window_radius else {}
+    if nonnegative and chosen.takes_nonnegative:
+        arguments["nonnegative"] = True
     return keras.layers.Lambda(
         chosen.function,
         output_shape=fused_shape,
@@ -161,18 +176,30 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     return functools.reduce(tf.add, feature_maps)
 
 
-@strategy("l1_norm", scales_with_sources=False, takes_window_radius=True, reach=0)
-def l1_norm(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.Tensor:
+@strategy(
+    "l1_norm",
+    scales_with_sources=False,
+    takes_window_radius=True,
+    takes_nonnegative=True,
+    reach=0,
+)
+def l1_norm(
+    feature_maps: Sequence[tf.Tensor],
+    window_radius: int = 1,
+    nonnegative: bool = False,
+) -> tf.Tensor:
     """Weighs the feature maps by their l1-norm, Eq. 5-7: f = sum_i w_i phi_i.
 
     Args:
       feature_maps: k tensors [batch, H, W, 64].
       window_radius: r of the block average; 1 in the paper, 0 in the release.
+      nonnegative: As `l1_norm_weights` takes it.
 
     Returns:
       Fused feature maps [batch, H, W, 64].
     """
-    return _weighted_sum(l1_norm_weights(feature_maps, window_radius), feature_maps)
+    weights = l1_norm_weights(feature_maps, window_radius, nonnegative)
+    return _weighted_sum(weights, feature_maps)
 
 
 @strategy("maximum", scales_with_sources=False, reach=0)
@@ -277,7 +304,9 @@ def detail_softmax(
     return _weighted_sum(softmax_weights(activities), feature_maps)
 
 
-def activity_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Tensor:
+def activity_level_map(
+    feature_maps: tf.Tensor, window_radius: int = 1, nonnegative: bool = False
+) -> tf.Tensor:
     """Computes the activity level map C^_i of one source, Eq. 5 and 6.
 
     C_i is the l1-norm over the maps at a pixel; C^_i its mean over the block of
@@ -288,11 +317,12 @@ def activity_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Te
     Args:
       feature_maps: [batch, H, W, 64].
       window_radius: r >= 0.
+      nonnegative: Whether no value is below 0: the l1-norm is then a plain sum.
 
     Returns:
       [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps.
     """
-    return _block_mean(_l1_norm_of_pixels(feature_maps), window_radius)
+    return _block_mean(_l1_norm_of_pixels(feature_maps, nonnegative), window_radius)
 
 
 def detail_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Tensor:
@@ -314,9 +344,14 @@ def detail_level_map(feature_maps: tf.Tensor, window_radius: int = 1) -> tf.Tens
     )
 
 
-def _l1_norm_of_pixels(feature_maps: tf.Tensor) -> tf.Tensor:
+def _l1_norm_of_pixels(feature_maps: tf.Tensor, nonnegative: bool = False) -> tf.Tensor:
     """Computes Eq. 5: [batch, H, W, 64] -> [batch, H, W, 1], cut to finite values."""
-    activity = tf.reduce_sum(tf.abs(feature_maps), axis=-1, keepdims=True)
+    if nonnegative:
+        # The product is as fast as memory, and twice as fast as a sum.
+        ones = tf.ones([feature_maps.shape[-1], 1], feature_maps.dtype)
+        activity = tf.tensordot(feature_maps, ones, axes=1)
+    else:
+        activity = tf.reduce_sum(tf.abs(feature_maps), axis=-1, keepdims=True)
     return tf.minimum(activity, _LARGEST_ACTIVITY)
 
 
@@ -331,7 +366,9 @@ def _block_mean(maps: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def l1_norm_weights(
-    feature_maps: Sequence[tf.Tensor], window_radius: int = 1
+    feature_maps: Sequence[tf.Tensor],
+    window_radius: int = 1,
+    nonnegative: bool = False,
 ) -> list[tf.Tensor]:
     """Computes the weights of Eq. 7: w_i = C^_i / sum_n C^_n.
 
@@ -340,11 +377,14 @@ def l1_norm_weights(
     Args:
       feature_maps: k tensors [batch, H, W, 64].
       window_radius: r >= 0 of the block average.
+      nonnegative: As `activity_level_map` takes it.
 
     Returns:
       k tensors [batch, H, W, 1] in 0..1 that sum to 1.
     """
-    activities = [activity_level_map(phi, window_radius) for phi in feature_maps]
+    activities = [
+        activity_level_map(phi, window_radius, nonnegative) for phi in feature_maps
+    ]
     total = functools.reduce(tf.add, activities)
     silent = tf.equal(total, 0.0)
     divisor = tf.where(silent, 1.0, total)

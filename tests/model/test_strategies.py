@@ -237,3 +237,11 @@ def test_a_function_defined_again_takes_its_place():
     partial = functools.partial(strategies.l1_norm, window_radius=2)
     with pytest.raises(ValueError, match="'constant_of_the_tests' is registered"):
         strategies.strategy("constant_of_the_tests", scales_with_sources=False)(partial)
+
+
+def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
+    rng = np.random.default_rng(0)
+    maps = [rng.random((2, 5, 7, 64), np.float32) for _ in range(3)]
+    expected = strategies.l1_norm(maps)
+    found = strategies.layer("l1_norm", nonnegative=True)(maps)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
