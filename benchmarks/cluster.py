@@ -220,7 +220,7 @@ def progress(count):
     if count and not first:
         first.append(count)
         say("first pairs done on the cluster")
-job, items = cluster.Waiting(0), beam.fusing_items(planned)
+job, items = cluster.Waiting(0), pairs.texts(planned)
 said = launcher.run(job, items, len(planned), output, progress=progress)
 assert not list(said)
 say("all done on the cluster")

@@ -111,8 +111,10 @@ def fuse(request: Request, run: Run) -> int:
     if options.skip_existing:
         todo = pairs.without_result(planned, options)
     if not options.overwrite:
-        for output in itertools.chain((pair.output for pair in planned), beside_pairs):
+        for output, *_ in pairs.texts(planned):
             files.check_free(output)
+        for other in beside_pairs:
+            files.check_free(other)
     if launcher is None and not settings.is_on and todo:
         pairs.check_sizes(todo)
 
@@ -261,9 +263,7 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
     folder = todo[0].output.parent
     lost = None
     with runner.launching(launcher, len(todo), " pairs") as advance:
-        said = launcher.run(
-            job, beam.fusing_items(todo), len(todo), folder, progress=advance
-        )
+        said = launcher.run(job, pairs.texts(todo), len(todo), folder, progress=advance)
         try:
             errors = dict(said)
         except beam.PipelineError as error:
