@@ -288,14 +288,17 @@ def _follow(
 
     failed: list = []
     rows: list = []
-    misaligned: list = []
+    misaligned: list[str] = []
+    num_misaligned = 0
     is_first = True
     for result in _with_bar(results, count, request):
         if result.error is not None:
             failed.append(result)
             continue
         if result.looks_misaligned:
-            misaligned.append(result.pair)
+            num_misaligned += 1
+            if num_misaligned <= _NAMED:
+                misaligned.append(" and ".join(map(str, result.pair.sources)))
         if is_first:
             is_first = False
             aligned.write(request.registration, result.sources, result.registration)
@@ -306,18 +309,17 @@ def _follow(
 
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
-    _warn_of(misaligned, count)
+    _warn_of(misaligned, num_misaligned, count)
     return failed
 
 
-def _warn_of(misaligned: Sequence, count: int) -> None:
-    """Warns of pairs that look misaligned, once for all."""
-    if not misaligned:
+def _warn_of(names: Sequence[str], num_misaligned: int, count: int) -> None:
+    """Warns of pairs that look misaligned, once for all; names the first."""
+    if not names:
         return
-    names = [" and ".join(map(str, pair.sources)) for pair in misaligned[:_NAMED]]
-    if len(misaligned) > len(names):
-        names.append("...")
-    which = "" if count == 1 else f"{len(misaligned)} of {count} pairs: "
+    if num_misaligned > len(names):
+        names = [*names, "..."]
+    which = "" if count == 1 else f"{num_misaligned} of {count} pairs: "
     logging.warning(
         "%s%s: the images match better when one of them is shifted or turned: "
         "--register aligns them before they are fused, see docs/registration.md",
