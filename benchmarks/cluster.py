@@ -10,9 +10,9 @@
   processor, so that one machine may stand for many workers. The time of the run, times
   the workers, less the waits, is the engine's, a pair.
 - A million pairs: names are made up, and only the first pair has images. The time until
-  fuse.py has fused that one, alone and on two workers; until two workers are done with
-  an empty job on all of them. The largest memory of the launching process and of the
-  scheduler by then.
+  fuse.py alone has fused that one, and until one of two workers is done with the first
+  part of the list; until two workers are done with an empty job on all of them. The
+  largest memory of the launching process and of the scheduler by then.
 """
 
 import dataclasses
@@ -269,15 +269,17 @@ def start_many(folder: pathlib.Path, names: pathlib.Path, *, on_cluster: bool) -
         if not first_line:
             sys.exit(f"fuse.py: status {process.wait()}")
         planned = time.perf_counter() - start
-        while not (output / "VIS0.png").exists():
+        # Dask takes the parts of the list in an order of its own.
+        done = ".fuse-*/done_*" if on_cluster else "VIS0.png"
+        while not any(output.glob(done)):
             time.sleep(0.05)
         seconds = time.perf_counter() - start
         memory = f"at most {peak_memory(process.pid):.2f} GB"
         if on_cluster:
             memory += f", scheduler {peak_memory(cluster.scheduler.pid):.2f} GB"
         print(
-            f"fuse.py {what}: plan after {planned:.1f} s, first pair after "
-            f"{seconds:.1f} s, {memory}",
+            f"fuse.py {what}: plan after {planned:.1f} s, first "
+            f"{'part' if on_cluster else 'pair'} done after {seconds:.1f} s, {memory}",
             flush=True,
         )
         dask_cluster.kill(process)

@@ -288,7 +288,7 @@ def _evaluate_on_runner(
     from densefuse_tf.pipelines import beam
 
     triplets = finding.pair(sources)
-    _check_outputs(path for triplet in triplets for path in triplet)
+    _check_outputs(path for triplet in triplets.plain for path in triplet)
     name_of = evaluate.names(triplets)
     for ir, vis, path in triplets[:_SHOWN]:
         print(f"{ir} + {vis}: {path}")
@@ -300,7 +300,9 @@ def _evaluate_on_runner(
     folder = pathlib.Path(_CSV.value).parent
 
     def rows() -> Iterator[list[str]]:
-        said = launcher.run(job, triplets, len(triplets), folder, progress=progress)
+        said = launcher.run(
+            job, triplets.plain, len(triplets), folder, progress=progress
+        )
         for triplet, (_, of_pair) in zip(triplets, said, strict=True):
             if isinstance(of_pair, str):
                 errors.append(of_pair)
@@ -409,7 +411,7 @@ def _table2() -> None:
             pass
 
 
-def _check_outputs(inputs: Iterable[pathlib.Path]) -> None:
+def _check_outputs(inputs: Iterable[str | os.PathLike]) -> None:
     """Refuses names of tables that would do harm, before the work."""
     from densefuse_tf.io import files
     from densefuse_tf.io import finding
