@@ -9,9 +9,10 @@
 - The engine's overhead: the computing is replaced by a wait of 0.3 s, which takes no
   processor, so that one machine may stand for many workers. The time of the run, times
   the workers, less the waits, is the engine's, a pair.
-- A million pairs: names are made up, the job is empty. The time until the first pair
-  can be fused without a runner, and until the cluster is done with all of them; the
-  largest memory of the launching process and of the scheduler.
+- A million pairs: names are made up, and only the first pair has images. The time until
+  fuse.py alone has fused that one, and until one of two workers is done with the first
+  part of the list; until two workers are done with an empty job on all of them. The
+  largest memory of the launching process and of the scheduler by then.
 """
 
 import dataclasses
@@ -88,8 +89,10 @@ def main() -> None:
         for count in map(int, _WAITS.value):
             wait(folder, count)
         if _MILLION.value:
-            launch_many(folder, _MILLION.value // 1000)
-            launch_many(folder, _MILLION.value)
+            names = make_names(folder, _MILLION.value)
+            start_many(folder, names, on_cluster=False)
+            start_many(folder, names, on_cluster=True)
+            launch_many(folder, names)
 
 
 def compare(folder: pathlib.Path) -> None:
@@ -101,10 +104,7 @@ def compare(folder: pathlib.Path) -> None:
     try:
         for host in range(2):
             cluster.add_worker(host)
-        on = (
-            "--runner=DaskRunner",
-            f"--beam_options=--dask_client_address={cluster.address}",
-        )
+        on = on_dask(cluster)
         # The workers load the model.
         fuse(cluster, folder / "few", "warm", on)
         seconds: dict[str, list[float]] = {}
@@ -128,6 +128,11 @@ def compare(folder: pathlib.Path) -> None:
         f"{pair['cluster'] / pair['alone']:.2f}; {same}",
         flush=True,
     )
+
+
+def on_dask(cluster) -> tuple[str, str]:
+    address = f"--beam_options=--dask_client_address={cluster.address}"
+    return "--runner=DaskRunner", address
 
 
 def fuse(cluster, folder: pathlib.Path, kind: str, options: Sequence[str]) -> None:
@@ -220,26 +225,75 @@ def progress(count):
     if count and not first:
         first.append(count)
         say("first pairs done on the cluster")
-job, items = cluster.Waiting(0), beam.fusing_items(planned)
+job, items = cluster.Waiting(0), pairs.texts(planned)
 said = launcher.run(job, items, len(planned), output, progress=progress)
 assert not list(said)
 say("all done on the cluster")
 """
 
 
-def launch_many(folder: pathlib.Path, count: int) -> None:
-    """Measures time and memory of a list of made-up names."""
+def make_names(folder: pathlib.Path, count: int) -> pathlib.Path:
+    """Makes pairs that are names, but for the first one; returns their folder."""
     place = pathlib.Path(_NAMES_DIR.value or folder) / f"names{count}"
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     for kind, start in (("ir", "IR"), ("vis", "VIS")):
         if not (place / kind).exists():
             (place / kind).mkdir(parents=True)
             for number in range(count):
                 (place / kind / f"{start}{number}.png").touch()
-    cluster = dask_cluster.Cluster(folder / f"many{count}")
+        images.write(place / kind / f"{start}0.png", image)
+    return place
+
+
+def start_many(folder: pathlib.Path, names: pathlib.Path, *, on_cluster: bool) -> None:
+    """Measures time and memory of fuse.py until it has fused the first pair."""
+    what = "cluster" if on_cluster else "alone"
+    cluster = dask_cluster.Cluster(folder / f"start_{what}")
+    try:
+        flags: tuple[str, ...] = ("--skip_existing",)
+        if on_cluster:
+            cluster.add_workers(2)
+            flags = (*flags, *on_dask(cluster))
+        output = folder / f"first_{what}"
+        start = time.perf_counter()
+        process = cluster.run(
+            [
+                *("fuse.py", f"--ir={names / 'ir'}", f"--vis={names / 'vis'}"),
+                *(f"--output={output}", *flags),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        # The plan is printed when all is checked and the model is made.
+        first_line = process.stdout.readline()
+        if not first_line:
+            sys.exit(f"fuse.py: status {process.wait()}")
+        planned = time.perf_counter() - start
+        # Dask takes the parts of the list in an order of its own.
+        done = ".fuse-*/done_*" if on_cluster else "VIS0.png"
+        while not any(output.glob(done)):
+            time.sleep(0.05)
+        seconds = time.perf_counter() - start
+        memory = f"at most {peak_memory(process.pid):.2f} GB"
+        if on_cluster:
+            memory += f", scheduler {peak_memory(cluster.scheduler.pid):.2f} GB"
+        print(
+            f"fuse.py {what}: plan after {planned:.1f} s, first "
+            f"{'part' if on_cluster else 'pair'} done after {seconds:.1f} s, {memory}",
+            flush=True,
+        )
+        dask_cluster.kill(process)
+    finally:
+        cluster.close()
+
+
+def launch_many(folder: pathlib.Path, names: pathlib.Path) -> None:
+    """Measures time and memory of an empty job on made-up names."""
+    cluster = dask_cluster.Cluster(folder / "many")
     try:
         cluster.add_workers(2)
         child = cluster.run(
-            ["-c", _CHILD, str(place), str(folder / f"out{count}"), cluster.address],
+            ["-c", _CHILD, str(names), str(folder / "out"), cluster.address],
             stdout=subprocess.PIPE,
         )
         for line in child.stdout:
@@ -248,7 +302,7 @@ def launch_many(folder: pathlib.Path, count: int) -> None:
         if child.wait():
             sys.exit("the launching process failed")
         memory = peak_memory(cluster.scheduler.pid)
-        print(f"scheduler of {count} pairs: at most {memory:.2f} GB", flush=True)
+        print(f"scheduler: at most {memory:.2f} GB", flush=True)
     finally:
         cluster.close()
 

@@ -23,7 +23,7 @@ class Outputs:
     markdown: str | None = None
     latex: str | None = None
 
-    def check(self, inputs: Iterable[pathlib.Path]) -> None:
+    def check(self, inputs: Iterable[str | os.PathLike]) -> None:
         """Refuses names that would do harm, before the work.
 
         Args:

@@ -159,7 +159,7 @@ def _evaluate_on_runner(
     from densefuse_tf.pipelines import beam
 
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
-    outputs.check(path for triplet in triplets for path in triplet)
+    outputs.check(path for triplet in triplets.plain for path in triplet)
     name_of = evaluate.names(triplets)
     for ir, vis, path in triplets[:_SHOWN]:
         print(f"{ir} + {vis}: {path}")
@@ -173,7 +173,9 @@ def _evaluate_on_runner(
     folder = pathlib.Path(outputs.csv).parent
 
     def rows() -> Iterator[list[str]]:
-        said = launcher.run(job, triplets, len(triplets), folder, progress=advance)
+        said = launcher.run(
+            job, triplets.plain, len(triplets), folder, progress=advance
+        )
         for triplet, (_, of_pair) in zip(triplets, said, strict=True):
             if isinstance(of_pair, str):
                 errors.append(of_pair)

@@ -112,8 +112,10 @@ def fuse(request: Request, run: Run) -> int:
     if options.skip_existing:
         todo = pairs.without_result(planned, options)
     if not options.overwrite:
-        for output in itertools.chain((pair.output for pair in planned), beside_pairs):
+        for output, *_ in pairs.texts(planned):
             files.check_free(output)
+        for other in beside_pairs:
+            files.check_free(other)
     if launcher is None and not settings.is_on and todo:
         pairs.check_sizes(todo)
 
@@ -262,9 +264,7 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
     folder = todo[0].output.parent
     lost = None
     with launching.with_bar(launcher, len(todo), " pairs") as advance:
-        said = launcher.run(
-            job, beam.fusing_items(todo), len(todo), folder, progress=advance
-        )
+        said = launcher.run(job, pairs.texts(todo), len(todo), folder, progress=advance)
         try:
             errors = dict(said)
         except beam.PipelineError as error:
@@ -289,14 +289,17 @@ def _follow(
 
     failed: list = []
     rows: list = []
-    misaligned: list = []
+    misaligned: list[str] = []
+    num_misaligned = 0
     is_first = True
     for result in _with_bar(results, count, request):
         if result.error is not None:
             failed.append(result)
             continue
         if result.looks_misaligned:
-            misaligned.append(result.pair)
+            num_misaligned += 1
+            if num_misaligned <= _NAMED:
+                misaligned.append(" and ".join(map(str, result.pair.sources)))
         if is_first:
             is_first = False
             aligned.write(request.registration, result.sources, result.registration)
@@ -307,18 +310,17 @@ def _follow(
 
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")
-    _warn_of(misaligned, count)
+    _warn_of(misaligned, num_misaligned, count)
     return failed
 
 
-def _warn_of(misaligned: Sequence, count: int) -> None:
-    """Warns of pairs that look misaligned, once for all."""
-    if not misaligned:
+def _warn_of(names: Sequence[str], num_misaligned: int, count: int) -> None:
+    """Warns of pairs that look misaligned, once for all; names the first."""
+    if not names:
         return
-    names = [" and ".join(map(str, pair.sources)) for pair in misaligned[:_NAMED]]
-    if len(misaligned) > len(names):
-        names.append("...")
-    which = "" if count == 1 else f"{len(misaligned)} of {count} pairs: "
+    if num_misaligned > len(names):
+        names = [*names, "..."]
+    which = "" if count == 1 else f"{num_misaligned} of {count} pairs: "
     logging.warning(
         "%s%s: the images match better when one of them is shifted or turned: "
         "--register aligns them before they are fused, see docs/registration.md",

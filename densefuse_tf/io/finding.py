@@ -12,6 +12,7 @@ from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.io.streamed import in_order
 
@@ -135,7 +136,7 @@ def _glob(pattern: str) -> list[str]:
 
 def pair(
     sources: Sequence[str | os.PathLike],
-) -> Streamed[tuple[pathlib.Path, ...]]:
+) -> Made[tuple[pathlib.Path, ...]]:
     """Matches the images of k sources, the first with the first, in natural order.
 
     What may be a mistake is logged as a warning: most images have a partner of their
@@ -149,7 +150,7 @@ def pair(
       sources: k >= 2 files, folders or glob patterns, as for `find`.
 
     Returns:
-      One tuple of k paths for each scene.
+      One tuple of k paths for each scene, made of their texts.
 
     Raises:
       UserError: Fewer than two sources, they hold different numbers of images, or all
@@ -162,12 +163,7 @@ def pair(
     if all(len(paths) == count for paths in found):
         refuse_one_file(zip(*found, strict=True))
         _warn_of_other_names(found)
-        return Streamed(
-            lambda: (
-                tuple(map(pathlib.Path, paths)) for paths in zip(*found, strict=True)
-            ),
-            count,
-        )
+        return Made(_paths, Streamed(lambda: zip(*found, strict=True), count))
     counts = ", ".join(
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
@@ -177,6 +173,10 @@ def pair(
         f"the sources have different numbers of images: {counts}; without partner: "
         f"{_some(lonely)}; expected one image of each source for every scene"
     )
+
+
+def _paths(texts: Iterable[str]) -> tuple[pathlib.Path, ...]:
+    return tuple(map(pathlib.Path, texts))
 
 
 def refuse_one_file(scenes: Iterable[tuple[str | os.PathLike, ...]]) -> None:

@@ -15,6 +15,8 @@ _Item = TypeVar("_Item")
 _RUN = 50_000
 # What is read at a time of each of the sorted parts.
 _BLOCK = 500
+# The bytes in which a block has its own length before it.
+_SIZE = 8
 
 
 class Streamed(Sequence[_Item], Generic[_Item]):
@@ -50,6 +52,19 @@ class Streamed(Sequence[_Item], Generic[_Item]):
             return list(itertools.islice(self, *index.indices(self._count)))
         place = range(self._count)[index]
         return next(itertools.islice(self, place, None))
+
+
+class Made(Streamed[_Item]):
+    """Items that are made of plain ones, as paths are of texts.
+
+    Attributes:
+      plain: The plain ones, which take far less time to go through.
+    """
+
+    def __init__(self, make: Callable[[Any], _Item], plain: Sequence[Any]):
+        """Takes what makes an item, and of what."""
+        super().__init__(lambda: map(make, plain), len(plain))
+        self.plain = plain
 
 
 def in_order(items: Iterable[str], key: Callable[[str], Any]) -> Streamed[str]:
@@ -104,8 +119,10 @@ def _blocks(file: IO[bytes], start: int, end: int) -> Iterator[list]:
     """Reads lists from a file that others may read in turn."""
     while start < end:
         file.seek(start)
-        block = marshal.load(file)
-        start = file.tell()
+        size = int.from_bytes(file.read(_SIZE), "big")
+        # marshal.load would ask the file for a few bytes at a time.
+        block = marshal.loads(file.read(size))
+        start += _SIZE + size
         yield block
 
 
@@ -113,5 +130,7 @@ def _write_blocks(file: IO[bytes], items: Iterable) -> int:
     """Writes items as lists and returns the size of the file."""
     items = iter(items)
     while block := list(itertools.islice(items, _BLOCK)):
-        marshal.dump(block, file)
+        dumped = marshal.dumps(block)
+        file.write(len(dumped).to_bytes(_SIZE, "big"))
+        file.write(dumped)
     return file.tell()

@@ -83,7 +83,7 @@ class Job(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Fusing:
-    """Fuses pairs: a `Job` on the file of a result and those of its sources.
+    """Fuses pairs: a `Job` on the paths that `pairs.texts` returns.
 
     It says the reason why a pair could not be fused.
 
@@ -144,11 +144,6 @@ class Fusing:
                 name = "fused" if error is None else "failed"
                 Metrics.counter("densefuse_tf", name).inc()
                 yield None if error is None else str(error)
-
-
-def fusing_items(planned: Iterable[pairs.Pair]) -> Iterator[tuple[os.PathLike, ...]]:
-    """Returns the paths that `Fusing` takes of each pair."""
-    return ((pair.output, *pair.sources) for pair in planned)
 
 
 class Launcher:

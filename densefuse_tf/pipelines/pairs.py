@@ -23,6 +23,7 @@ from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.options import RegistrationSettings
@@ -103,10 +104,8 @@ def plan(
     suffix = folder.suffix.lower()
     is_image = suffix in images.FORMATS or suffix in _OTHER_IMAGES
     if is_folder or not suffix or (len(sources) > 1 and not is_image):
-        return Streamed(
-            lambda: (Pair(each, folder / f"{each[-1].stem}.png") for each in sources),
-            len(sources),
-        )
+        plain = sources.plain if isinstance(sources, Made) else sources
+        return Made(_pair, Streamed(lambda: _with_outputs(plain, folder), len(sources)))
     if len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
@@ -117,6 +116,33 @@ def plan(
             f"{', '.join(images.FORMATS)}"
         )
     return [Pair(sources[0], folder)]
+
+
+def _with_outputs(
+    sources: Iterable[tuple[str | os.PathLike, ...]], folder: pathlib.Path
+) -> Iterator[tuple[str, ...]]:
+    # A path in the folder, as pathlib writes it, without its name.
+    start = str(folder / "_")[:-1]
+    for each in sources:
+        paths = [os.fspath(path) for path in each]
+        stem = os.path.splitext(paths[-1][paths[-1].rfind("/") + 1 :])[0]
+        yield f"{start}{stem}.png", *paths
+
+
+def _pair(texts: tuple[str, ...]) -> Pair:
+    output, *sources = map(pathlib.Path, texts)
+    return Pair(tuple(sources), output)
+
+
+def texts(pairs: Iterable[Pair]) -> Iterable[tuple[str, ...]]:
+    """Returns the paths of each pair, that of the result first.
+
+    A million pairs that were planned take seconds so, and several times as long to be
+    made.
+    """
+    if isinstance(pairs, Made):
+        return pairs.plain
+    return ((str(pair.output), *map(str, pair.sources)) for pair in pairs)
 
 
 def check_outputs(
@@ -136,21 +162,18 @@ def check_outputs(
     """
     real_path = files.RealPaths()
 
-    def sources() -> Iterator[str]:
-        return (real_path(path) for pair in pairs for path in pair.sources)
-
-    def outputs() -> Iterator[tuple[str, pathlib.Path, str]]:
-        for pair in pairs:
-            yield real_path(pair.output), pair.output, str(pair.sources[-1])
+    def outputs() -> Iterator[tuple[str, str, str]]:
+        for output, *sources in texts(pairs):
+            yield real_path(output), output, sources[-1]
         for path in others:
-            yield real_path(path), path, "another output"
+            yield real_path(path), str(path), "another output"
 
     read = {os.path.realpath(path) for path in inputs}
     # Of a million pairs the hashes are held; the few that are there twice are compared.
     read_hashes, written_hashes = array.array("q"), array.array("q")
-    for pair in pairs:
-        read_hashes.extend(hash(real_path(path)) for path in pair.sources)
-        written_hashes.append(hash(real_path(pair.output)))
+    for output, *sources in texts(pairs):
+        read_hashes.extend(map(hash, map(real_path, sources)))
+        written_hashes.append(hash(real_path(output)))
     written_hashes.extend(hash(real_path(path)) for path in others)
     taken, written = (np.sort(each) for each in (read_hashes, written_hashes))
     places = np.searchsorted(taken, written).clip(max=len(taken) - 1)
@@ -161,7 +184,12 @@ def check_outputs(
     }
     if not doubtful:
         return
-    sources_in_doubt = {real for real in sources() if hash(real) in doubtful}
+    sources_in_doubt = {
+        real
+        for _, *sources in texts(pairs)
+        for real in map(real_path, sources)
+        if hash(real) in doubtful
+    }
     origins: dict[str, str] = {}
     for real, path, origin in outputs():
         if hash(real) not in doubtful:
@@ -182,15 +210,19 @@ def without_result(pairs: Sequence[Pair], options: FileOptions) -> Sequence[Pair
     """Returns the pairs of which a file that `options` asks for is not there yet."""
     is_missing = np.fromiter(
         (
-            not os.path.isfile(pair.output)
-            or (options.save_raw and not os.path.isfile(pair.raw_output))
-            for pair in pairs
+            not os.path.isfile(output)
+            or (
+                options.save_raw
+                and not os.path.isfile(f"{os.path.splitext(output)[0]}.npy")
+            )
+            for output, *_ in texts(pairs)
         ),
         bool,
     )
-    return Streamed(
-        lambda: itertools.compress(pairs, is_missing), int(is_missing.sum())
+    missing = Streamed(
+        lambda: itertools.compress(texts(pairs), is_missing), int(is_missing.sum())
     )
+    return Made(_pair, missing)
 
 
 def prepare_aligner(

@@ -22,6 +22,7 @@ from densefuse_tf.pipelines.options import FileOptions
 from densefuse_tf.pipelines.pairs import Pair
 from densefuse_tf.pipelines.pairs import fuse_pairs
 from densefuse_tf.pipelines.pairs import plan
+from densefuse_tf.pipelines.pairs import texts
 
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[beam]'")
 
@@ -80,7 +81,7 @@ def launch(checkpoint, planned, *options, **others) -> dict[int, str]:
     launcher = beam.Launcher("DirectRunner", options)
     settings = FusionSettings(checkpoint=checkpoint, strategy="l1_norm")
     job = beam.Fusing(beam.with_absolute_paths(settings), OPTIONS)
-    items = beam.fusing_items(planned)
+    items = texts(planned)
     folder = planned[0].output.parent
     return dict(launcher.run(job, items, len(planned), folder, **others))
 

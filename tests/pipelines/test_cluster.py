@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from densefuse_tf.commands import evaluate
+from densefuse_tf.commands import fuse
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -19,15 +20,27 @@ pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[das
 pytest.importorskip("distributed", reason="needs Dask: pip install '.[dask]'")
 
 from benchmarks import dask_cluster
+from tests.conftest import SHARED
 
 SIZE = (48, 56)
 
 
-def put_pairs(folder: pathlib.Path, count: int, size: tuple[int, int]) -> None:
+def put_pairs(
+    folder: pathlib.Path,
+    count: int,
+    size: tuple[int, int],
+    tno: pathlib.Path | None = None,
+) -> None:
+    """Makes pairs of noise, or of the middle of TNO's images where they are."""
     rng = np.random.default_rng(0)
+    height, width = size
     for number in range(count):
         for kind in ("ir", "vis"):
             image = rng.integers(0, 256, size, dtype=np.uint8)
+            if tno is not None:
+                # Another part of the image each time around.
+                image = images.read(tno / f"{kind.upper()}{number % 21 + 1}.png")
+                image = image[60 + number // 21 :, 60:][:height, :width]
             images.write(folder / f"{kind}/{number}.png", image)
 
 
@@ -55,16 +68,18 @@ def expected(folder: pathlib.Path, checkpoint) -> dict[str, bytes]:
     return {**contents(folder / "here"), "fuse_report.csv": report}
 
 
-def start(cluster, folder: pathlib.Path, checkpoint, *flags: str) -> subprocess.Popen:
+def start(cluster, *arguments) -> subprocess.Popen:
     return cluster.run(
-        [
-            *("fuse.py", f"--ir={folder / 'ir'}", f"--vis={folder / 'vis'}"),
-            *(f"--output={folder / 'out'}", f"--checkpoint={checkpoint}"),
-            *(*on(cluster), *flags),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command(cluster, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+
+
+def command(cluster, folder: pathlib.Path, checkpoint, *flags: str) -> list[str]:
+    return [
+        *("fuse.py", f"--ir={folder / 'ir'}", f"--vis={folder / 'vis'}"),
+        *(f"--output={folder / 'out'}", f"--checkpoint={checkpoint}"),
+        *(*on(cluster), *flags),
+    ]
 
 
 def on(cluster) -> tuple[str, str]:
@@ -78,19 +93,21 @@ def wait_for_results(folder: pathlib.Path, count: int, process) -> None:
         time.sleep(0.05)
 
 
-def test_two_workers_share_the_pairs(tmp_path, checkpoint):
+def test_two_workers_share_the_pairs(tmp_path, checkpoint, capfd):
     """The results and the values are those without a runner; so is what fails."""
     put_pairs(tmp_path, 10, SIZE)
     wanted = expected(tmp_path, checkpoint)
     images.write(tmp_path / "ir/7.png", np.zeros((9, 9), np.uint8))
     cluster = dask_cluster.Cluster(tmp_path / "cluster")
     try:
-        for host in range(2):
-            cluster.add_worker(host)
-        fused, errors = (process := start(cluster, tmp_path, checkpoint)).communicate()
-        assert process.returncode == 1, errors
+        cluster.add_workers(2)
+        capfd.readouterr()
+        # In this process, where TensorFlow is already.
+        status = fuse.run(command(cluster, tmp_path, checkpoint))
+        fused, errors = capfd.readouterr()
+        assert status == 1, errors
         assert "9 of 10 pairs fused in " in fused
-        assert errors.splitlines()[0] == "1 of 10 pairs were not fused:"
+        assert "1 of 10 pairs were not fused:" in errors.splitlines()
         assert "ir/7.png is 9x9 and " in errors and "report: " in errors
         report = (tmp_path / "out/fuse_report.csv").read_text()
         assert report.count("\n") == 2 and "vis/7.png,/" in report
@@ -99,17 +116,16 @@ def test_two_workers_share_the_pairs(tmp_path, checkpoint):
         assert contents(tmp_path / "out") == wanted
         (tmp_path / "ir/7.png").unlink()
         (tmp_path / "vis/7.png").unlink()
-        check_evaluation(cluster, tmp_path)
+        check_evaluation(cluster, tmp_path, capfd)
     finally:
         cluster.close()
 
 
-def check_evaluation(cluster, folder: pathlib.Path) -> None:
+def check_evaluation(cluster, folder: pathlib.Path, capfd) -> None:
     names = ("--ir=ir", "--vis=vis", "--fused=out")
     flags = [flag.replace("=", f"={folder}/") for flag in (*names, "--csv=cluster.csv")]
-    process = cluster.run(["evaluate.py", *flags, *on(cluster)], stdout=subprocess.PIPE)
-    output, _ = process.communicate()
-    assert process.returncode == 0
+    assert evaluate.run(["evaluate.py", *flags, *on(cluster)]) == 0
+    output, _ = capfd.readouterr()
     assert "9 pairs in all" in output and "pairs: 9" in output
     flags[-1] = f"--csv={folder}/here.csv"
     assert evaluate.run(["evaluate.py", *flags]) == 0
@@ -134,7 +150,7 @@ def two_hundred(tmp_path, long):
     """Pairs of 128x128, big enough for a run to be cut off in the middle."""
     if not long:
         pytest.skip("takes minutes: pytest --long")
-    put_pairs(tmp_path, 200, (128, 128))
+    put_pairs(tmp_path, 200, (128, 128), SHARED / "tno" if SHARED.is_dir() else None)
     return tmp_path
 
 
