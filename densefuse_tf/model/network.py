@@ -64,15 +64,16 @@ def encode(image: _Maps, convolve: Callable[[list[_Maps], str], _Maps]) -> list[
     Returns:
       The feature maps, in four parts [batch, H, W, 16], the newest first.
     """
-    parts = [convolve([image], CONVOLUTIONS[0])]
-    for name in CONVOLUTIONS[1:ENCODER_RADIUS]:
-        parts = [convolve(parts, name), *parts]
-    return parts
+    c1 = convolve([image], "C1")
+    dc1 = convolve([c1], "DC1")
+    dc2 = convolve([dc1, c1], "DC2")
+    dc3 = convolve([dc2, dc1, c1], "DC3")
+    return [dc3, dc2, dc1, c1]
 
 
 def decode(maps: _Maps, convolve: Callable[[list[_Maps], str], _Maps]) -> _Maps:
     """Passes feature maps [batch, H, W, 64] through C2 to C5, as `encode` does."""
-    for name in CONVOLUTIONS[ENCODER_RADIUS:]:
+    for name in ("C2", "C3", "C4", "C5"):
         maps = convolve([maps], name)
     return maps
 
