@@ -202,16 +202,16 @@ def launch(cluster, folder: pathlib.Path, count: int, seconds: float) -> float:
 
 
 _CHILD = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
+from beam import peak_memory
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.options import FileOptions
 start = time.perf_counter()
 names, output, address = sys.argv[1:]
 def say(what):
-    import resource
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps([what, time.perf_counter() - start, peak]), flush=True)
+    seconds = time.perf_counter() - start
+    print(json.dumps([what, seconds, peak_memory(os.getpid())]), flush=True)
 planned = pairs.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
 pairs.check_outputs(planned)
 planned = pairs.without_result(planned, FileOptions())
