@@ -134,8 +134,7 @@ def compiled(
     Raises:
       UserError: Unknown strategy, fewer than two sources or a negative radius.
     """
-    # The encoder's layers end in a ReLU.
-    fuse = _fusion_layer(strategy, num_sources, window_radius, nonnegative=True)
+    fuse = _fusion_layer(strategy, num_sources, window_radius)
     radius = strategies.get(strategy).radius(window_radius) or 0
     image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
@@ -203,14 +202,13 @@ def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
 
 
 def _fusion_layer(
-    strategy: str, num_sources: int, window_radius: int, *, nonnegative: bool = False
+    strategy: str, num_sources: int, window_radius: int
 ) -> keras.layers.Lambda:
     """Makes the fusion layer once it is known to work with this number of sources."""
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
-    layer = strategies.layer(
-        strategy, window_radius=window_radius, nonnegative=nonnegative
-    )
+    # The encoder's layers end in a ReLU.
+    layer = strategies.layer(strategy, window_radius=window_radius, nonnegative=True)
     strategy_modules.check(
         strategy, num_sources=num_sources, window_radius=window_radius
     )

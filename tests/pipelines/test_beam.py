@@ -150,8 +150,9 @@ def test_processes_give_the_same_files(pairs, expected, checkpoint):
         "import densefuse_tf\n"
         "from densefuse_tf.model import strategies\n"
         "own = densefuse_tf.strategy(\n"
-        "    'own_l1_norm', scales_with_sources=False, takes_window_radius=True\n"
-        ")(lambda maps, window_radius: strategies.l1_norm(maps, window_radius))\n"
+        "    'own_l1_norm', scales_with_sources=False, takes_window_radius=True,\n"
+        "    takes_nonnegative=True,\n"
+        ")(lambda maps, **settings: strategies.l1_norm(maps, **settings))\n"
     )
     command = [
         *(sys.executable, str(ROOT / "fuse.py"), f"--checkpoint={checkpoint}"),
