@@ -149,8 +149,8 @@ def _margins(shape: tuple[int, int], farthest: int) -> tuple[int, int]:
 
 def _field(image: np.ndarray) -> np.ndarray:
     """The orientation field as complex numbers: twice the angle is the square."""
-    # Symmetric at the border, as for SciPy's gaussian_filter.
-    padded = np.pad(image, _TAPS[-1], mode="symmetric")
+    # Less a value of its own, an image of one value has no rounding errors for edges.
+    padded = np.pad(image - image[0, 0], _TAPS[-1], mode="symmetric")
     smooth, slope = _GAUSSIAN, _TAPS * _GAUSSIAN
     gradient = _filtered(padded, smooth, slope).astype(np.complex64)
     gradient.imag = _filtered(padded, slope, smooth)
