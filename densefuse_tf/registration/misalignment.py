@@ -190,6 +190,7 @@ def _turned(image: np.ndarray, degrees: float) -> np.ndarray:
     top = np.minimum(rows.astype(int), height - 2)
     left = np.minimum(columns.astype(int), width - 2)
     down, right = (rows - top).astype(np.float32), (columns - left).astype(np.float32)
-    upper = image[top, left] * (1 - right) + image[top, left + 1] * right
-    lower = image[top + 1, left] * (1 - right) + image[top + 1, left + 1] * right
-    return upper * (1 - down) + lower * down
+    upper, lower = image[top, left], image[top + 1, left]
+    upper = upper + (image[top, left + 1] - upper) * right
+    lower = lower + (image[top + 1, left + 1] - lower) * right
+    return upper + (lower - upper) * down
