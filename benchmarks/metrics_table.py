@@ -37,7 +37,7 @@ _DOCUMENT = flags.DEFINE_string(
 _RENAMED = {"SSIMa": "SSIM_a"}
 _MATLAB, _OCTAVE = "MATLAB", "Octave"
 _INDEPENDENT = "other code"
-# Of several sources the one that says most.
+# The source that says most, where there are several.
 _PREFERRED = (_MATLAB, _OCTAVE, _INDEPENDENT)
 Differences = dict[str, dict[str, list[float]]]
 

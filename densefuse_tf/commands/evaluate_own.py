@@ -16,7 +16,7 @@ from densefuse_tf.commands import progress
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
 
-# Of very many pairs, the first are shown; of those that failed, the first lines.
+# How many of very many pairs are shown, and how many errors.
 _SHOWN, _ERRORS_SHOWN = 3, 20
 
 

@@ -11,7 +11,7 @@ from densefuse_tf.io import images
 
 # Pixels over which one depth turns into the next.
 _EDGE_SIGMA = 2.0
-# Of the shorter side: how coarse the random depths are.
+# How coarse the random depths are, as a share of the shorter side.
 _DEPTH_SCALE = 1 / 8
 
 

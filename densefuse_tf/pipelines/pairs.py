@@ -169,7 +169,7 @@ def check_outputs(
             yield real_path(path), str(path), "another output"
 
     read = {os.path.realpath(path) for path in inputs}
-    # Of a million pairs the hashes are held; the few that are there twice are compared.
+    # The hashes of a million pairs are held; the few that occur twice are compared.
     read_hashes, written_hashes = array.array("q"), array.array("q")
     for output, *sources in texts(pairs):
         read_hashes.extend(map(hash, map(real_path, sources)))

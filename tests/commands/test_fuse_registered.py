@@ -98,7 +98,7 @@ def textured(seed):
 
 
 def test_metrics_are_those_of_the_aligned_pair(files, run, checkpoint):
-    """Of the pair aligned by the transform by which it was warped."""
+    """The pair is aligned by the transform by which it was warped."""
     values = textured(2)
     bent = 128 + 90 * np.sin(ndimage.gaussian_filter(values, 1) / 40)
     visible, infrared = noisy(values, 2), noisy(moved(bent, WARP), 3)

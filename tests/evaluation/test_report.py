@@ -94,7 +94,7 @@ def test_table_has_run_paper_and_difference_with_the_best_marked():
     # The paper's best FMI_w and MS_SSIM are those of other methods.
     assert {"6.84189", "0.53954", "0.93353"} <= set(marked[0])
     assert {"6.83278", "0.43224", "0.93039"} <= set(marked[1])
-    # Of this run, among its own rows.
+    # The ranks among the rows of this run.
     assert "0.42792" in marked[0] and "0.92109" in marked[0]
 
 

@@ -80,7 +80,7 @@ def test_frames_are_fused_as_images_are(tmp_path, fusers):
     for image, pair in zip(found, pairs, strict=True):
         expected = fusers["average"].fuse([frame[..., 0] for frame in pair]).image
         np.testing.assert_array_equal(image, expected)
-        # Of three equal channels as well.
+        # Three equal channels are grey as well.
         np.testing.assert_array_equal(image, fusers["average"].fuse(pair).image)
         assert image.min() < 100 < image.max()
 
