@@ -127,8 +127,8 @@ def fuse(request: Request, run: Run) -> int:
             files.check_writable(path.parent)
     aligner = None
     if settings.is_on and todo:
-        # Of all pairs, so that what a run that was cut off left is aligned in the same
-        # way.
+        # All pairs take part, so that what a run that was cut off left is aligned in
+        # the same way.
         aligner = pairs.prepare_aligner(planned, options, settings)
     _print_plan(todo, len(planned))
     if report is not None:

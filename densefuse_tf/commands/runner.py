@@ -59,7 +59,7 @@ def run(
         if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
             shown = description if isinstance(description, str) else description()
             print(shown.strip())
-            # Of a command run by python -m, absl shows where its file is.
+            # absl shows where the file of a command is that python -m runs.
             text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
             print(text, flush=True)
             return 0

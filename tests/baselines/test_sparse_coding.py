@@ -68,7 +68,7 @@ def test_pursue_takes_no_atom_inside_the_span_of_those_taken():
     random = np.random.default_rng(0)
     dictionary = np.repeat(_dictionary(random, atoms=5), 2, axis=1)
     atoms, coefficients = _pursue(random.standard_normal((10, 20)), dictionary)
-    # Of each atom and its copy the first is taken, and the five are all there is.
+    # The first of an atom and its copy is taken, and the five are all there is.
     assert (np.sort(atoms[:, :5]) == [0, 2, 4, 6, 8]).all()
     assert (atoms[:, 5:] == -1).all()
     assert np.isfinite(coefficients).all()

@@ -97,7 +97,7 @@ def test_few_frames_are_held_at_a_time(photograph):
     def moments():
         nonlocal most
         for _ in range(40):
-            # Of more than 8 bits, so that what is evaluated is a copy.
+            # It has more than 8 bits, so that what is evaluated is a copy.
             frame = photograph(1).astype(np.float32).view(Frame)
             alive.append(weakref.ref(frame))
             most = max(most, sum(each() is not None for each in alive))

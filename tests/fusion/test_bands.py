@@ -17,7 +17,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 
-# Of 255.
+# The largest difference, of 255.
 TOLERANCE = 1e-3
 
 
