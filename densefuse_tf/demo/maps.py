@@ -16,11 +16,11 @@ from densefuse_tf.fusion import fuser
 from densefuse_tf.fusion import graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
+from densefuse_tf.model import activity
 from densefuse_tf.model import network
-from densefuse_tf.model import strategies
 
 _RADIUS = FusionSettings.window_radius
-_MARGIN = network.RECEPTIVE_RADIUS + _RADIUS
+_MARGIN = network.ENCODER_RADIUS + _RADIUS
 _NUM_SOURCES = 2
 # RGB from the least to the greatest value, at equal distances.
 _ACTIVITY_COLORS = (
@@ -60,8 +60,8 @@ class MapMaker:
         @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)
         def run(*sources):
             features = [encoder(source, training=False) for source in sources]
-            maps = [strategies.activity_level_map(each, _RADIUS) for each in features]
-            maps += strategies.l1_norm_weights(features, _RADIUS)
+            maps = [activity.activity_level_map(each, _RADIUS) for each in features]
+            maps += activity.l1_norm_weights(features, _RADIUS)
             return tf.concat(maps, axis=-1)[0]
 
         self._run = run
@@ -76,12 +76,14 @@ class MapMaker:
         height, width = channels[0].shape
         rows = fuser.rows_of_band(FusionSettings.memory_budget, width, _NUM_SOURCES)
         maps = np.empty((height, width, 2 * _NUM_SOURCES), np.float32)
-        for band in bands.split(height, rows, _MARGIN):
+        for band in bands.split(height, rows, margin=_MARGIN):
             outer = [
                 tf.constant(each[band.outer][None, :, :, None]) for each in channels
             ]
-            computed = self._run(*outer).numpy()[_MARGIN if band.cuts.top else 0 :]
-            maps[band.inner] = computed[band.where]
+            first, end = (
+                row - band.outer.start for row in (band.inner.start, band.inner.stop)
+            )
+            maps[band.inner] = self._run(*outer).numpy()[first:end]
         planes = np.moveaxis(maps, -1, 0)
         return Maps(planes[:_NUM_SOURCES], planes[_NUM_SOURCES:])
 

@@ -25,7 +25,7 @@ from densefuse_tf.model import strategy_modules
 
 # The memory that computing takes for each pixel, in bytes: a share of its own and one
 # for each source, with what TensorFlow keeps between two operations.
-_BYTES_PER_PIXEL = 600
+_BYTES_PER_PIXEL = 640
 _BYTES_PER_SOURCE_PIXEL = 400
 
 
@@ -37,7 +37,8 @@ class Fuser(ChannelFuser):
     Attributes:
       num_sources: k, the number of sources of each call.
       output_range: The output range of the settings.
-      margin: The distance, in pixels, up to which neighbours influence a pixel.
+      margin: The distance, in pixels, up to which neighbours influence the fused
+        feature maps at a pixel.
     """
 
     def __init__(self, settings: FusionSettings):
@@ -58,7 +59,7 @@ class Fuser(ChannelFuser):
         )
         self._divisor = average_divisor(settings.strategy, settings.num_sources)
         radius = strategies.get(settings.strategy).radius(settings.window_radius)
-        self.margin = network.RECEPTIVE_RADIUS + (radius or 0)
+        self.margin = network.ENCODER_RADIUS + (radius or 0)
         # A strategy that looks at the whole image has to see it.
         self._budget = 0.0 if radius is None else settings.memory_budget
 
@@ -72,23 +73,31 @@ class Fuser(ChannelFuser):
         if self._budget:
             rows = rows_of_band(self._budget, width, self.num_sources)
         raw = np.empty((height, width), np.float32)
-        for band in bands.split(height, rows, self.margin):
-            computed = self._compute([part[band.outer] for part in channels], band.cuts)
-            raw[band.inner] = computed[band.where]
+        above: list[tf.Tensor] = []
+        lag = network.DECODER_RADIUS
+        for band in bands.split(height, rows, margin=self.margin, lag=lag):
+            parts = [channel[band.outer] for channel in channels]
+            raw[band.inner], above = self._compute(parts, band.cuts, above)
         return raw
 
-    def _compute(self, channels: Sequence[np.ndarray], cuts: bands.Cuts) -> np.ndarray:
+    def _compute(
+        self,
+        channels: Sequence[np.ndarray],
+        cuts: bands.Cuts,
+        above: Sequence[tf.Tensor],
+    ) -> tuple[np.ndarray, list[tf.Tensor]]:
         """Runs the graph on k arrays [H, W], the rows of a part of the sources."""
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
-        raw = self._graph_for(cuts)(*batches).numpy()[0, :, :, 0]
+        output, *last = self._graph_for(cuts)(*batches, *above)
+        raw = output.numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
                 "the decoder's output is not finite: expected a checkpoint and a "
                 "strategy that do not overflow"
             )
-        return raw
+        return raw, last
 
 
 def fuse(

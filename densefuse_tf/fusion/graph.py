@@ -18,6 +18,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.model import activity
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import quick_layer
@@ -55,8 +56,11 @@ def fusion_model(
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
-    fusion_layer = _fusion_layer(strategy, num_sources, window_radius)
+    arguments = _check(strategy, num_sources, window_radius)
+    fusion_layer = strategies.layer(strategy, arguments)
     encoder = autoencoder.get_layer("encoder")
+    if _is_quick(autoencoder) and strategies.get(strategy).takes_parts:
+        encoder = network.encoder_in_parts(encoder)
     decoder = autoencoder.get_layer("decoder")
     sources = [
         keras.Input((None, None, 1), name=name, dtype="float32")
@@ -111,7 +115,7 @@ def inference_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
 
 def compiled(
     autoencoder: keras.Model, *, strategy: str, num_sources: int, window_radius: int
-) -> Callable[[bands.Cuts], Callable[..., tf.Tensor]]:
+) -> Callable[[bands.Cuts], Callable[..., list[tf.Tensor]]]:
     """Returns what compiles the fusion of a part of an image, of any height and width.
 
     The sources are encoded one after the other: at a time there are the feature maps
@@ -127,51 +131,80 @@ def compiled(
     Returns:
       A function that compiles once for each `bands.Cuts`: where the part is cut off
       from a larger image. What it returns takes k tensors [1, H, W, 1] float32 in
-      0..255 and gives the decoder's output [1, H, W, 1]. That has
-      `network.RECEPTIVE_RADIUS` rows less at each cut, and those of the strategy's
-      radius: they depend on rows beyond the cut.
+      0..255, with the margin of `bands.split`, and, for a part that is cut off at the
+      top, what came back with the part above it. It gives the decoder's output
+      [1, H', W, 1], the rows of `Band.inner`, and, for a part that is cut off at the
+      bottom, the last two rows of what each layer of the decoder took.
 
     Raises:
       UserError: Unknown strategy, fewer than two sources or a negative radius.
     """
-    fuse = _fusion_layer(strategy, num_sources, window_radius)
-    radius = strategies.get(strategy).radius(window_radius) or 0
+    chosen = strategies.get(strategy)
+    fuse = functools.partial(
+        chosen.function, **_check(strategy, num_sources, window_radius)
+    )
+    radius = chosen.radius(window_radius) or 0
     image = tf.TensorSpec([1, None, None, 1], tf.float32)
+    rows = [
+        tf.TensorSpec([1, 2, None, channels], tf.float32)
+        for channels in network.DECODER_CHANNELS
+    ]
 
     @functools.cache
     def for_part(cuts):
-        convolve = functools.partial(_convolve, autoencoder, cuts)
-
-        @tf.function(input_signature=[image] * num_sources, autograph=False)
-        def run(*sources):
-            feature_maps: list[tf.Tensor] = []
+        @tf.function(
+            input_signature=[image] * num_sources + rows * cuts.top, autograph=False
+        )
+        def run(*inputs):
+            sources, above = inputs[:num_sources], list(inputs[num_sources:])
+            convolve = functools.partial(_convolve_part, autoencoder, cuts)
+            feature_maps: list[activity.Maps] = []
+            parts: list[tf.Tensor] = []
             for source in sources:
-                with tf.control_dependencies(feature_maps[-1:]):
+                with tf.control_dependencies(parts):
                     source = tf.identity(source)
-                parts = network.encode(source, convolve)
-                feature_maps.append(_concatenated(parts, cuts))
+                parts = _aligned(network.encode(source, convolve), cuts)
+                feature_maps.append(
+                    parts if chosen.takes_parts else tf.concat(parts, axis=3)
+                )
             maps = _cropped(fuse(feature_maps), cuts, radius)
-            return network.decode(maps, convolve)
+            last = []
+
+            def go_on(parts, name):
+                last.append(parts[0][:, -2:])
+                return _convolve_part(
+                    autoencoder, cuts, parts, name, above.pop(0) if above else None
+                )
+
+            raw = network.decode(maps, go_on)
+            return [raw, *last] if cuts.bottom else [raw]
 
         return run.get_concrete_function()
 
     return for_part
 
 
-def _convolve(
-    autoencoder: keras.Model, cuts: bands.Cuts, parts: list[tf.Tensor], name: str
+def _convolve_part(
+    autoencoder: keras.Model,
+    cuts: bands.Cuts,
+    parts: list[tf.Tensor],
+    name: str,
+    above: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Computes the layer `name`, and no row that depends on rows beyond a cut."""
+    """Computes the layer `name`, and no row that depends on rows beyond a cut.
+
+    With the two rows above the first one, the outputs begin with the row above it.
+    """
     layer = network.convolution(autoencoder, name)
     top, bottom = not cuts.top, not cuts.bottom
-    if isinstance(layer, quick_layer.ReflectionConv2D):
-        return layer.convolve(_aligned(parts, cuts), top=top, bottom=bottom)
+    if _is_quick(autoencoder):
+        parts = _aligned(parts, cuts)
+        return layer.convolve(parts, top=top, bottom=bottom, above=above)
+    maps = tf.concat(_aligned(parts, cuts), axis=3)
+    if above is not None:
+        maps = tf.concat([above, maps], axis=1)
     padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
-    return layer(tf.pad(_concatenated(parts, cuts), padding, "REFLECT"))
-
-
-def _concatenated(parts: list[tf.Tensor], cuts: bands.Cuts) -> tf.Tensor:
-    return tf.concat(_aligned(parts, cuts), axis=3)
+    return layer(tf.pad(maps, padding, "REFLECT"))
 
 
 def _aligned(parts: list[tf.Tensor], cuts: bands.Cuts) -> list[tf.Tensor]:
@@ -201,15 +234,24 @@ def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
     return tf.squeeze(maps, axis=0)[first:last][None]
 
 
-def _fusion_layer(
-    strategy: str, num_sources: int, window_radius: int
-) -> keras.layers.Lambda:
-    """Makes the fusion layer once it is known to work with this number of sources."""
+def _is_quick(autoencoder: keras.Model) -> bool:
+    first = network.convolution(autoencoder, network.CONVOLUTIONS[0])
+    return isinstance(first, quick_layer.ReflectionConv2D)
+
+
+def _check(strategy: str, num_sources: int, window_radius: int) -> dict[str, object]:
+    """Finds that a strategy works with this number of sources.
+
+    Returns:
+      The arguments of its function for the maps of an encoder.
+    """
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
     # The encoder's layers end in a ReLU.
-    layer = strategies.layer(strategy, window_radius=window_radius, nonnegative=True)
+    arguments = strategies.arguments(
+        strategy, window_radius=window_radius, nonnegative=True
+    )
     strategy_modules.check(
         strategy, num_sources=num_sources, window_radius=window_radius
     )
-    return layer
+    return arguments

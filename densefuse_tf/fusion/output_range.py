@@ -6,6 +6,8 @@ import tensorflow as tf
 from densefuse_tf.io import pixels
 from densefuse_tf.model import strategies
 
+_VALUES_AT_A_TIME = 2**20
+
 
 def average_divisor(strategy: str, num_sources: int) -> int:
     """Returns what "average" divides by: k where the strategy adds, else 1."""
@@ -34,20 +36,29 @@ def to_uint8(
       uint8, same shape.
     """
     raw = np.asarray(raw, np.float32)
-    # Large images: one array besides, and all further steps in place.
+    image = np.empty(raw.shape, np.uint8)
     fixed = not isinstance(output_range, str)
-    if output_range == "average":
-        divided = raw / np.float32(divisor)
-        return pixels.to_uint8(divided, out=divided)
-    low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
-    # float32 throughout and one multiplication by the scale: the release's arithmetic.
-    scale = np.float32(255) / (high - low) if high > low else np.float32(0)
-    stretched = raw - low
-    stretched *= scale
-    stretched += np.float32(0.5)
-    if fixed:
-        np.clip(stretched, 0, 255, out=stretched)
-    return stretched.astype(np.uint8)
+    low = high = scale = np.float32(0)
+    if output_range != "average":
+        low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
+        scale = np.float32(255) / (high - low) if high > low else np.float32(0)
+    # a million values at a time, so that a large image is not held once more.
+    count = max(1, raw.size // _VALUES_AT_A_TIME)
+    for values, result in zip(
+        np.array_split(raw, count), np.array_split(image, count), strict=True
+    ):
+        if output_range == "average":
+            result[...] = pixels.to_uint8(values / np.float32(divisor))
+            continue
+        # float32 throughout and one multiplication by the scale: the release's
+        # arithmetic.
+        stretched = values - low
+        stretched *= scale
+        stretched += np.float32(0.5)
+        if fixed:
+            np.clip(stretched, 0, 255, out=stretched)
+        result[...] = stretched.astype(np.uint8)
+    return image
 
 
 def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:

@@ -46,10 +46,13 @@ _FILTERS = {
 }
 # The layers in the order in which data passes them.
 CONVOLUTIONS = tuple(_FILTERS)
-# How far a pixel of the sources reaches into the result: the eight 3x3 layers.
-RECEPTIVE_RADIUS = len(CONVOLUTIONS)
+# How far a pixel reaches through each part: a pixel for each 3x3 layer.
 ENCODER_RADIUS = CONVOLUTIONS.index("C2")
+DECODER_RADIUS = len(CONVOLUTIONS) - ENCODER_RADIUS
+# The channels of what each layer of the decoder takes.
+DECODER_CHANNELS = (NUM_FEATURE_MAPS, *list(_FILTERS.values())[ENCODER_RADIUS:-1])
 MIN_SIZE = 2
+_DENSE_BLOCK = "dense_block"
 
 _Maps = TypeVar("_Maps", tf.Tensor, keras.KerasTensor)
 
@@ -95,8 +98,17 @@ def encoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
     """
     image = keras.Input((None, None, 1), name="image", dtype="float32")
     parts = encode(image, functools.partial(_convolve, dtype=dtype, quick=quick))
-    maps = keras.layers.Concatenate(name="dense_block", dtype=dtype)(parts)
+    maps = keras.layers.Concatenate(name=_DENSE_BLOCK, dtype=dtype)(parts)
     return keras.Model(image, maps, name="encoder")
+
+
+def encoder_in_parts(model: keras.Model) -> keras.Model:
+    """Returns an encoder without its last layer, as `encode` has the feature maps.
+
+    Args:
+      model: From `encoder`; the layers are shared.
+    """
+    return keras.Model(model.input, model.get_layer(_DENSE_BLOCK).input, name="encoder")
 
 
 def decoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:

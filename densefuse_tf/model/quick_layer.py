@@ -62,22 +62,32 @@ class ReflectionConv2D(keras.layers.Layer):
 
         return convolve(kernel, bias, *inputs)
 
-    def convolve(self, parts: list[tf.Tensor], *, top: bool, bottom: bool) -> tf.Tensor:
+    def convolve(
+        self,
+        parts: list[tf.Tensor],
+        *,
+        top: bool,
+        bottom: bool,
+        above: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Convolves the maps of a part of an image; there are no gradients.
 
         Args:
-          parts: What the layer takes, batch 1, H at least 3.
+          parts: What the layer takes, batch 1, H at least 3; one tensor with `above`.
           top: Whether the first row is that of the image, which is padded. Otherwise
             rows above it are missing, and the outputs begin with the second one.
           bottom: The same for the last row.
+          above: [1, 2, W, C], the missing rows next to the first one. The outputs then
+            begin with the row above the first.
 
         Returns:
-          [1, H, W, filters], with a row less for each end that is not padded.
+          [1, H, W, filters], with a row less for each end where rows are missing, or a
+          row more at the top with `above`.
         """
         kernel = tf.convert_to_tensor(self.kernel)
         bias = tf.convert_to_tensor(self.bias)
         if len(parts) == 1:
-            return self._outputs(kernel, bias, parts, top, bottom)
+            return self._outputs(kernel, bias, parts, top, bottom, above)
         # All rows are padded, so that TensorFlow knows that the shapes of the parts are
         # the same, and adds up in the same order as for a whole image.
         outputs = self._outputs(kernel, bias, parts)
@@ -85,34 +95,52 @@ class ReflectionConv2D(keras.layers.Layer):
         # A slice of the first axis is a view, of another one a copy.
         return tf.squeeze(outputs, axis=0)[first:last][None]
 
-    def _outputs(self, kernel, bias, parts, top=True, bottom=True):
-        # The first and the last row of the outputs depend on the rows 0, 1, H - 2 and
-        # H - 1 alone, which reflection turns into 1, 0, 1, H - 2, H - 1, H - 2. The
-        # same holds for columns.
-        columns = [
-            tf.concat([maps[:, :, :2], maps[:, :, -2:]], axis=2) for maps in parts
-        ]
-        ends = [slice(2)] * top + [slice(-2, None)] * bottom
-        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
-        columns = self._convolve_reflected(kernel, bias, columns, padding, [1, 3])
+    def _outputs(self, kernel, bias, parts, top=True, bottom=True, above=None):
+        height, width = tf.unstack(tf.shape(parts[0])[1:3])
+        # The first and the last column of the outputs depend on the columns 0, 1, W - 2
+        # and W - 1 alone, which reflection turns into 1, 0, 1 and W - 2, W - 1, W - 2.
+        # The same holds for rows.
+        reflected = [1, 0, 1, width - 2, width - 1, width - 2]
+        columns = [tf.gather(maps, reflected, axis=2) for maps in parts]
+        if above is not None:
+            columns = [tf.concat([tf.gather(above, reflected, axis=2), *columns], 1)]
+        columns = tf.concat(columns, axis=3)
+        columns = tf.concat(
+            [columns[:, 1:2]] * top + [columns] + [columns[:, -2:-1]] * bottom, axis=1
+        )
+        columns = self._convolve_small(kernel, bias, columns, [1, 3], 0)
         border = [columns]
-        if ends:
-            rows = [tf.concat([maps[:, end] for end in ends], axis=1) for maps in parts]
-            rows = self._convolve_reflected(kernel, bias, rows, padding, [3, 1])
+        reflected = [1, 0, 1] * top + [height - 2, height - 1, height - 2] * bottom
+        if reflected:
+            rows = tf.concat([tf.gather(maps, reflected, axis=1) for maps in parts], 3)
+            rows = self._convolve_small(kernel, bias, rows, [3, 1], 1)
             border.append(rows)
+        if above is not None:
+            # Joining the rows would copy all of them: the first two rows of the outputs
+            # are computed once more instead.
+            seam = tf.concat([above, parts[0][:, :2]], axis=1)
+            seam = self._convolve_small(kernel, bias, seam, [1, 1], 1)
+            border.append(seam)
         # The small convolutions come first: beside the large one they would wait for a
         # core until it has ended.
         with tf.control_dependencies(border):
             parts = [tf.identity(maps) for maps in parts]
+        zeros = 2 if above is not None else int(top)
         outputs = self._convolve(
-            kernel, bias, parts, "SAME" if len(ends) == 2 else padding
+            kernel,
+            bias,
+            parts,
+            "SAME" if top and bottom else _padding(zeros, int(bottom), 1),
         )
+        if above is not None:
+            outputs = _overwrite(outputs, seam, 1, 0, 2, 1)
         height, width = tf.unstack(tf.shape(outputs)[1:3])
-        if ends:
+        if reflected:
             first = 0 if top else height - 1
-            step = height - 1 if len(ends) == 2 else height
-            outputs = _overwrite(outputs, rows, 1, first, step)
-        return _overwrite(outputs, columns, 2, 0, width - 1)
+            step = height - 1 if top and bottom else height
+            outputs = _overwrite(outputs, rows, 1, first, height, step)
+        # Last, for the rows are wrong in the corners.
+        return _overwrite(outputs, columns, 2, 0, width, width - 1)
 
     def _convolve(self, kernel, bias, parts, padding):
         """Convolves the concatenation of all parts, with zero padding."""
@@ -130,10 +158,10 @@ class ReflectionConv2D(keras.layers.Layer):
             outputs = tf.add_n([outputs, *others]) if several else outputs + others[0]
         return self.activation(outputs)
 
-    def _convolve_reflected(self, kernel, bias, parts, padding, strides):
-        maps = tf.concat(parts, axis=3)
-        padded = tf.pad(maps, padding, "REFLECT")
-        outputs = tf.nn.conv2d(padded, kernel, strides, "VALID")
+    def _convolve_small(self, kernel, bias, maps, strides, columns):
+        """Convolves a few rows or columns, with so many columns of zeros around."""
+        padding = _padding(0, 0, columns)
+        outputs = tf.nn.conv2d(maps, kernel, strides, padding)
         return self.activation(tf.nn.bias_add(outputs, bias))
 
     def _gradients(self, kernel, parts, outputs, upstream):
@@ -201,6 +229,10 @@ class ReflectionConv2D(keras.layers.Layer):
         return of_kernel, tf.raw_ops.BiasAddGrad(out_backprop=upstream), *of_parts
 
 
+def _padding(top, bottom, columns):
+    return [[0, 0], [top, bottom], [columns, columns], [0, 0]]
+
+
 def _kernel_gradient(maps, size, upstream, padding):
     return tf.raw_ops.Conv2DBackpropFilter(
         input=maps,
@@ -238,15 +270,24 @@ def _add_to_line(maps, axis, index, values):
     )
 
 
-def _overwrite(maps, values, axis, first, step):
+def _overwrite(maps, values, axis, first, end, step):
     """Assigns values to every `step`-th row (axis 1) or column, in place in a graph."""
-    begin, strides = [0] * 4, [1] * 4
-    begin[axis], strides[axis] = first, step
-    return tf.raw_ops.TensorStridedSliceUpdate(
-        input=maps,
-        begin=tf.stack(begin),
-        end=[0] * 4,
-        strides=tf.stack(strides),
-        value=values,
-        end_mask=0b1111,
+    shape = tf.shape(maps)
+    batch, height, width, channels = tf.unstack(shape)
+    # TensorFlow assigns value by value; fewer axes take a quarter of the time.
+    if axis == 1:
+        lines = [batch, height, width * channels]
+    else:
+        lines = [batch * height, width, channels]
+    counts = [lines[0], -1, lines[2]]
+    updated = tf.raw_ops.TensorStridedSliceUpdate(
+        input=tf.reshape(maps, lines),
+        begin=tf.stack([0, first, 0]),
+        end=tf.stack([0, end, 0]),
+        strides=tf.stack([1, step, 1]),
+        value=tf.reshape(values, counts),
+        end_mask=0b101,
     )
+    updated = tf.reshape(updated, shape)
+    updated.set_shape(maps.shape)
+    return updated

@@ -20,8 +20,8 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 from densefuse_tf.metrics import METRICS
+from densefuse_tf.model import activity
 from densefuse_tf.model import checkpoints
-from densefuse_tf.model import strategies
 from densefuse_tf.pipelines import methods
 from tests.registration.conftest import moved
 from tests.registration.conftest import noisy
@@ -208,9 +208,9 @@ def test_the_maps_are_those_of_the_strategy(answer):
         encoder(source[None, :, :, None].astype(np.float32))
         for source in answer.sources
     ]
-    for index, weight in enumerate(strategies.l1_norm_weights(features)):
-        activity = strategies.activity_level_map(features[index])[0, :, :, 0]
-        np.testing.assert_allclose(found.activities[index], activity, rtol=1e-4)
+    for index, weight in enumerate(activity.l1_norm_weights(features)):
+        level = activity.activity_level_map(features[index])[0, :, :, 0]
+        np.testing.assert_allclose(found.activities[index], level, rtol=1e-4)
         np.testing.assert_allclose(found.weights[index], weight[0, :, :, 0], atol=1e-5)
 
 

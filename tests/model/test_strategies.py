@@ -5,9 +5,11 @@ import functools
 import numpy as np
 import numpy_densefuse
 import pytest
+import tensorflow as tf
 from scipy import ndimage
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.model import activity
 from densefuse_tf.model import strategies
 
 
@@ -44,7 +46,7 @@ def test_l1_norm_has_radius_1_as_in_the_paper():
 
 
 def test_weights_sum_to_1():
-    weights = strategies.l1_norm_weights(feature_maps(3))
+    weights = activity.l1_norm_weights(feature_maps(3))
     np.testing.assert_allclose(sum(weights), np.ones((2, 6, 9, 1)), rtol=1e-6)
     assert all((weight.numpy() >= 0).all() for weight in weights)
 
@@ -52,7 +54,7 @@ def test_weights_sum_to_1():
 @pytest.mark.parametrize("count", (2, 3))
 def test_silent_sources_have_equal_weights(count):
     maps = [np.zeros((1, 4, 4, 64), np.float32)] * count
-    for weight in strategies.l1_norm_weights(maps, window_radius=1):
+    for weight in activity.l1_norm_weights(maps, window_radius=1):
         np.testing.assert_allclose(weight, np.full((1, 4, 4, 1), 1 / count))
     np.testing.assert_array_equal(strategies.l1_norm(maps), maps[0])
 
@@ -70,7 +72,7 @@ def block_mean(maps, radius):
     return ndimage.uniform_filter(maps, size, mode="constant") / count
 
 
-def activity(phi, radius):
+def activity_level(phi, radius):
     return block_mean(np.abs(phi).sum(-1), radius)
 
 
@@ -90,8 +92,8 @@ def softmax(activities):
 
 
 TWINS = {
-    "choose_max": (activity, chosen),
-    "l1_norm_softmax": (activity, softmax),
+    "choose_max": (activity_level, chosen),
+    "l1_norm_softmax": (activity_level, softmax),
     "detail_choose_max": (detail, chosen),
     "detail_softmax": (detail, softmax),
 }
@@ -154,13 +156,13 @@ def test_brightness_has_no_influence_on_the_choice_by_detail(name):
 def test_softmax_weights_lie_between_0_and_1_and_sum_to_1(count):
     activities = [np.abs(phi).sum(-1, keepdims=True) for phi in feature_maps(count)]
     activities[0][:, 0] = 0
-    weights = strategies.softmax_weights(activities)
+    weights = activity.softmax_weights(activities)
     assert all(
         ((weight.numpy() > 0) & (weight.numpy() < 1)).all() for weight in weights
     )
     np.testing.assert_allclose(sum(weights), np.ones_like(activities[0]), rtol=1e-6)
     silent = [np.zeros_like(each) for each in activities]
-    for weight in strategies.softmax_weights(silent):
+    for weight in activity.softmax_weights(silent):
         np.testing.assert_allclose(weight, np.full(weight.shape, 1 / count))
 
 
@@ -213,7 +215,7 @@ def test_get_refuses_an_unknown_strategy():
 
 def test_layer_refuses_a_negative_radius():
     with pytest.raises(UserError, match="window_radius is -1: expected 0 or more"):
-        strategies.layer("l1_norm", window_radius=-1)
+        strategies.arguments("l1_norm", window_radius=-1)
 
 
 def test_registration_refuses_a_taken_name():
@@ -243,5 +245,14 @@ def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
     rng = np.random.default_rng(0)
     maps = [rng.random((2, 5, 7, 64), np.float32) for _ in range(3)]
     expected = strategies.l1_norm(maps)
-    found = strategies.layer("l1_norm", nonnegative=True)(maps)
+    found = strategies.layer("l1_norm", {"nonnegative": True})(maps)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ("addition", "l1_norm", "maximum", *TWINS))
+def test_maps_in_parts_are_fused_like_those_in_one_tensor(name):
+    maps = feature_maps(3)
+    parts = [tf.split(phi, 4, axis=-1) for phi in maps]
+    assert strategies.get(name).takes_parts
+    fuse = strategies.get(name).function
+    np.testing.assert_allclose(fuse(parts), fuse(maps), rtol=1e-5, atol=1e-6)

