@@ -5,9 +5,9 @@
 
 - Memory is the peak of a process that fuses a pair in memory, TensorFlow included: one
   of --size as uint8, in bands and whole, and one of --large as float32, in bands.
-- Speed is that of a pair of --size in bands and whole, timed in turn. A pair of --large
-  is too large to be computed whole: its time for each pixel is compared with that of a
-  pair of --size, computed whole just before and after it.
+- Speed is the time for each pixel of a pair in bands against that of a pair of --size
+  computed whole, timed in turn: of the same pair, and of the upper quarter of a pair of
+  --large, which is too large to be computed whole.
 - Equality is the largest difference between the two, on a scale of 255.
 """
 
@@ -112,39 +112,32 @@ def speed() -> None:
     pair = random_pair(*shape(_SIZE.value), np.uint8)
     expected = whole.raw(pair)
     difference = np.abs(banded.raw(pair) - expected).max() * 255 / np.ptp(expected)
-    times = [
-        [measuring.seconds(lambda f=f: f.raw(pair)) for f in (whole, banded)]
-        for _ in range(_REPEATS.value)
-    ]
-    reference, measured = np.median(times, axis=0)
-    print(
-        f"speed: {_STRATEGIES.value[0]} {_SIZE.value} in bands: {measured:.2f} s; "
-        f"whole {reference:.2f} s; ratio {reference / measured:.3f}; largest "
-        f"difference {difference:.1e}",
-        flush=True,
-    )
+    print(f"equality: largest difference {difference:.1e}", flush=True)
+    show_speed(banded, pair, whole, pair)
 
 
 def large() -> None:
+    banded, whole = build(_MEMORY_BUDGET.value), build(0)
     pair = random_pair(*shape(_LARGE.value), np.float32)
-    # First the peak of the large pair alone. Some of its rows trace the graphs, so that
-    # start-up counts neither there nor below.
-    banded = build(_MEMORY_BUDGET.value)
-    banded.raw([source[: source.shape[0] // 20] for source in pair])
+    # The peak comes first, since computing a pair whole takes more.
     show_memory(banded, _LARGE.value, pair)
-    # Half of the references are timed before another run and half after it, since the
-    # machine's speed changes within a minute.
-    whole = build(0)
-    small = random_pair(*shape(_SIZE.value), np.float32)
-    whole.fuse(small)
-    references = [measuring.seconds(lambda: whole.fuse(small)) for _ in range(3)]
-    seconds = measuring.seconds(lambda: banded.fuse(pair))
-    references += [measuring.seconds(lambda: whole.fuse(small)) for _ in range(3)]
-    reference = np.median(references) / small[0].size
+    strip = [source[: source.shape[0] // 4] for source in pair]
+    show_speed(banded, strip, whole, random_pair(*shape(_SIZE.value), np.float32))
+
+
+def show_speed(banded, pair, whole, small) -> None:
+    """Prints the speed of a pair in bands against another, for each pixel."""
+    banded.fuse(pair), whole.fuse(small)
+    times = [
+        [measuring.seconds(lambda f=f, p=p: f.fuse(p)) for f, p in runs]
+        for runs in [((whole, small), (banded, pair))] * _REPEATS.value
+    ]
+    reference, measured = np.median(times, axis=0) / [small[0].size, pair[0].size]
+    sizes = ["x".join(map(str, images[0].shape)) for images in (pair, small)]
     print(
-        f"speed: {_STRATEGIES.value[0]} {_LARGE.value} in bands: {seconds:.1f} s; a "
-        f"pixel against one of {_SIZE.value} computed whole: ratio "
-        f"{reference * pair[0].size / seconds:.3f}",
+        f"speed: {_STRATEGIES.value[0]} {sizes[0]} in bands: {measured * 1e6:.3f} s a "
+        f"megapixel; {sizes[1]} whole: {reference * 1e6:.3f} s; ratio "
+        f"{reference / measured:.3f}",
         flush=True,
     )
 

@@ -96,6 +96,34 @@ class ReflectionConv2D(keras.layers.Layer):
         return tf.squeeze(outputs, axis=0)[first:last][None]
 
     def _outputs(self, kernel, bias, parts, top=True, bottom=True, above=None):
+        columns, rows, seam = self._border(kernel, bias, parts, top, bottom, above)
+        # The small convolutions come first: beside the large one they would wait for a
+        # core until it has ended.
+        border = [lines for lines in (columns, rows, seam) if lines is not None]
+        with tf.control_dependencies(border):
+            parts = [tf.identity(maps) for maps in parts]
+        padding = "SAME"
+        if not (top and bottom):
+            padding = _padding(int(top) if above is None else 2, int(bottom), 1)
+        outputs = self._convolve(kernel, bias, parts, padding)
+        height, width = tf.unstack(tf.shape(outputs)[1:3])
+        if seam is not None:
+            outputs = _overwrite(outputs, seam, 1, 0, 2, 1)
+        if rows is not None:
+            first = 0 if top else height - 1
+            step = height - 1 if top and bottom else height
+            outputs = _overwrite(outputs, rows, 1, first, height, step)
+        # The columns come last, for the corners of the rows are wrong.
+        return _overwrite(outputs, columns, 2, 0, width, width - 1)
+
+    def _border(self, kernel, bias, parts, top, bottom, above):
+        """Computes the outputs that zero padding gets wrong.
+
+        Returns:
+          The first and the last column; those of the first and the last row that are
+          padded, or None; and the first two rows below `above`, or None. The corners of
+          the rows are wrong.
+        """
         height, width = tf.unstack(tf.shape(parts[0])[1:3])
         # The first and the last column of the outputs depend on the columns 0, 1, W - 2
         # and W - 1 alone, which reflection turns into 1, 0, 1 and W - 2, W - 1, W - 2.
@@ -109,38 +137,17 @@ class ReflectionConv2D(keras.layers.Layer):
             [columns[:, 1:2]] * top + [columns] + [columns[:, -2:-1]] * bottom, axis=1
         )
         columns = self._convolve_small(kernel, bias, columns, [1, 3], 0)
-        border = [columns]
+        rows = seam = None
         reflected = [1, 0, 1] * top + [height - 2, height - 1, height - 2] * bottom
         if reflected:
             rows = tf.concat([tf.gather(maps, reflected, axis=1) for maps in parts], 3)
             rows = self._convolve_small(kernel, bias, rows, [3, 1], 1)
-            border.append(rows)
         if above is not None:
             # Joining the rows would copy all of them: the first two rows of the outputs
             # are computed once more instead.
             seam = tf.concat([above, parts[0][:, :2]], axis=1)
             seam = self._convolve_small(kernel, bias, seam, [1, 1], 1)
-            border.append(seam)
-        # The small convolutions come first: beside the large one they would wait for a
-        # core until it has ended.
-        with tf.control_dependencies(border):
-            parts = [tf.identity(maps) for maps in parts]
-        zeros = 2 if above is not None else int(top)
-        outputs = self._convolve(
-            kernel,
-            bias,
-            parts,
-            "SAME" if top and bottom else _padding(zeros, int(bottom), 1),
-        )
-        if above is not None:
-            outputs = _overwrite(outputs, seam, 1, 0, 2, 1)
-        height, width = tf.unstack(tf.shape(outputs)[1:3])
-        if reflected:
-            first = 0 if top else height - 1
-            step = height - 1 if top and bottom else height
-            outputs = _overwrite(outputs, rows, 1, first, height, step)
-        # Last, for the rows are wrong in the corners.
-        return _overwrite(outputs, columns, 2, 0, width, width - 1)
+        return columns, rows, seam
 
     def _convolve(self, kernel, bias, parts, padding):
         """Convolves the concatenation of all parts, with zero padding."""
