@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# Of two bands each then has the five rows that a decoder needs of which each of four
-# layers lags behind by one.
+# Two bands then have five new rows or more each. The decoder needs that many, since
+# each of its four layers lags behind by a row.
 _LOWEST = 10
 
 
