@@ -107,8 +107,8 @@ common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
 # What belongs to DenseFuse alone.
 _OF_DENSEFUSE = (
-    *("strategy", "strategy_module", "window_radius", "output_range", "memory_budget"),
-    *("save_raw", "runner", "beam_options"),
+    *("strategy", "strategy_module", "window_radius", "output_range", "precision"),
+    *("memory_budget", "save_raw", "runner", "beam_options"),
 )
 
 

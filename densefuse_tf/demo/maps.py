@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import fuser
-from densefuse_tf.fusion import graph
+from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
 from densefuse_tf.model import activity
@@ -54,7 +54,7 @@ class MapMaker:
         Raises:
           UserError: It cannot be used.
         """
-        encoder = graph.inference_autoencoder(checkpoint).get_layer("encoder")
+        encoder = inference.load_autoencoder(checkpoint).get_layer("encoder")
         image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
         @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)

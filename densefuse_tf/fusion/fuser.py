@@ -10,15 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import bands
-from densefuse_tf.fusion import graph
+from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
+from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
@@ -48,17 +50,18 @@ class Fuser(ChannelFuser):
           UserError: One of the settings cannot be used.
         """
         strategy_modules.load(settings.strategy_module)
-        self._graph_for = graph.compiled(
-            graph.inference_autoencoder(settings.checkpoint),
+        self._graph = inference.InferenceGraph(
+            settings.checkpoint,
             strategy=settings.strategy,
             num_sources=settings.num_sources,
             window_radius=settings.window_radius,
+            precision=_precision(settings),
         )
         super().__init__(
             settings.num_sources, settings.color, settings.output_range, np.float32
         )
         self._divisor = average_divisor(settings.strategy, settings.num_sources)
-        radius = strategies.get(settings.strategy).radius(settings.window_radius)
+        radius = self._graph.radius
         self.margin = network.ENCODER_RADIUS + (radius or 0)
         # A strategy that looks at the whole image has to see it.
         self._budget = 0.0 if radius is None else settings.memory_budget
@@ -90,7 +93,7 @@ class Fuser(ChannelFuser):
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
-        output, *last = self._graph_for(cuts)(*batches, *above)
+        output, *last = self._graph.for_part(cuts)(*batches, *above)
         raw = output.numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
@@ -114,7 +117,8 @@ def fuse(
       checkpoint: As `checkpoints.load_autoencoder` takes it.
       **settings: The other fields of `FusionSettings`: strategy (one of
         `strategies.names()`), window_radius, output_range ("minmax" or "average"),
-        color ("auto", "gray", "rgb" or "luma") and memory_budget.
+        color ("auto", "gray", "rgb" or "luma"), precision ("float32" or "bfloat16")
+        and memory_budget.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
@@ -144,6 +148,16 @@ def _kept_fuser(
     # registered anew is used.
     del modified, registered
     return Fuser(settings)
+
+
+def _precision(settings: FusionSettings) -> str:
+    """Returns the precision that is asked for, or float32 where it is quicker."""
+    if settings.precision == "bfloat16":
+        obstacle = low_precision.obstacle()
+        if obstacle is not None:
+            logging.warning("bfloat16: %s: computing in float32", obstacle)
+            return "float32"
+    return settings.precision
 
 
 def rows_of_band(budget: float, width: int, num_sources: int) -> int:

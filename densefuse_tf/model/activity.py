@@ -25,7 +25,7 @@ _SOFTMAX_FACTOR = 2.0
 
 
 def activity_level_map(
-    feature_maps: Maps, window_radius: int = 1, nonnegative: bool = False
+    feature_maps: Maps, window_radius: int = 1, offset: float | None = None
 ) -> tf.Tensor:
     """Computes the activity level map C^_i of one source, Eq. 5 and 6.
 
@@ -37,12 +37,15 @@ def activity_level_map(
     Args:
       feature_maps: [batch, H, W, 64].
       window_radius: r >= 0.
-      nonnegative: Whether no value is below 0: the l1-norm is then a plain sum.
+      offset: None for maps of any sign. A number for maps that are at least 0, less a
+        constant for each channel: the sum of these constants, 0 without any. The
+        l1-norm is then a plain sum.
 
     Returns:
-      [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps.
+      [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps; float32
+      for maps in bfloat16.
     """
-    return _block_mean(_l1_norm_of_pixels(feature_maps, nonnegative), window_radius)
+    return _block_mean(_l1_norm_of_pixels(feature_maps, offset), window_radius)
 
 
 def detail_level_map(feature_maps: Maps, window_radius: int = 1) -> tf.Tensor:
@@ -63,18 +66,23 @@ def detail_level_map(feature_maps: Maps, window_radius: int = 1) -> tf.Tensor:
     return _block_mean(_l1_norm_of_pixels(details), window_radius)
 
 
-def _l1_norm_of_pixels(feature_maps: Maps, nonnegative: bool = False) -> tf.Tensor:
+def _l1_norm_of_pixels(feature_maps: Maps, offset: float | None = None) -> tf.Tensor:
     """Computes Eq. 5: [batch, H, W, 64] -> [batch, H, W, 1], cut to finite values."""
     activities = []
     for part in _parts(feature_maps):
-        if nonnegative:
+        if offset is not None:
             # The product is as fast as memory, and twice as fast as a sum.
             flat = tf.reshape(part, [-1, part.shape[-1]])
             sums = tf.linalg.matvec(flat, tf.ones([part.shape[-1]], part.dtype))
-            activities.append(tf.reshape(sums, [*tf.unstack(tf.shape(part)[:3]), 1]))
+            sums = tf.reshape(sums, [*tf.unstack(tf.shape(part)[:3]), 1])
+            activities.append(tf.cast(sums, tf.float32))
         else:
             activities.append(tf.reduce_sum(tf.abs(part), axis=-1, keepdims=True))
-    return tf.minimum(functools.reduce(tf.add, activities), _LARGEST_ACTIVITY)
+    total = functools.reduce(tf.add, activities)
+    if offset:
+        # What is 0 together with the offset may be rounded to less.
+        total = tf.maximum(total + offset, 0.0)
+    return tf.minimum(total, _LARGEST_ACTIVITY)
 
 
 def _parts(feature_maps: Maps) -> Sequence[tf.Tensor]:
@@ -95,7 +103,7 @@ def _block_mean(maps: tf.Tensor, radius: int) -> tf.Tensor:
 def l1_norm_weights(
     feature_maps: Sequence[Maps],
     window_radius: int = 1,
-    nonnegative: bool = False,
+    offset: float | None = None,
 ) -> list[tf.Tensor]:
     """Computes the weights of Eq. 7: w_i = C^_i / sum_n C^_n.
 
@@ -104,13 +112,13 @@ def l1_norm_weights(
     Args:
       feature_maps: k tensors [batch, H, W, 64].
       window_radius: r >= 0 of the block average.
-      nonnegative: As `activity_level_map` takes it.
+      offset: As `activity_level_map` takes it.
 
     Returns:
       k tensors [batch, H, W, 1] in 0..1 that sum to 1.
     """
     activities = [
-        activity_level_map(phi, window_radius, nonnegative) for phi in feature_maps
+        activity_level_map(phi, window_radius, offset) for phi in feature_maps
     ]
     total = functools.reduce(tf.add, activities)
     silent = tf.equal(total, 0.0)
@@ -171,7 +179,9 @@ def weighted_sum(
     """
 
     def of_part(maps):
-        weighted = [w * phi for w, phi in zip(weights, maps, strict=True)]
+        weighted = [
+            tf.cast(w, phi.dtype) * phi for w, phi in zip(weights, maps, strict=True)
+        ]
         return functools.reduce(tf.add, weighted)
 
     return by_channel(of_part, feature_maps)
@@ -183,7 +193,8 @@ def weighted_mean(
     """Computes f = phi_k + sum_(i<k) w_i (phi_i - phi_k): Eq. 7 with a product less.
 
     Multiplying maps by one weight a pixel takes longer than adding them. The result
-    depends on the order of the sources, by rounding.
+    depends on the order of the sources, by rounding. Maps in bfloat16 are summed as
+    Eq. 7 has it, since rounding a difference costs too much there.
 
     Args:
       weights: k tensors [batch, H, W, 1] that sum to 1.
@@ -192,6 +203,13 @@ def weighted_mean(
     Returns:
       [batch, H, W, 64].
     """
+    first = _parts(feature_maps[0])[0]
+    if first.dtype == tf.bfloat16:
+        # All parts have as many channels; one weight for each value is multiplied in
+        # half the time.
+        shape = tf.shape(first)
+        weights = [tf.broadcast_to(tf.cast(w, first.dtype), shape) for w in weights]
+        return weighted_sum(weights, feature_maps)
 
     def of_part(maps):
         *others, last = maps

@@ -52,7 +52,6 @@ DECODER_RADIUS = len(CONVOLUTIONS) - ENCODER_RADIUS
 # The channels of what each layer of the decoder takes.
 DECODER_CHANNELS = (NUM_FEATURE_MAPS, *list(_FILTERS.values())[ENCODER_RADIUS:-1])
 MIN_SIZE = 2
-_DENSE_BLOCK = "dense_block"
 
 _Maps = TypeVar("_Maps", tf.Tensor, keras.KerasTensor)
 
@@ -98,17 +97,8 @@ def encoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
     """
     image = keras.Input((None, None, 1), name="image", dtype="float32")
     parts = encode(image, functools.partial(_convolve, dtype=dtype, quick=quick))
-    maps = keras.layers.Concatenate(name=_DENSE_BLOCK, dtype=dtype)(parts)
+    maps = keras.layers.Concatenate(name="dense_block", dtype=dtype)(parts)
     return keras.Model(image, maps, name="encoder")
-
-
-def encoder_in_parts(model: keras.Model) -> keras.Model:
-    """Returns an encoder without its last layer, as `encode` has the feature maps.
-
-    Args:
-      model: From `encoder`; the layers are shared.
-    """
-    return keras.Model(model.input, model.get_layer(_DENSE_BLOCK).input, name="encoder")
 
 
 def decoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:

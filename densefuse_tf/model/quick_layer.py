@@ -7,6 +7,8 @@ with zero padding, which costs nothing; then it computes the outermost pixels on
 from reflected ones and overwrites them in place.
 """
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -23,20 +25,20 @@ class ReflectionConv2D(keras.layers.Layer):
         self,
         filters: int,
         *,
-        activation: str,
+        activation: str | Callable[[tf.Tensor], tf.Tensor],
         kernel_initializer: keras.initializers.Initializer,
         **settings,
     ):
-        """Takes what a Conv2D takes; `activation` is "relu" or "linear"."""
+        """Takes what a Conv2D takes; there are gradients for "relu" and "linear"."""
         super().__init__(**settings)
         self.filters = filters
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = kernel_initializer
 
     def build(self, input_shapes):
-        self._channels = [shape[-1] for shape in input_shapes]
+        self.channels = [shape[-1] for shape in input_shapes]
         self.kernel = self.add_weight(
-            shape=(3, 3, sum(self._channels), self.filters),
+            shape=(3, 3, sum(self.channels), self.filters),
             initializer=self.kernel_initializer,
             name="kernel",
         )
@@ -84,8 +86,12 @@ class ReflectionConv2D(keras.layers.Layer):
           [1, H, W, filters], with a row less for each end where rows are missing, or a
           row more at the top with `above`.
         """
-        kernel = tf.convert_to_tensor(self.kernel)
-        bias = tf.convert_to_tensor(self.bias)
+        kernel, bias, *parts = (
+            tf.cast(each, self.compute_dtype)
+            for each in (self.kernel.value, self.bias.value, *parts)
+        )
+        if above is not None:
+            above = tf.cast(above, self.compute_dtype)
         if len(parts) == 1:
             return self._outputs(kernel, bias, parts, top, bottom, above)
         # All rows are padded, so that TensorFlow knows that the shapes of the parts are
@@ -151,7 +157,7 @@ class ReflectionConv2D(keras.layers.Layer):
 
     def _convolve(self, kernel, bias, parts, padding):
         """Convolves the concatenation of all parts, with zero padding."""
-        kernels = tf.split(kernel, self._channels, axis=2)
+        kernels = tf.split(kernel, self.channels, axis=2)
         newest, *others = [
             tf.nn.conv2d(maps, share, 1, padding)
             for maps, share in zip(parts, kernels, strict=True)
@@ -196,7 +202,7 @@ class ReflectionConv2D(keras.layers.Layer):
                 padding="SAME",
             )
             for maps, share in zip(
-                parts, tf.split(kernel, self._channels, axis=2), strict=True
+                parts, tf.split(kernel, self.channels, axis=2), strict=True
             )
         ]
         # For each side of the ring: the row or column that it mirrors, the one of the
@@ -228,7 +234,7 @@ class ReflectionConv2D(keras.layers.Layer):
                 padding="VALID",
             )
             received = _folded(received) if axis == 1 else received[:, 1:-1]
-            shares = tf.split(received, self._channels, axis=3)
+            shares = tf.split(received, self.channels, axis=3)
             of_parts = [
                 _add_to_line(maps, axis, mirrored, share)
                 for maps, share in zip(of_parts, shares, strict=True)

@@ -16,7 +16,7 @@ References:
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -38,10 +38,13 @@ class Strategy:
       reach: How many pixels around a pixel the function looks at, `window_radius` not
         counted: 0 where it treats each pixel by itself. None where that is not known
         or is the whole image, which then cannot be fused in bands.
-      takes_nonnegative: Whether the function has the argument `nonnegative`, which says
-        that the maps are what a ReLU puts out.
+      takes_offset: Whether the function has the argument `offset`, which says that the
+        maps are what a ReLU puts out; `activity.activity_level_map` describes it.
       takes_parts: Whether the function also takes the maps of a source as a list of
         parts, as the encoder makes them: they need not be copied into one tensor then.
+      takes_differences: Whether maps less a constant for each channel give the result
+        less what the function makes of the constants alone, with their sum as the
+        `offset` where the function has one. In bfloat16 it is quicker then.
     """
 
     name: str
@@ -49,14 +52,34 @@ class Strategy:
     scales_with_sources: bool
     takes_window_radius: bool
     reach: int | None
-    takes_nonnegative: bool = False
+    takes_offset: bool = False
     takes_parts: bool = False
+    takes_differences: bool = False
 
     def radius(self, window_radius: int) -> int | None:
         """Returns how far the function looks, the block average's window included."""
         if self.reach is None or not self.takes_window_radius:
             return self.reach
         return self.reach + window_radius
+
+    def fuse(
+        self,
+        feature_maps: Sequence[Sequence[tf.Tensor]],
+        arguments: Mapping[str, object],
+    ) -> tf.Tensor:
+        """Fuses the maps of k sources, each in parts as the encoder makes them.
+
+        Args:
+          feature_maps: k lists of parts [batch, H, W, C_i].
+          arguments: What `arguments` returns.
+
+        Returns:
+          [batch, H, W, 64].
+        """
+        maps: list[activity.Maps] = list(feature_maps)
+        if not self.takes_parts:
+            maps = [tf.concat(parts, axis=-1) for parts in feature_maps]
+        return self.function(maps, **arguments)
 
 
 _STRATEGIES: dict[str, Strategy] = {}
@@ -68,8 +91,9 @@ def strategy(
     scales_with_sources: bool,
     takes_window_radius: bool = False,
     reach: int | None = None,
-    takes_nonnegative: bool = False,
+    takes_offset: bool = False,
     takes_parts: bool = False,
+    takes_differences: bool = False,
 ) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
     """Registers a function as the fusion strategy `name`; see `Strategy`.
 
@@ -96,8 +120,9 @@ def strategy(
             scales_with_sources,
             takes_window_radius,
             reach,
-            takes_nonnegative,
+            takes_offset,
             takes_parts,
+            takes_differences,
         )
         return registered
 
@@ -129,15 +154,15 @@ def get(name: str) -> Strategy:
 
 
 def arguments(
-    name: str, *, window_radius: int = 1, nonnegative: bool = False
+    name: str, *, window_radius: int = 1, offset: float | None = None
 ) -> dict[str, object]:
     """Returns the arguments of a strategy's function besides the feature maps.
 
     Args:
       name: A registered strategy.
       window_radius: r of the block average (Eq. 6), for the strategies that have one.
-      nonnegative: Whether no value of the maps is below 0, as an encoder's are, for the
-        strategies that are quicker then.
+      offset: As `activity.activity_level_map` takes it, for the strategies that are
+        quicker with one; 0 for the maps of an encoder.
 
     Raises:
       UserError: Unknown strategy, or a radius below 0.
@@ -148,8 +173,8 @@ def arguments(
     found: dict[str, object] = {}
     if chosen.takes_window_radius:
         found["window_radius"] = window_radius
-    if nonnegative and chosen.takes_nonnegative:
-        found["nonnegative"] = True
+    if offset is not None and chosen.takes_offset:
+        found["offset"] = offset
     return found
 
 
@@ -180,7 +205,13 @@ def fused_shape(input_shapes):
     return tuple(first)
 
 
-@strategy("addition", scales_with_sources=True, reach=0, takes_parts=True)
+@strategy(
+    "addition",
+    scales_with_sources=True,
+    reach=0,
+    takes_parts=True,
+    takes_differences=True,
+)
 def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     """Adds the feature maps, Eq. 4: f = sum_i phi_i.
 
@@ -199,30 +230,37 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     "l1_norm",
     scales_with_sources=False,
     takes_window_radius=True,
-    takes_nonnegative=True,
-    takes_parts=True,
     reach=0,
+    takes_offset=True,
+    takes_parts=True,
+    takes_differences=True,
 )
 def l1_norm(
     feature_maps: Sequence[tf.Tensor],
     window_radius: int = 1,
-    nonnegative: bool = False,
+    offset: float | None = None,
 ) -> tf.Tensor:
     """Weighs the feature maps by their l1-norm, Eq. 5-7: f = sum_i w_i phi_i.
 
     Args:
       feature_maps: k tensors [batch, H, W, 64].
       window_radius: r of the block average; 1 in the paper, 0 in the release.
-      nonnegative: As `activity.l1_norm_weights` takes it.
+      offset: As `activity.l1_norm_weights` takes it.
 
     Returns:
       Fused feature maps [batch, H, W, 64].
     """
-    weights = activity.l1_norm_weights(feature_maps, window_radius, nonnegative)
+    weights = activity.l1_norm_weights(feature_maps, window_radius, offset)
     return activity.weighted_mean(weights, feature_maps)
 
 
-@strategy("maximum", scales_with_sources=False, reach=0, takes_parts=True)
+@strategy(
+    "maximum",
+    scales_with_sources=False,
+    reach=0,
+    takes_parts=True,
+    takes_differences=True,
+)
 def maximum(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
     """Takes the largest value of each feature map: f = max_i phi_i.
 

@@ -34,7 +34,7 @@ def write(
 
     Args:
       model: From `graph.load_fusion_model`: the converters know no in-place update,
-        which `graph.load_inference_model` has.
+        which the graph of a SavedModel has.
       rescale: Decoder output [batch, H, W, 1] -> uint8.
       format: One of `SUFFIXES`.
       path: The file.

@@ -10,13 +10,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
+from densefuse_tf.fusion import inference
+from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
@@ -59,20 +60,22 @@ def export(
             f"{output}: is named as a file, and a SavedModel is a folder: expected "
             f"another name, or the format {' or '.join(converters.SUFFIXES)}"
         )
+    if suffix and fusion.precision != "float32":
+        raise UserError(
+            f"precision={fusion.precision} goes with the format saved_model, not with "
+            f"{settings.format}"
+        )
     files.check_free(output)
     if suffix:
         extras.require(settings.format, f"the format {settings.format}")
     if settings.warmup:
         extras.require("serving", "the warm-up file")
     strategy_modules.load(fusion.strategy_module)
-    # The converters know no in-place update, so they get the layers that pad.
-    load = graph.load_fusion_model if suffix else graph.load_inference_model
-    model = load(
-        fusion.checkpoint,
-        strategy=fusion.strategy,
-        num_sources=fusion.num_sources,
-        window_radius=fusion.window_radius,
-    )
+    arguments: dict[str, Any] = {
+        "strategy": fusion.strategy,
+        "num_sources": fusion.num_sources,
+        "window_radius": fusion.window_radius,
+    }
     divisor = average_divisor(fusion.strategy, fusion.num_sources)
     rescale = functools.partial(
         to_uint8_in_graph,
@@ -81,13 +84,20 @@ def export(
     )
     try:
         if suffix:
+            # The converters know no in-place update, so they get the layers that pad.
+            model = graph.load_fusion_model(fusion.checkpoint, **arguments)
             with files.replacing(output) as temporary:
                 converters.write(model, rescale, settings.format, temporary)
         else:
+            inference_graph = inference.InferenceGraph(
+                fusion.checkpoint, **arguments, precision=fusion.precision
+            )
             with files.creating_folder(output) as temporary:
-                _write_saved_model(model, rescale, settings.max_pixels, temporary)
+                _write_saved_model(
+                    inference_graph, rescale, settings.max_pixels, temporary
+                )
                 if settings.warmup:
-                    names = [source.name for source in model.inputs]
+                    names = source_names(fusion.num_sources)
                     _write_warmup(names, temporary, output.absolute().parent.name)
     except (tf.errors.OpError, OSError) as error:
         reason = str(error).partition("\n")[0][:200]
@@ -95,15 +105,15 @@ def export(
 
 
 def _write_saved_model(
-    model: keras.Model,
+    inference_graph: inference.InferenceGraph,
     rescale: signatures.Rescale,
     max_pixels: int,
     folder: pathlib.Path,
 ) -> None:
-    functions = signatures.signatures(model, rescale, max_pixels)
+    functions = signatures.signatures(inference_graph, rescale, max_pixels)
     module = tf.Module()
     # Plain variables: a Keras layer would take its class along.
-    module.weights = [weight.value for weight in model.weights]
+    module.weights = inference_graph.variables
     tf.saved_model.save(module, str(folder), signatures=functions)
 
 

@@ -6,10 +6,12 @@ service and fuse.py give the same pixels.
 
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
+from densefuse_tf.fusion import bands
+from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import TOLERANCE
+from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.model import network
 
 ARRAYS = "serving_default"
@@ -25,7 +27,7 @@ Rescale = Callable[[tf.Tensor], tf.Tensor]
 
 
 def signatures(
-    model: keras.Model, rescale: Rescale, max_pixels: int
+    fusion: inference.InferenceGraph, rescale: Rescale, max_pixels: int
 ) -> dict[str, tf.types.experimental.GenericFunction]:
     """Returns the signatures of the SavedModel by name.
 
@@ -37,16 +39,16 @@ def signatures(
     A request that cannot be fused ends in INVALID_ARGUMENT with a line that says why.
 
     Args:
-      model: From `graph.load_inference_model`.
+      fusion: The fusion.
       rescale: Decoder output [batch, H, W, channels] -> uint8; see
         `output_range.to_uint8_in_graph`.
       max_pixels: The largest image that `fuse_encoded` decodes.
     """
-    names = [source.name for source in model.inputs]
+    names = source_names(fusion.num_sources)
 
     def fuse(sources):
-        raw = model([source[None] for source in sources], training=False)[0]
-        return tf.debugging.check_numerics(raw, "the decoder's output is not finite")
+        (raw,) = fusion.for_part(bands.WHOLE)(*[source[None] for source in sources])
+        return tf.debugging.check_numerics(raw[0], "the decoder's output is not finite")
 
     arrays = [tf.TensorSpec([None, None, None, 1], tf.float32, name) for name in names]
 

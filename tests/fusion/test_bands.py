@@ -217,7 +217,7 @@ def test_three_graphs_serve_all_bands(checkpoint):
     fuser = Fuser(FusionSettings(checkpoint, memory_budget=1e-4))
     for size in ((60, 40), (90, 31), (70, 62)):
         fuser.raw(photographs(2, size))
-    assert fuser._graph_for.cache_info().currsize == 3
+    assert len(fuser._graph._compiled) == 3
 
 
 def test_the_reach_of_a_strategy_widens_the_margin(fusers):

@@ -72,19 +72,6 @@ np.testing.assert_allclose(fused, arrays["fused"], rtol=1e-6)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("is_quick", (True, False))
-def test_the_inference_model_uses_the_layers_of_this_machine(
-    checkpoint, is_quick, monkeypatch
-):
-    monkeypatch.setattr(network, "use_quick_layers", lambda: is_quick)
-    expected = graph.load_fusion_model(checkpoint, strategy="l1_norm")
-    model = graph.load_inference_model(checkpoint, strategy="l1_norm")
-    inputs = sources(2)
-    np.testing.assert_allclose(model(inputs), expected(inputs), rtol=1e-5, atol=2e-3)
-    kinds = {type(layer).__name__ for layer in model.get_layer("decoder").layers}
-    assert ("ReflectionConv2D" in kinds) == is_quick
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

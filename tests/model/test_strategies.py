@@ -245,7 +245,7 @@ def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
     rng = np.random.default_rng(0)
     maps = [rng.random((2, 5, 7, 64), np.float32) for _ in range(3)]
     expected = strategies.l1_norm(maps)
-    found = strategies.layer("l1_norm", {"nonnegative": True})(maps)
+    found = strategies.layer("l1_norm", {"offset": 0.0})(maps)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

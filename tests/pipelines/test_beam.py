@@ -151,7 +151,7 @@ def test_processes_give_the_same_files(pairs, expected, checkpoint):
         "from densefuse_tf.model import strategies\n"
         "own = densefuse_tf.strategy(\n"
         "    'own_l1_norm', scales_with_sources=False, takes_window_radius=True,\n"
-        "    takes_nonnegative=True, takes_parts=True,\n"
+        "    takes_offset=True, takes_parts=True,\n"
         ")(lambda maps, **settings: strategies.l1_norm(maps, **settings))\n"
     )
     command = [

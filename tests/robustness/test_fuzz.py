@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.inference import InferenceGraph
 from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.io import images
 from densefuse_tf.model import checkpoints
@@ -98,7 +98,7 @@ def test_service_answers_damaged_images(checkpoint, long):
     files = image_bytes.whole_files()
     names = [name for name in sorted(files) if name.endswith((".png", ".jpg"))]
     served = signatures.signatures(
-        graph.load_inference_model(checkpoint),
+        InferenceGraph(checkpoint),
         lambda raw: to_uint8_in_graph(raw, "minmax", 1.0),
         max_pixels=1_000_000,
     )[signatures.ENCODED]

@@ -10,8 +10,8 @@ from image_bytes import encoded
 from image_bytes import gray_png
 from PIL import Image
 
-from densefuse_tf.fusion import graph
 from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.inference import InferenceGraph
 from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -62,8 +62,8 @@ def rescaling(output_range, divisor=1.0):
 @pytest.fixture(scope="module")
 def served(checkpoint):
     """The signatures of the addition strategy for a pair, not saved."""
-    model = graph.load_inference_model(checkpoint)
-    return signatures.signatures(model, rescaling("minmax"), MAX_PIXELS)
+    fusion = InferenceGraph(checkpoint)
+    return signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
 def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
     fuser = Fuser(FusionSettings(checkpoint, output_range="average", **settings))
-    model = graph.load_inference_model(checkpoint, **settings)
-    served = signatures.signatures(model, rescaling("average"), MAX_PIXELS)
+    fusion = InferenceGraph(checkpoint, **settings)
+    served = signatures.signatures(fusion, rescaling("average"), MAX_PIXELS)
     sources = [noise(seed) for seed in range(3)]
     batches = {
         f"source_{index + 1}": tf.constant(source[None, ..., None], tf.float32)
@@ -132,10 +132,10 @@ def test_arrays_that_cannot_be_fused(served, ir, vis, message):
 
 
 def test_an_output_that_is_not_finite_is_an_error(checkpoint):
-    model = graph.load_inference_model(checkpoint)
+    fusion = InferenceGraph(checkpoint)
     # The bias of C5.
-    model.weights[-1].assign([np.inf])
-    served = signatures.signatures(model, rescaling("minmax"), MAX_PIXELS)
+    fusion.variables[-1].assign([np.inf])
+    served = signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
     with pytest.raises(tf.errors.InvalidArgumentError, match="output is not finite"):
         served[signatures.ARRAYS](tf.constant(ZEROS + 1), tf.constant(ZEROS + 1))
 

@@ -1,0 +1,196 @@
+"""The fusion as it is computed quickest on this machine, whole or part by part.
+
+`graph.fusion_model` describes the same fusion as a Keras model; the outputs differ by
+rounding.
+"""
+
+import os
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from densefuse_tf.fusion import bands
+from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.model import checkpoints
+from densefuse_tf.model import low_precision
+from densefuse_tf.model import network
+from densefuse_tf.model import quick_layer
+from densefuse_tf.model import strategies
+
+
+def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
+    """Builds an autoencoder of the layers that are quickest on this machine.
+
+    Args:
+      checkpoint: As `checkpoints.load_autoencoder` takes it.
+
+    Raises:
+      UserError: It cannot be read.
+    """
+    autoencoder = checkpoints.load_autoencoder(checkpoint)
+    return _quick(autoencoder) if network.use_quick_layers() else autoencoder
+
+
+class InferenceGraph:
+    """Computes the fusion of parts of images, of any height and width.
+
+    Attributes:
+      num_sources: k.
+      variables: The weights, those of C1 first and the bias of C5 last.
+      radius: How far the strategy looks; None where that is not known.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike,
+        *,
+        strategy: str = FusionSettings.strategy,
+        num_sources: int = FusionSettings.num_sources,
+        window_radius: int = FusionSettings.window_radius,
+        precision: str = FusionSettings.precision,
+    ):
+        """Loads the checkpoint.
+
+        Args:
+          checkpoint: As `checkpoints.load_autoencoder` takes it.
+          strategy: A registered strategy.
+          num_sources: k, at least 2.
+          window_radius: As `graph.fusion_model` takes it.
+          precision: float32, or bfloat16: see `low_precision`.
+
+        Raises:
+          UserError: One of the arguments cannot be used.
+        """
+        arguments = graph.check(strategy, num_sources, window_radius)
+        chosen = strategies.get(strategy)
+        self.radius = chosen.radius(window_radius)
+        self.num_sources = num_sources
+        self._maps_dtype = tf.as_dtype(precision)
+        if self._maps_dtype == tf.bfloat16:
+            autoencoder = _quick(checkpoints.load_autoencoder(checkpoint))
+            self._layers, self._fuse = low_precision.of_differences(
+                autoencoder, chosen, arguments, num_sources
+            )
+        else:
+            autoencoder = load_autoencoder(checkpoint)
+            self._layers = {
+                name: network.convolution(autoencoder, name)
+                for name in network.CONVOLUTIONS
+            }
+            self._fuse = lambda maps: chosen.fuse(maps, arguments)
+        self.variables = [
+            weight.value for layer in self._layers.values() for weight in layer.weights
+        ]
+        self._compiled: dict[bands.Cuts, Callable[..., list[tf.Tensor]]] = {}
+
+    def for_part(self, cuts: bands.Cuts) -> Callable[..., list[tf.Tensor]]:
+        """Returns what fuses a part of an image; it is compiled once for each `cuts`.
+
+        The sources are encoded one after the other: at a time there are the feature
+        maps of one source more than needed, and the layers of one. Each convolution
+        uses all cores in any case.
+
+        Args:
+          cuts: Where the part is cut off from a larger image.
+
+        Returns:
+          A function of k tensors [1, H, W, 1] float32 in 0..255, with the margin of
+          `bands.split`, and, for a part that is cut off at the top, what came back with
+          the part above it. It gives the decoder's output [1, H', W, 1] float32, the
+          rows of `Band.inner`, and, for a part that is cut off at the bottom, the last
+          two rows of what each layer of the decoder took.
+        """
+        if cuts not in self._compiled:
+            image = tf.TensorSpec([1, None, None, 1], tf.float32)
+            above = [
+                tf.TensorSpec([1, 2, None, channels], self._maps_dtype)
+                for channels in network.DECODER_CHANNELS
+            ]
+            signature = [image] * self.num_sources + above * cuts.top
+            run = tf.function(
+                lambda *inputs: self._run(cuts, *inputs),
+                input_signature=signature,
+                autograph=False,
+            )
+            self._compiled[cuts] = run.get_concrete_function()
+        return self._compiled[cuts]
+
+    def _run(self, cuts: bands.Cuts, *inputs: tf.Tensor) -> list[tf.Tensor]:
+        sources = inputs[: self.num_sources]
+        above = list(inputs[self.num_sources :])
+        feature_maps: list[list[tf.Tensor]] = []
+        parts: list[tf.Tensor] = []
+        for source in sources:
+            with tf.control_dependencies(parts):
+                source = tf.identity(source)
+            encoded = network.encode(
+                source, lambda maps, name: self._convolve(cuts, maps, name)
+            )
+            parts = _aligned(encoded, cuts)
+            feature_maps.append(parts)
+        fused = _cropped(self._fuse(feature_maps), cuts, self.radius or 0)
+        last = []
+
+        def go_on(maps, name):
+            last.append(maps[0][:, -2:])
+            return self._convolve(cuts, maps, name, above.pop(0) if above else None)
+
+        raw = network.decode(fused, go_on)
+        return [raw, *last] if cuts.bottom else [raw]
+
+    def _convolve(
+        self,
+        cuts: bands.Cuts,
+        parts: list[tf.Tensor],
+        name: str,
+        above: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Computes the layer `name`, and no row that depends on rows beyond a cut.
+
+        With the two rows above the first one, the outputs begin with the row above it.
+        """
+        layer = self._layers[name]
+        top, bottom = not cuts.top, not cuts.bottom
+        if isinstance(layer, quick_layer.ReflectionConv2D):
+            parts = _aligned(parts, cuts)
+            return layer.convolve(parts, top=top, bottom=bottom, above=above)
+        maps = tf.concat(_aligned(parts, cuts), axis=3)
+        if above is not None:
+            maps = tf.concat([above, maps], axis=1)
+        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
+        return layer(tf.pad(maps, padding, "REFLECT"))
+
+
+def _quick(autoencoder: keras.Model) -> keras.Model:
+    quick = network.autoencoder(dtype="float32", quick=True)
+    quick.set_weights(autoencoder.get_weights())
+    return quick
+
+
+def _aligned(parts: list[tf.Tensor], cuts: bands.Cuts) -> list[tf.Tensor]:
+    """Leaves of each part the rows of the first one, the layer computed last.
+
+    Each layer has a row less at a cut than the one before it.
+    """
+    if cuts == bands.WHOLE:
+        return parts
+    newest, *others = parts
+    shape = tf.shape(newest)
+    # TensorFlow adds up convolutions within one operation if it knows that their shapes
+    # are the same.
+    others = [
+        tf.reshape(_cropped(part, cuts, age), shape)
+        for age, part in enumerate(others, 1)
+    ]
+    return [newest, *others]
+
+
+def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
+    """Takes `rows` rows away at each cut of maps [1, H, W, C]."""
+    if cuts == bands.WHOLE or rows == 0:
+        return maps
+    first, last = rows if cuts.top else None, -rows if cuts.bottom else None
+    # A slice of the first axis is a view, of another one a copy.
+    return tf.squeeze(maps, axis=0)[first:last][None]

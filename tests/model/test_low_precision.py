@@ -1,0 +1,157 @@
+"""The network in bfloat16."""
+
+import builtins
+import functools
+import io
+import operator
+
+import numpy as np
+import pytest
+
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import images
+from densefuse_tf.model import low_precision
+from densefuse_tf.model import network
+from densefuse_tf.model import strategies
+
+
+@strategies.strategy("mean_of_the_bfloat16_tests", scales_with_sources=False, reach=0)
+def mean(feature_maps):
+    """A strategy that takes neither parts nor differences."""
+    return functools.reduce(operator.add, feature_maps) / len(feature_maps)
+
+
+@pytest.fixture
+def everywhere(monkeypatch):
+    """TensorFlow computes in bfloat16, slowly, where the processor cannot."""
+    monkeypatch.setattr(low_precision, "obstacle", lambda: None)
+
+
+def in_both(checkpoint, sources, **settings):
+    """Returns the raw output in float32 and in bfloat16."""
+    return [
+        Fuser(
+            FusionSettings(
+                checkpoint, precision=each, num_sources=len(sources), **settings
+            )
+        ).raw(sources)
+        for each in ("float32", "bfloat16")
+    ]
+
+
+def processor(monkeypatch, text):
+    def read(path, *arguments, **others):
+        if path != "/proc/cpuinfo":
+            return original(path, *arguments, **others)
+        if text is None:
+            raise FileNotFoundError(path)
+        return io.StringIO(text)
+
+    original = builtins.open
+    monkeypatch.setattr(builtins, "open", read)
+
+
+@pytest.mark.parametrize("pair", (1, 8, 20))
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    (("1e0", "l1_norm"), ("1e1", "addition"), ("1e2", "l1_norm"), ("1e3", "addition")),
+)
+def test_grey_levels_are_close_to_those_of_float32(
+    shared, released, everywhere, pair, name, strategy
+):
+    sources = [images.read(shared / f"tno/{kind}{pair}.png") for kind in ("IR", "VIS")]
+    levels = [
+        to_uint8(raw, "minmax").astype(int)
+        for raw in in_both(released[name], sources, strategy=strategy)
+    ]
+    differences = np.abs(levels[0] - levels[1])
+    assert 0 < differences.max() <= 3
+    assert (differences > 2).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    (
+        {"strategy": "addition"},
+        {"strategy": "l1_norm", "window_radius": 2},
+        {"strategy": "maximum"},
+        {"strategy": "l1_norm_softmax"},
+        {"strategy": "detail_softmax"},
+        {"strategy": "mean_of_the_bfloat16_tests"},
+    ),
+    ids=str,
+)
+@pytest.mark.parametrize("count", (2, 3))
+def test_each_strategy_gives_about_what_it_gives_in_float32(
+    everywhere, settings, count
+):
+    y, x = np.mgrid[:50, :61]
+    sources = [127 + 120 * np.sin(x / (4 + i) + y / 7) for i in range(count)]
+    expected, raw = in_both("1e2", sources, **settings)
+    assert raw.shape == expected.shape
+    assert raw.dtype == np.float32
+    difference = np.abs(raw - expected).max() / np.ptp(expected) * 255
+    assert 0 < difference < 3
+
+
+@pytest.mark.parametrize("strategy", ("addition", "l1_norm", "detail_softmax"))
+def test_a_uniform_grey_image_is_exact(everywhere, strategy):
+    """Nothing differs from it, and so nothing is rounded."""
+    grey = np.full((9, 12), 127.5, np.float32)
+    expected, raw = in_both("1e2", [grey, grey], strategy=strategy)
+    np.testing.assert_allclose(raw, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("value", (0, 255))
+def test_sources_of_one_extreme_value_stay_in_range(everywhere, value):
+    source = np.full((9, 12), value, np.uint8)
+    expected, raw = in_both("1e2", [source, source], strategy="l1_norm")
+    assert np.abs(raw - expected).max() < 3
+
+
+@pytest.mark.parametrize("strategy", ("addition", "l1_norm", "detail_softmax"))
+def test_bands_equal_the_whole_image(everywhere, strategy):
+    rng = np.random.default_rng(0)
+    sources = list(rng.integers(0, 256, (2, 61, 40), np.uint8))
+    whole, banded = (
+        Fuser(
+            FusionSettings(
+                strategy=strategy, precision="bfloat16", memory_budget=memory_budget
+            )
+        ).raw(sources)
+        for memory_budget in (0, 1e-4)
+    )
+    # Another order of a sum in float32 may round to another bfloat16.
+    assert np.abs(whole - banded).max() < 2
+    assert np.abs(whole - banded).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    (
+        ("flags : fpu avx512f avx512_bf16\n", None),
+        ("flags\t: fpu amx_bf16 amx_tile\n", None),
+        ("flags : fpu avx512f avx2\n", "neither AVX512-BF16 nor AMX-BF16"),
+        (None, "is not known"),
+    ),
+)
+def test_obstacle_is_what_the_processor_lacks(monkeypatch, text, message):
+    processor(monkeypatch, text)
+    found = low_precision.obstacle()
+    assert found is None if message is None else message in found
+
+
+def test_a_gpu_is_an_obstacle(monkeypatch):
+    monkeypatch.setattr(network, "use_quick_layers", lambda: False)
+    assert "a GPU is visible" in low_precision.obstacle()
+
+
+def test_float32_is_computed_where_bfloat16_is_not_quicker(monkeypatch, caplog):
+    monkeypatch.setattr(low_precision, "obstacle", lambda: "this is a test")
+    rng = np.random.default_rng(0)
+    sources = list(rng.integers(0, 256, (2, 20, 30), np.uint8))
+    expected, raw = in_both("1e2", sources)
+    np.testing.assert_array_equal(raw, expected)
+    assert "bfloat16: this is a test: computing in float32" in caplog.text
