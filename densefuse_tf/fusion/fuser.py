@@ -77,14 +77,16 @@ class Fuser(ChannelFuser):
             rows = rows_of_band(self._budget, width, self.num_sources)
         raw = np.empty((height, width), np.float32)
         above: list[tf.Tensor] = []
+        level = inference.level(channels)
         lag = network.DECODER_RADIUS
         for band in bands.split(height, rows, margin=self.margin, lag=lag):
             parts = [channel[band.outer] for channel in channels]
-            raw[band.inner], above = self._compute(parts, band.cuts, above)
+            raw[band.inner], above = self._compute(level, parts, band.cuts, above)
         return raw
 
     def _compute(
         self,
+        level: np.float32,
         channels: Sequence[np.ndarray],
         cuts: bands.Cuts,
         above: Sequence[tf.Tensor],
@@ -93,7 +95,7 @@ class Fuser(ChannelFuser):
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
-        output, *last = self._graph.for_part(cuts)(*batches, *above)
+        output, *last = self._graph.for_part(cuts)(tf.constant(level), *batches, *above)
         raw = output.numpy()[0, :, :, 0]
         if not np.isfinite(raw).all():
             raise UserError(
@@ -153,6 +155,8 @@ def _kept_fuser(
 def _precision(settings: FusionSettings) -> str:
     """Returns the precision that is asked for, or float32 where it is quicker."""
     if settings.precision == "bfloat16":
+        # A strategy that bfloat16 does not go with is a mistake on any processor.
+        low_precision.check(strategies.get(settings.strategy))
         obstacle = low_precision.obstacle()
         if obstacle is not None:
             logging.warning("bfloat16: %s: computing in float32", obstacle)

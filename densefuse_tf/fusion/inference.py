@@ -4,10 +4,12 @@
 rounding.
 """
 
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.fusion import bands
@@ -63,23 +65,20 @@ class InferenceGraph:
         Raises:
           UserError: One of the arguments cannot be used.
         """
-        arguments = graph.check(strategy, num_sources, window_radius)
-        chosen = strategies.get(strategy)
-        self.radius = chosen.radius(window_radius)
+        self._arguments = graph.check(strategy, num_sources, window_radius)
+        self._strategy = strategies.get(strategy)
+        self.radius = self._strategy.radius(window_radius)
         self.num_sources = num_sources
         self._maps_dtype = tf.as_dtype(precision)
         if self._maps_dtype == tf.bfloat16:
+            low_precision.check(self._strategy)
             autoencoder = _quick(checkpoints.load_autoencoder(checkpoint))
-            self._layers, self._fuse = low_precision.of_differences(
-                autoencoder, chosen, arguments, num_sources
-            )
         else:
             autoencoder = load_autoencoder(checkpoint)
-            self._layers = {
-                name: network.convolution(autoencoder, name)
-                for name in network.CONVOLUTIONS
-            }
-            self._fuse = lambda maps: chosen.fuse(maps, arguments)
+        self._layers = {
+            name: network.convolution(autoencoder, name)
+            for name in network.CONVOLUTIONS
+        }
         self.variables = [
             weight.value for layer in self._layers.values() for weight in layer.weights
         ]
@@ -96,71 +95,109 @@ class InferenceGraph:
           cuts: Where the part is cut off from a larger image.
 
         Returns:
-          A function of k tensors [1, H, W, 1] float32 in 0..255, with the margin of
-          `bands.split`, and, for a part that is cut off at the top, what came back with
-          the part above it. It gives the decoder's output [1, H', W, 1] float32, the
-          rows of `Band.inner`, and, for a part that is cut off at the bottom, the last
-          two rows of what each layer of the decoder took.
+          A function of the `level` of the sources; k tensors [1, H, W, 1] float32 in
+          0..255, with the margin of `bands.split`; and, for a part that is cut off at
+          the top, what came back with the part above it. It gives the decoder's output
+          [1, H', W, 1] float32, the rows of `Band.inner`, and, for a part that is cut
+          off at the bottom, the last two rows of what each layer of the decoder took.
         """
         if cuts not in self._compiled:
+            level = tf.TensorSpec([], tf.float32)
             image = tf.TensorSpec([1, None, None, 1], tf.float32)
             above = [
                 tf.TensorSpec([1, 2, None, channels], self._maps_dtype)
                 for channels in network.DECODER_CHANNELS
             ]
-            signature = [image] * self.num_sources + above * cuts.top
+            signature = [level, *[image] * self.num_sources, *above * cuts.top]
             run = tf.function(
-                lambda *inputs: self._run(cuts, *inputs),
+                functools.partial(self._run, cuts),
                 input_signature=signature,
                 autograph=False,
             )
             self._compiled[cuts] = run.get_concrete_function()
         return self._compiled[cuts]
 
-    def _run(self, cuts: bands.Cuts, *inputs: tf.Tensor) -> list[tf.Tensor]:
+    def _run(
+        self, cuts: bands.Cuts, level: tf.Tensor, *inputs: tf.Tensor
+    ) -> list[tf.Tensor]:
         sources = inputs[: self.num_sources]
         above = list(inputs[self.num_sources :])
+        convolutions, fuse = self._computation(level)
+
+        def convolve(parts, name):
+            return _convolve(convolutions[name], parts, cuts)
+
         feature_maps: list[list[tf.Tensor]] = []
         parts: list[tf.Tensor] = []
         for source in sources:
             with tf.control_dependencies(parts):
                 source = tf.identity(source)
-            encoded = network.encode(
-                source, lambda maps, name: self._convolve(cuts, maps, name)
-            )
-            parts = _aligned(encoded, cuts)
+            parts = _aligned(network.encode(source, convolve), cuts)
             feature_maps.append(parts)
-        fused = _cropped(self._fuse(feature_maps), cuts, self.radius or 0)
+        fused = _cropped(fuse(feature_maps), cuts, self.radius or 0)
         last = []
 
-        def go_on(maps, name):
-            last.append(maps[0][:, -2:])
-            return self._convolve(cuts, maps, name, above.pop(0) if above else None)
+        def go_on(parts, name):
+            last.append(parts[0][:, -2:])
+            rows = above.pop(0) if above else None
+            return _convolve(convolutions[name], parts, cuts, rows)
 
         raw = network.decode(fused, go_on)
         return [raw, *last] if cuts.bottom else [raw]
 
-    def _convolve(
-        self,
-        cuts: bands.Cuts,
-        parts: list[tf.Tensor],
-        name: str,
-        above: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        """Computes the layer `name`, and no row that depends on rows beyond a cut.
+    def _computation(self, level: tf.Tensor) -> tuple[Mapping, low_precision.Fuse]:
+        """Returns the convolutions by name, and what fuses maps in parts."""
+        if not isinstance(self._layers["C1"], quick_layer.ReflectionConv2D):
+            return self._layers, self._fuse
+        convolutions = {
+            name: layer.convolution() for name, layer in self._layers.items()
+        }
+        if self._maps_dtype == tf.float32:
+            return convolutions, self._fuse
+        return low_precision.of_differences(
+            convolutions, level, self._strategy, self._arguments, self.num_sources
+        )
 
-        With the two rows above the first one, the outputs begin with the row above it.
-        """
-        layer = self._layers[name]
-        top, bottom = not cuts.top, not cuts.bottom
-        if isinstance(layer, quick_layer.ReflectionConv2D):
-            parts = _aligned(parts, cuts)
-            return layer.convolve(parts, top=top, bottom=bottom, above=above)
-        maps = tf.concat(_aligned(parts, cuts), axis=3)
-        if above is not None:
-            maps = tf.concat([above, maps], axis=1)
-        padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
-        return layer(tf.pad(maps, padding, "REFLECT"))
+    def _fuse(self, feature_maps):
+        return self._strategy.fuse(feature_maps, self._arguments)
+
+
+def level(sources: Sequence[np.ndarray]) -> np.float32:
+    """Returns the grey level from which bfloat16 takes differences: the mean.
+
+    It is a whole number, which does not depend on the order of a sum.
+
+    Args:
+      sources: k arrays [H, W] in 0..255.
+    """
+    return np.float32(np.rint(np.mean([np.mean(source) for source in sources])))
+
+
+def level_in_graph(sources: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns `level` of tensors of one shape, float32."""
+    means = [tf.reduce_mean(tf.cast(source, tf.float64)) for source in sources]
+    return tf.cast(tf.round(tf.reduce_mean(means)), tf.float32)
+
+
+def _convolve(
+    convolution: quick_layer.Convolution | keras.layers.Conv2D,
+    parts: list[tf.Tensor],
+    cuts: bands.Cuts,
+    above: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Computes a layer, and no row that depends on rows beyond a cut.
+
+    With the two rows above the first one, the outputs begin with the row above it.
+    """
+    parts = _aligned(parts, cuts)
+    top, bottom = not cuts.top, not cuts.bottom
+    if isinstance(convolution, quick_layer.Convolution):
+        return convolution.part(parts, top=top, bottom=bottom, above=above)
+    maps = tf.concat(parts, axis=3)
+    if above is not None:
+        maps = tf.concat([above, maps], axis=1)
+    padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
+    return convolution(tf.pad(maps, padding, "REFLECT"))
 
 
 def _quick(autoencoder: keras.Model) -> keras.Model:

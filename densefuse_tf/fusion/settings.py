@@ -76,9 +76,10 @@ class FusionSettings:
     precision: str = dataclasses.field(
         default="float32",
         metadata={
-            "help": "float32; or bfloat16 for previews and live pictures: 1.5 times as "
-            "fast on a processor with AVX512-BF16 or AMX-BF16, up to 3 grey levels "
-            "off. Elsewhere it computes in float32."
+            "help": "float32; or bfloat16, with addition, l1_norm or maximum, for "
+            "previews and live pictures: 1.5 times as fast on a processor with "
+            "AVX512-BF16 or AMX-BF16, up to 3 grey levels off. Elsewhere it computes "
+            "in float32."
         },
     )
     memory_budget: float = dataclasses.field(

@@ -15,6 +15,8 @@ from typing import TypeAlias
 import tensorflow as tf
 
 Maps: TypeAlias = tf.Tensor | Sequence[tf.Tensor]
+# See `activity_level_map`.
+Offset: TypeAlias = float | tf.Tensor | None
 
 # Activity levels are cut at this value, which no image reaches, so that their sums over
 # windows and sources are finite, and so are the weights.
@@ -25,7 +27,7 @@ _SOFTMAX_FACTOR = 2.0
 
 
 def activity_level_map(
-    feature_maps: Maps, window_radius: int = 1, offset: float | None = None
+    feature_maps: Maps, window_radius: int = 1, offset: Offset = None
 ) -> tf.Tensor:
     """Computes the activity level map C^_i of one source, Eq. 5 and 6.
 
@@ -37,9 +39,9 @@ def activity_level_map(
     Args:
       feature_maps: [batch, H, W, 64].
       window_radius: r >= 0.
-      offset: None for maps of any sign. A number for maps that are at least 0, less a
-        constant for each channel: the sum of these constants, 0 without any. The
-        l1-norm is then a plain sum.
+      offset: None for maps of any sign. 0 for maps that are at least 0, of which the
+        l1-norm is a plain sum; a tensor where a constant was subtracted from each
+        channel of such maps, the sum of these constants.
 
     Returns:
       [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps; float32
@@ -66,7 +68,7 @@ def detail_level_map(feature_maps: Maps, window_radius: int = 1) -> tf.Tensor:
     return _block_mean(_l1_norm_of_pixels(details), window_radius)
 
 
-def _l1_norm_of_pixels(feature_maps: Maps, offset: float | None = None) -> tf.Tensor:
+def _l1_norm_of_pixels(feature_maps: Maps, offset: Offset = None) -> tf.Tensor:
     """Computes Eq. 5: [batch, H, W, 64] -> [batch, H, W, 1], cut to finite values."""
     activities = []
     for part in _parts(feature_maps):
@@ -79,7 +81,7 @@ def _l1_norm_of_pixels(feature_maps: Maps, offset: float | None = None) -> tf.Te
         else:
             activities.append(tf.reduce_sum(tf.abs(part), axis=-1, keepdims=True))
     total = functools.reduce(tf.add, activities)
-    if offset:
+    if isinstance(offset, tf.Tensor):
         # What is 0 together with the offset may be rounded to less.
         total = tf.maximum(total + offset, 0.0)
     return tf.minimum(total, _LARGEST_ACTIVITY)
@@ -103,7 +105,7 @@ def _block_mean(maps: tf.Tensor, radius: int) -> tf.Tensor:
 def l1_norm_weights(
     feature_maps: Sequence[Maps],
     window_radius: int = 1,
-    offset: float | None = None,
+    offset: Offset = None,
 ) -> list[tf.Tensor]:
     """Computes the weights of Eq. 7: w_i = C^_i / sum_n C^_n.
 

@@ -7,28 +7,27 @@ maps of the grey image and z = K * m + b what a layer makes of them before its R
 
   K * (m + d) + b = K * d + z  and  relu(z + K * d) - m' = max(K * d + z - m', -m')
 
-for any m', which is relu(z) but for rounding. Sums within a convolution are float32.
-C1, which takes the image, and C5, which gives the result, are float32: weights of 8
-bits in C1 would cost more than in any other layer.
+for any m', which is relu(z) but for rounding. The grey level is the mean of the
+sources, so that differences are small where an image has little contrast, too. Sums
+within a convolution are float32. C1, which takes the image, and C5, which gives the
+result, are float32: weights of 8 bits in C1 would cost more than in any other layer.
 """
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-import keras
-import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.errors import UserError
 from densefuse_tf.model import network
 from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
 
-_GREY = 127.5
-_IN_FLOAT32 = ("C1", "C5")
+_FIRST, *_, _LAST = network.CONVOLUTIONS
 # The instructions that multiply in bfloat16, as Linux names them.
 _INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 
-_Fuse = Callable[[Sequence[Sequence[tf.Tensor]]], tf.Tensor]
+Fuse = Callable[[Sequence[Sequence[tf.Tensor]]], tf.Tensor]
 
 
 def obstacle() -> str | None:
@@ -45,128 +44,80 @@ def obstacle() -> str | None:
     return None
 
 
+def check(strategy: strategies.Strategy) -> None:
+    """Checks that a strategy can be computed from differences.
+
+    Raises:
+      UserError: It cannot.
+    """
+    if not strategy.takes_differences:
+        known = map(strategies.get, strategies.names())
+        names = ", ".join(each.name for each in known if each.takes_differences)
+        raise UserError(
+            f"precision=bfloat16 does not go with the strategy {strategy.name!r}: "
+            f"expected one of {names}"
+        )
+
+
 def of_differences(
-    autoencoder: keras.Model,
+    convolutions: Mapping[str, quick_layer.Convolution],
+    level: tf.Tensor,
     strategy: strategies.Strategy,
     arguments: Mapping[str, object],
     num_sources: int,
-) -> tuple[dict[str, quick_layer.ReflectionConv2D], _Fuse]:
-    """Builds the layers that compute with differences, and what fuses them.
+) -> tuple[dict[str, quick_layer.Convolution], Fuse]:
+    """Returns the convolutions that take differences, and what fuses them.
 
     Args:
-      autoencoder: Of quick layers.
-      strategy: The strategy.
+      convolutions: Those of the network by name, in float32.
+      level: The grey level, a scalar float32 in 0..255.
+      strategy: The strategy, one that `check` accepts.
       arguments: Those of its function.
       num_sources: k.
 
     Returns:
-      The layers by name: C1 takes the image, C5 gives the decoder's output, and all
-      maps between them are bfloat16. The function takes the encoder's maps, in parts,
-      of k sources and returns the fused ones.
+      The convolutions by name: C1 takes the image, C5 gives the decoder's output, and
+      all maps between them are bfloat16. The function takes the encoder's maps, in
+      parts, of k sources and returns the fused ones.
     """
-    weights = {
-        name: [
-            weight.numpy().astype(np.float64)
-            for weight in network.convolution(autoencoder, name).weights
-        ]
-        for name in network.CONVOLUTIONS
-    }
-    responses: dict[str, np.ndarray] = {}
+    found: dict[str, quick_layer.Convolution] = {}
 
     def convolve(parts, name):
+        """Passes the maps [C_i] of the grey image on, without what is subtracted."""
+        kernel, bias, _ = convolutions[name]
         # On a uniform image a convolution is a product with the sum of its kernel.
-        kernel, bias = weights[name]
-        responses[name] = np.concatenate(parts) @ kernel.sum(axis=(0, 1)) + bias
-        return _subtracted(responses[name])
+        sums = tf.reduce_sum(kernel, axis=[0, 1])
+        response = bias + tf.linalg.matvec(sums, tf.concat(parts, 0), transpose_a=True)
+        if name == _LAST:
+            found[name] = convolutions[name]._replace(bias=response)
+            return response
+        # The bound -m' has to be a bfloat16.
+        subtracted = tf.cast(tf.nn.relu(response), tf.bfloat16)
+        constants = tf.cast(subtracted, tf.float32)
+        # C1 takes the image as it is.
+        is_first = name == _FIRST
+        dtype = tf.float32 if is_first else tf.bfloat16
+        found[name] = quick_layer.Convolution(
+            tf.cast(kernel, dtype),
+            tf.cast((bias if is_first else response) - constants, dtype),
+            functools.partial(_bounded, bound=-subtracted),
+        )
+        return constants
 
-    parts = network.encode(np.array([_GREY]), convolve)
-    fused = strategy.fuse(
-        [[tf.constant(part[None, None, None], tf.float32) for part in parts]]
-        * num_sources,
-        arguments,
-    )
-    network.decode(fused[0, 0, 0].numpy().astype(np.float64), convolve)
-    layers = {
-        name: _layer(network.convolution(autoencoder, name), kernel, bias, response)
-        for (name, (kernel, bias)), response in zip(
-            weights.items(), responses.values(), strict=True
-        )
-    }
-    if not strategy.takes_differences:
-        constants = [tf.constant(part, tf.float32) for part in parts]
-        return layers, functools.partial(
-            _fuse_maps, strategy, arguments, constants, fused
-        )
+    parts = network.encode(tf.reshape(level, [1]), convolve)
+    fused = tf.concat(parts, 0)
+    if strategy.scales_with_sources:
+        fused *= num_sources
+    network.decode(fused, convolve)
     if strategy.takes_offset:
-        arguments = {**arguments, "offset": float(np.concatenate(parts).sum())}
-    return layers, lambda maps: strategy.fuse(maps, arguments)
+        arguments = {**arguments, "offset": tf.reduce_sum(tf.concat(parts, 0))}
+    return found, lambda maps: strategy.fuse(maps, arguments)
 
 
-def _subtracted(response: np.ndarray) -> np.ndarray:
-    """Returns m' for z: relu(z), rounded so that -m' is a bound in bfloat16."""
-    rounded = np.maximum(response, 0).astype(tf.bfloat16.as_numpy_dtype)
-    return rounded.astype(np.float64)
-
-
-def _layer(
-    original: quick_layer.ReflectionConv2D,
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    response: np.ndarray,
-) -> quick_layer.ReflectionConv2D:
-    """Returns a layer that computes with differences what `original` does with maps.
-
-    Args:
-      original: The layer.
-      kernel: [3, 3, C, filters].
-      bias: [filters].
-      response: [filters], z for the uniform grey image.
-    """
-    name = original.name
-    subtracted = _subtracted(response)
-    first, last = network.CONVOLUTIONS[0], network.CONVOLUTIONS[-1]
-    layer = quick_layer.ReflectionConv2D(
-        original.filters,
-        activation="linear" if name == last else _bounded(-subtracted),
-        kernel_initializer="zeros",
-        dtype="float32" if name in _IN_FLOAT32 else "mixed_bfloat16",
-        name=name,
-    )
-    layer.build([(None, None, None, channels) for channels in original.channels])
-    # C1 takes the image as it is, and C5 gives the output as it is.
-    shift = bias if name == first else response
-    layer.set_weights([kernel, shift if name == last else shift - subtracted])
-    return layer
-
-
-def _bounded(bound: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the activation max(maps, bound), with a bound for each channel."""
-    bound = tf.constant(bound, tf.bfloat16)
-
-    def activation(maps):
-        shape = tf.shape(maps)
-        # TensorFlow takes half the time for long rows.
-        rows = tf.reshape(tf.cast(maps, tf.bfloat16), [-1, shape[2] * shape[3]])
-        rows = tf.maximum(rows, tf.tile(bound, [shape[2]]))
-        return tf.ensure_shape(tf.reshape(rows, shape), maps.shape)
-
-    return activation
-
-
-def _fuse_maps(
-    strategy: strategies.Strategy,
-    arguments: Mapping[str, object],
-    subtracted: Sequence[tf.Tensor],
-    subtracted_fused: tf.Tensor,
-    feature_maps: Sequence[Sequence[tf.Tensor]],
-) -> tf.Tensor:
-    """Fuses differences with a strategy that needs the maps themselves, in float32."""
-    maps = [
-        [
-            tf.cast(part, tf.float32) + each
-            for part, each in zip(parts, subtracted, strict=True)
-        ]
-        for parts in feature_maps
-    ]
-    fused = strategy.fuse(maps, arguments)
-    return tf.cast(fused - subtracted_fused, tf.bfloat16)
+def _bounded(maps: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
+    """Returns max(maps, bound) in bfloat16, with a bound for each channel."""
+    shape = tf.shape(maps)
+    # TensorFlow takes half the time for long rows.
+    rows = tf.reshape(tf.cast(maps, tf.bfloat16), [-1, shape[2] * shape[3]])
+    rows = tf.maximum(rows, tf.tile(bound, [shape[2]]))
+    return tf.ensure_shape(tf.reshape(rows, shape), maps.shape)

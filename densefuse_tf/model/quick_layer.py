@@ -7,64 +7,38 @@ with zero padding, which costs nothing; then it computes the outermost pixels on
 from reflected ones and overwrites them in place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 
-class ReflectionConv2D(keras.layers.Layer):
+class Convolution(NamedTuple):
     """Concatenates maps, pads them by reflection and convolves them with 3x3 kernels.
 
-    A list of [batch, H, W, C_i], H and W at least 2 -> [batch, H, W, filters]. Kernel
-    and bias are those of a Conv2D on the concatenated maps. The layer cannot be saved
-    as .keras: its weights are copied into a network of Keras's own layers for that.
+    Attributes:
+      kernel: [3, 3, C, filters]; it is computed in this type.
+      bias: [filters].
+      activation: The activation function.
     """
 
-    def __init__(
-        self,
-        filters: int,
-        *,
-        activation: str | Callable[[tf.Tensor], tf.Tensor],
-        kernel_initializer: keras.initializers.Initializer,
-        **settings,
-    ):
-        """Takes what a Conv2D takes; there are gradients for "relu" and "linear"."""
-        super().__init__(**settings)
-        self.filters = filters
-        self.activation = keras.activations.get(activation)
-        self.kernel_initializer = kernel_initializer
+    kernel: tf.Tensor
+    bias: tf.Tensor
+    activation: Callable[[tf.Tensor], tf.Tensor]
 
-    def build(self, input_shapes):
-        self.channels = [shape[-1] for shape in input_shapes]
-        self.kernel = self.add_weight(
-            shape=(3, 3, sum(self.channels), self.filters),
-            initializer=self.kernel_initializer,
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(self.filters,), initializer="zeros", name="bias"
-        )
+    def whole(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Convolves maps.
 
-    def compute_output_shape(self, input_shapes):
-        return (*input_shapes[0][:-1], self.filters)
+        Args:
+          parts: [batch, H, W, C_i] each, H and W at least 2, with C channels in all.
 
-    def call(self, inputs, training=False):
-        kernel = tf.convert_to_tensor(self.kernel)
-        bias = tf.convert_to_tensor(self.bias)
-        if not training:
-            return self._outputs(kernel, bias, inputs)
+        Returns:
+          [batch, H, W, filters].
+        """
+        return self._outputs(parts)
 
-        @tf.custom_gradient
-        def convolve(kernel, bias, *parts):
-            outputs = self._outputs(kernel, bias, parts)
-            return outputs, lambda upstream: self._gradients(
-                kernel, parts, outputs, upstream
-            )
-
-        return convolve(kernel, bias, *inputs)
-
-    def convolve(
+    def part(
         self,
         parts: list[tf.Tensor],
         *,
@@ -72,10 +46,10 @@ class ReflectionConv2D(keras.layers.Layer):
         bottom: bool,
         above: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Convolves the maps of a part of an image; there are no gradients.
+        """Convolves the maps of a part of an image.
 
         Args:
-          parts: What the layer takes, batch 1, H at least 3; one tensor with `above`.
+          parts: As `whole` takes them, batch 1, H at least 3; one tensor with `above`.
           top: Whether the first row is that of the image, which is padded. Otherwise
             rows above it are missing, and the outputs begin with the second one.
           bottom: The same for the last row.
@@ -86,23 +60,20 @@ class ReflectionConv2D(keras.layers.Layer):
           [1, H, W, filters], with a row less for each end where rows are missing, or a
           row more at the top with `above`.
         """
-        kernel, bias, *parts = (
-            tf.cast(each, self.compute_dtype)
-            for each in (self.kernel.value, self.bias.value, *parts)
-        )
+        parts = [tf.cast(maps, self.kernel.dtype) for maps in parts]
         if above is not None:
-            above = tf.cast(above, self.compute_dtype)
+            above = tf.cast(above, self.kernel.dtype)
         if len(parts) == 1:
-            return self._outputs(kernel, bias, parts, top, bottom, above)
+            return self._outputs(parts, top, bottom, above)
         # All rows are padded, so that TensorFlow knows that the shapes of the parts are
         # the same, and adds up in the same order as for a whole image.
-        outputs = self._outputs(kernel, bias, parts)
+        outputs = self._outputs(parts)
         first, last = None if top else 1, None if bottom else -1
         # A slice of the first axis is a view, of another one a copy.
         return tf.squeeze(outputs, axis=0)[first:last][None]
 
-    def _outputs(self, kernel, bias, parts, top=True, bottom=True, above=None):
-        columns, rows, seam = self._border(kernel, bias, parts, top, bottom, above)
+    def _outputs(self, parts, top=True, bottom=True, above=None):
+        columns, rows, seam = self._border(parts, top, bottom, above)
         # The small convolutions come first: beside the large one they would wait for a
         # core until it has ended.
         border = [lines for lines in (columns, rows, seam) if lines is not None]
@@ -111,7 +82,7 @@ class ReflectionConv2D(keras.layers.Layer):
         padding = "SAME"
         if not (top and bottom):
             padding = _padding(int(top) if above is None else 2, int(bottom), 1)
-        outputs = self._convolve(kernel, bias, parts, padding)
+        outputs = self._convolve(parts, padding)
         height, width = tf.unstack(tf.shape(outputs)[1:3])
         if seam is not None:
             outputs = _overwrite(outputs, seam, 1, 0, 2, 1)
@@ -122,7 +93,7 @@ class ReflectionConv2D(keras.layers.Layer):
         # The columns come last, for the corners of the rows are wrong.
         return _overwrite(outputs, columns, 2, 0, width, width - 1)
 
-    def _border(self, kernel, bias, parts, top, bottom, above):
+    def _border(self, parts, top, bottom, above):
         """Computes the outputs that zero padding gets wrong.
 
         Returns:
@@ -142,40 +113,97 @@ class ReflectionConv2D(keras.layers.Layer):
         columns = tf.concat(
             [columns[:, 1:2]] * top + [columns] + [columns[:, -2:-1]] * bottom, axis=1
         )
-        columns = self._convolve_small(kernel, bias, columns, [1, 3], 0)
+        columns = self._convolve_small(columns, [1, 3], 0)
         rows = seam = None
         reflected = [1, 0, 1] * top + [height - 2, height - 1, height - 2] * bottom
         if reflected:
             rows = tf.concat([tf.gather(maps, reflected, axis=1) for maps in parts], 3)
-            rows = self._convolve_small(kernel, bias, rows, [3, 1], 1)
+            rows = self._convolve_small(rows, [3, 1], 1)
         if above is not None:
             # Joining the rows would copy all of them: the first two rows of the outputs
             # are computed once more instead.
             seam = tf.concat([above, parts[0][:, :2]], axis=1)
-            seam = self._convolve_small(kernel, bias, seam, [1, 1], 1)
+            seam = self._convolve_small(seam, [1, 1], 1)
         return columns, rows, seam
 
-    def _convolve(self, kernel, bias, parts, padding):
+    def _convolve(self, parts, padding):
         """Convolves the concatenation of all parts, with zero padding."""
-        kernels = tf.split(kernel, self.channels, axis=2)
+        kernels = _shares(self.kernel, parts)
         newest, *others = [
             tf.nn.conv2d(maps, share, 1, padding)
             for maps, share in zip(parts, kernels, strict=True)
         ]
         # TensorFlow fuses a convolution, its bias, the sum of the others and the
         # activation into one operation.
-        outputs = tf.nn.bias_add(newest, bias)
+        outputs = tf.nn.bias_add(newest, self.bias)
         if others:
             # The order of a sum decides its last bits.
             several = len(others) > 1
             outputs = tf.add_n([outputs, *others]) if several else outputs + others[0]
         return self.activation(outputs)
 
-    def _convolve_small(self, kernel, bias, maps, strides, columns):
+    def _convolve_small(self, maps, strides, columns):
         """Convolves a few rows or columns, with so many columns of zeros around."""
         padding = _padding(0, 0, columns)
-        outputs = tf.nn.conv2d(maps, kernel, strides, padding)
-        return self.activation(tf.nn.bias_add(outputs, bias))
+        outputs = tf.nn.conv2d(maps, self.kernel, strides, padding)
+        return self.activation(tf.nn.bias_add(outputs, self.bias))
+
+
+class ReflectionConv2D(keras.layers.Layer):
+    """Concatenates maps, pads them by reflection and convolves them with 3x3 kernels.
+
+    A list of [batch, H, W, C_i], H and W at least 2 -> [batch, H, W, filters]. Kernel
+    and bias are those of a Conv2D on the concatenated maps. The layer cannot be saved
+    as .keras: its weights are copied into a network of Keras's own layers for that.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        *,
+        activation: str,
+        kernel_initializer: keras.initializers.Initializer,
+        **settings,
+    ):
+        """Takes what a Conv2D takes; `activation` is "relu" or "linear"."""
+        super().__init__(**settings)
+        self.filters = filters
+        self.activation = keras.activations.get(activation)
+        self.kernel_initializer = kernel_initializer
+
+    def build(self, input_shapes):
+        channels = sum(shape[-1] for shape in input_shapes)
+        self.kernel = self.add_weight(
+            shape=(3, 3, channels, self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.filters,), initializer="zeros", name="bias"
+        )
+
+    def compute_output_shape(self, input_shapes):
+        return (*input_shapes[0][:-1], self.filters)
+
+    def call(self, inputs, training=False):
+        kernel = tf.convert_to_tensor(self.kernel)
+        bias = tf.convert_to_tensor(self.bias)
+        if not training:
+            return Convolution(kernel, bias, self.activation).whole(inputs)
+
+        @tf.custom_gradient
+        def convolve(kernel, bias, *parts):
+            outputs = Convolution(kernel, bias, self.activation).whole(parts)
+            return outputs, lambda upstream: self._gradients(
+                kernel, parts, outputs, upstream
+            )
+
+        return convolve(kernel, bias, *inputs)
+
+    def convolution(self) -> Convolution:
+        """Returns what the layer computes with its weights."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        return Convolution(kernel, tf.convert_to_tensor(self.bias), self.activation)
 
     def _gradients(self, kernel, parts, outputs, upstream):
         """Returns the gradients of kernel, bias and each part.
@@ -201,9 +229,7 @@ class ReflectionConv2D(keras.layers.Layer):
                 strides=[1] * 4,
                 padding="SAME",
             )
-            for maps, share in zip(
-                parts, tf.split(kernel, self.channels, axis=2), strict=True
-            )
+            for maps, share in zip(parts, _shares(kernel, parts), strict=True)
         ]
         # For each side of the ring: the row or column that it mirrors, the one of the
         # outputs that sees it, and the one of the kernel through which it does. The
@@ -234,12 +260,17 @@ class ReflectionConv2D(keras.layers.Layer):
                 padding="VALID",
             )
             received = _folded(received) if axis == 1 else received[:, 1:-1]
-            shares = tf.split(received, self.channels, axis=3)
+            shares = tf.split(received, [maps.shape[-1] for maps in parts], axis=3)
             of_parts = [
                 _add_to_line(maps, axis, mirrored, share)
                 for maps, share in zip(of_parts, shares, strict=True)
             ]
         return of_kernel, tf.raw_ops.BiasAddGrad(out_backprop=upstream), *of_parts
+
+
+def _shares(kernel, parts):
+    """Splits a kernel into what each part is convolved with."""
+    return tf.split(kernel, [maps.shape[-1] for maps in parts], axis=2)
 
 
 def _padding(top, bottom, columns):

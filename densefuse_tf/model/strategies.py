@@ -43,8 +43,8 @@ class Strategy:
       takes_parts: Whether the function also takes the maps of a source as a list of
         parts, as the encoder makes them: they need not be copied into one tensor then.
       takes_differences: Whether maps less a constant for each channel give the result
-        less what the function makes of the constants alone, with their sum as the
-        `offset` where the function has one. In bfloat16 it is quicker then.
+        less these constants, or less k times them if it scales with sources; their sum
+        is the `offset` where the function has one. In bfloat16 it is quicker then.
     """
 
     name: str
@@ -154,7 +154,7 @@ def get(name: str) -> Strategy:
 
 
 def arguments(
-    name: str, *, window_radius: int = 1, offset: float | None = None
+    name: str, *, window_radius: int = 1, offset: activity.Offset = None
 ) -> dict[str, object]:
     """Returns the arguments of a strategy's function besides the feature maps.
 
@@ -238,7 +238,7 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
 def l1_norm(
     feature_maps: Sequence[tf.Tensor],
     window_radius: int = 1,
-    offset: float | None = None,
+    offset: activity.Offset = None,
 ) -> tf.Tensor:
     """Weighs the feature maps by their l1-norm, Eq. 5-7: f = sum_i w_i phi_i.
 

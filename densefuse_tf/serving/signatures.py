@@ -47,7 +47,9 @@ def signatures(
     names = source_names(fusion.num_sources)
 
     def fuse(sources):
-        (raw,) = fusion.for_part(bands.WHOLE)(*[source[None] for source in sources])
+        level = inference.level_in_graph(sources)
+        batches = [source[None] for source in sources]
+        (raw,) = fusion.for_part(bands.WHOLE)(level, *batches)
         return tf.debugging.check_numerics(raw[0], "the decoder's output is not finite")
 
     arrays = [tf.TensorSpec([None, None, None, 1], tf.float32, name) for name in names]
