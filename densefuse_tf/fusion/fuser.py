@@ -81,17 +81,20 @@ class Fuser(ChannelFuser):
         lag = network.DECODER_RADIUS
         for band in bands.split(height, rows, margin=self.margin, lag=lag):
             parts = [channel[band.outer] for channel in channels]
-            raw[band.inner], above = self._compute(level, parts, band.cuts, above)
+            raw[band.inner], above = self._compute(parts, level, band.cuts, above)
         return raw
 
     def _compute(
         self,
-        level: np.float32,
         channels: Sequence[np.ndarray],
+        level: np.float32,
         cuts: bands.Cuts,
         above: Sequence[tf.Tensor],
     ) -> tuple[np.ndarray, list[tf.Tensor]]:
-        """Runs the graph on k arrays [H, W], the rows of a part of the sources."""
+        """Runs the graph on k arrays [H, W], the rows of a part of the sources.
+
+        `level` is that of the whole sources, and `above` what the part above gave.
+        """
         batches = [
             tf.constant(channel[None, :, :, None], tf.float32) for channel in channels
         ]
