@@ -12,6 +12,7 @@ bfloat16 costs in accuracy is the largest difference of the raw output from floa
 a scale of 255.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -59,6 +60,7 @@ def build(strategy: str, path: pathlib.Path) -> dict[str, _Fuse]:
     """Returns what fuses a pair by the name of the program, this project first."""
     from densefuse_tf.fusion.fuser import Fuser
     from densefuse_tf.fusion.settings import FusionSettings
+    from densefuse_tf.model import low_precision
     from densefuse_tf.serving import export
     from densefuse_tf.serving.settings import ExportSettings
 
@@ -68,6 +70,9 @@ def build(strategy: str, path: pathlib.Path) -> dict[str, _Fuse]:
     with runner.hushed():
         export.export(settings, str(path), ExportSettings(format="onnx"))
     programs: dict[str, _Fuse] = {"densefuse_tf": Fuser(settings).raw}
+    if low_precision.obstacle() is None:
+        preview = dataclasses.replace(settings, precision="bfloat16")
+        programs["densefuse_tf, bfloat16"] = Fuser(preview).raw
     for make in (onnx_runtime, openvino, pytorch):
         try:
             programs |= make(strategy, path)

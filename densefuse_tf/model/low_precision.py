@@ -54,8 +54,8 @@ def check(strategy: strategies.Strategy) -> None:
         known = map(strategies.get, strategies.names())
         names = ", ".join(each.name for each in known if each.takes_differences)
         raise UserError(
-            f"precision=bfloat16 does not go with the strategy {strategy.name!r}: "
-            f"expected one of {names}"
+            f"precision is 'bfloat16' with the strategy {strategy.name!r}: expected "
+            f"float32, or one of {names}"
         )
 
 

@@ -62,8 +62,8 @@ def export(
         )
     if suffix and fusion.precision != "float32":
         raise UserError(
-            f"precision={fusion.precision} goes with the format saved_model, not with "
-            f"{settings.format}"
+            f"precision is {fusion.precision!r} with the format {settings.format}: "
+            "expected float32, or the format saved_model"
         )
     files.check_free(output)
     if suffix:

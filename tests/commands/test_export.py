@@ -96,6 +96,10 @@ def test_a_strategy_of_a_module_is_exported(run, tmp_path, own_strategies):
         (["--output=old"], "old: exists, and is not overwritten"),
         (["--output=old/file/1"], "old/file/1: cannot be written: "),
         (["--output=1", "--format=litert"], "1: expected a name that ends in .tflite"),
+        (
+            ["--output=a.onnx", "--format=onnx", "--precision=bfloat16"],
+            "--precision is 'bfloat16' with the format onnx: expected float32, or the",
+        ),
         (["--output=a.onnx"], "a.onnx: is named as a file, and a SavedModel"),
         (["--output=1", "more"], "unexpected argument 'more'"),
     ],

@@ -370,6 +370,10 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
         ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
         ((*PAIR, "--output=f.png", "--window_radius=-1"), "window_radius is -1"),
+        (
+            (*PAIR, "--output=f.png", "--strategy=choose_max", "--precision=bfloat16"),
+            "--precision is 'bfloat16' with the strategy 'choose_max': expected float",
+        ),
         ((*PAIR, "--output=f.png", "--window_radius=one"), "--window_radius=one"),
         ((*PAIR, "--output=f.png", "--max_pixels=100"), "IR1.png"),
         ((*PAIR, "--output=f.png", "--ir_range=5"), "--ir_range: value range '5': exp"),

@@ -123,7 +123,7 @@ def test_little_contrast_is_kept_at_any_brightness(
 
 
 def test_other_strategies_are_refused():
-    with pytest.raises(UserError, match="not go with the strategy 'detail_softmax'"):
+    with pytest.raises(UserError, match="with the strategy 'detail_softmax': expected"):
         Fuser(FusionSettings(strategy="detail_softmax", precision="bfloat16"))
 
 

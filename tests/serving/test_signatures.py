@@ -15,6 +15,7 @@ from densefuse_tf.fusion.inference import InferenceGraph
 from densefuse_tf.fusion.output_range import to_uint8_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
+from densefuse_tf.model import low_precision
 from densefuse_tf.serving import signatures
 
 SIZE = (9, 12)
@@ -109,6 +110,19 @@ def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     np.testing.assert_array_equal(result[0, :, :, 0], expected)
     (image,) = fuse_files(served, *[[encoded(source, "PNG")] for source in sources])
     np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize("strategy", ("addition", "l1_norm"))
+def test_bfloat16_equals_fuse_py(checkpoint, monkeypatch, strategy):
+    monkeypatch.setattr(low_precision, "obstacle", lambda: None)
+    settings = {"strategy": strategy, "precision": "bfloat16"}
+    fuser = Fuser(FusionSettings(checkpoint, **settings))
+    fusion = InferenceGraph(checkpoint, **settings)
+    served = signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
+    sources = [noise(seed) for seed in (1, 2)]
+    batches = [tf.constant(source[None, ..., None], tf.float32) for source in sources]
+    raw = served[signatures.ARRAYS](*batches)["raw"]
+    np.testing.assert_array_equal(raw[0, :, :, 0], fuser.raw(sources))
 
 
 ZEROS = np.zeros((2, 4, 5, 1), np.float32)
