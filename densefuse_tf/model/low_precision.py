@@ -83,7 +83,7 @@ def of_differences(
     found: dict[str, quick_layer.Convolution] = {}
 
     def convolve(parts, name):
-        """Passes the maps [C_i] of the grey image on, without what is subtracted."""
+        """Takes m' of the layers before, [C_i], and returns that of this one."""
         kernel, bias, _ = convolutions[name]
         # On a uniform image a convolution is a product with the sum of its kernel.
         sums = tf.reduce_sum(kernel, axis=[0, 1])

@@ -18,7 +18,7 @@ class Convolution(NamedTuple):
     """Concatenates maps, pads them by reflection and convolves them with 3x3 kernels.
 
     Attributes:
-      kernel: [3, 3, C, filters]; it is computed in this type.
+      kernel: [3, 3, C, filters], of the type in which it is computed.
       bias: [filters].
       activation: The activation function.
     """
