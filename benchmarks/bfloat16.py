@@ -10,7 +10,7 @@
   difference is printed in per cent.
 """
 
-import os
+import pathlib
 import sys
 
 import measuring
@@ -38,7 +38,6 @@ _DATA_DIR = flags.DEFINE_string(
 _METRICS = flags.DEFINE_bool(
     "metrics", False, "Compare Table II's metrics as well.", flag_values=_FLAGS
 )
-_PRECISIONS = ("float32", "bfloat16")
 
 
 def main() -> None:
@@ -61,11 +60,12 @@ def main() -> None:
 def build(checkpoint: str, strategy: str) -> list:
     """Returns the fusers of both precisions."""
     from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import PRECISIONS
     from densefuse_tf.fusion.settings import FusionSettings
 
     return [
         Fuser(FusionSettings(checkpoint, strategy=strategy, precision=precision))
-        for precision in _PRECISIONS
+        for precision in PRECISIONS
     ]
 
 
@@ -88,10 +88,10 @@ def speed(fusers: list, strategy: str, size: str) -> None:
 def read_pairs(folder: str) -> list[list[np.ndarray]]:
     from densefuse_tf.io import images
 
-    names = sorted(name[2:] for name in os.listdir(folder) if name.startswith("IR"))
+    infrared = sorted(pathlib.Path(folder).glob("IR*.png"))
     return [
-        [images.read(os.path.join(folder, f"{kind}{name}")) for kind in ("IR", "VIS")]
-        for name in names
+        [images.read(path), images.read(path.with_name(f"VIS{path.name[2:]}"))]
+        for path in infrared
     ]
 
 

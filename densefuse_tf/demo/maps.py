@@ -54,7 +54,7 @@ class MapMaker:
         Raises:
           UserError: It cannot be used.
         """
-        encoder = inference.load_autoencoder(checkpoint).get_layer("encoder")
+        encoder = inference.load_quick_autoencoder(checkpoint).get_layer("encoder")
         image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
         @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)

@@ -14,15 +14,18 @@ import tensorflow as tf
 
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import graph
+from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
+from densefuse_tf.model import strategy_modules
 
 
-def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
+def load_quick_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     """Builds an autoencoder of the layers that are quickest on this machine.
 
     Args:
@@ -65,6 +68,7 @@ class InferenceGraph:
         Raises:
           UserError: One of the arguments cannot be used.
         """
+        check_choice("precision", precision, PRECISIONS)
         self._arguments = graph.check(strategy, num_sources, window_radius)
         self._strategy = strategies.get(strategy)
         self.radius = self._strategy.radius(window_radius)
@@ -72,9 +76,15 @@ class InferenceGraph:
         self._maps_dtype = tf.as_dtype(precision)
         if self._maps_dtype == tf.bfloat16:
             low_precision.check(self._strategy)
+            strategy_modules.check(
+                strategy,
+                num_sources=num_sources,
+                window_radius=window_radius,
+                dtype=self._maps_dtype,
+            )
             autoencoder = _quick(checkpoints.load_autoencoder(checkpoint))
         else:
-            autoencoder = load_autoencoder(checkpoint)
+            autoencoder = load_quick_autoencoder(checkpoint)
         self._layers = {
             name: network.convolution(autoencoder, name)
             for name in network.CONVOLUTIONS
@@ -95,11 +105,12 @@ class InferenceGraph:
           cuts: Where the part is cut off from a larger image.
 
         Returns:
-          A function of the `level` of the sources; k tensors [1, H, W, 1] float32 in
-          0..255, with the margin of `bands.split`; and, for a part that is cut off at
-          the top, what came back with the part above it. It gives the decoder's output
-          [1, H', W, 1] float32, the rows of `Band.inner`, and, for a part that is cut
-          off at the bottom, the last two rows of what each layer of the decoder took.
+          A function of the `level` of the whole sources, which float32 ignores; k
+          tensors [1, H, W, 1] float32 in 0..255, with the margin of `bands.split`; and,
+          for a part that is cut off at the top, what came back with the part above it.
+          It gives the decoder's output [1, H', W, 1] float32, the rows of `Band.inner`,
+          and, for a part that is cut off at the bottom, the last two rows of what each
+          layer of the decoder took.
         """
         if cuts not in self._compiled:
             level = tf.TensorSpec([], tf.float32)
@@ -165,12 +176,13 @@ class InferenceGraph:
 def level(sources: Sequence[np.ndarray]) -> np.float32:
     """Returns the grey level from which bfloat16 takes differences: the mean.
 
-    It is a whole number, which does not depend on the order of a sum.
+    It is a whole number, so that it hardly depends on the order of a sum.
 
     Args:
       sources: k arrays [H, W] in 0..255.
     """
-    return np.float32(np.rint(np.mean([np.mean(source) for source in sources])))
+    means = [np.mean(source, dtype=np.float64) for source in sources]
+    return np.float32(np.rint(np.mean(means)))
 
 
 def level_in_graph(sources: Sequence[tf.Tensor]) -> tf.Tensor:

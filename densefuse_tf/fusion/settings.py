@@ -78,8 +78,8 @@ class FusionSettings:
         metadata={
             "help": "float32; or bfloat16, with addition, l1_norm or maximum, for "
             "previews and live pictures: 1.5 times as fast on a processor with "
-            "AVX512-BF16 or AMX-BF16, up to 3 grey levels off. Elsewhere it computes "
-            "in float32."
+            "AVX512-BF16 or AMX-BF16, and seldom more than 3 grey levels off. Where "
+            "the processor has neither, fuse.py computes in float32."
         },
     )
     memory_budget: float = dataclasses.field(

@@ -40,12 +40,12 @@ def activity_level_map(
       feature_maps: [batch, H, W, 64].
       window_radius: r >= 0.
       offset: None for maps of any sign. 0 for maps that are at least 0, of which the
-        l1-norm is a plain sum; a tensor where a constant was subtracted from each
-        channel of such maps, the sum of these constants.
+        l1-norm is a plain sum; where a constant was subtracted from each channel of
+        such maps, the sum of these constants.
 
     Returns:
-      [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps; float32
-      for maps in bfloat16.
+      [batch, H, W, 1], at least 0 and at most 2^112, finite for finite maps; with
+      an `offset` float32, also for maps in bfloat16.
     """
     return _block_mean(_l1_norm_of_pixels(feature_maps, offset), window_radius)
 
@@ -81,7 +81,7 @@ def _l1_norm_of_pixels(feature_maps: Maps, offset: Offset = None) -> tf.Tensor:
         else:
             activities.append(tf.reduce_sum(tf.abs(part), axis=-1, keepdims=True))
     total = functools.reduce(tf.add, activities)
-    if isinstance(offset, tf.Tensor):
+    if isinstance(offset, tf.Tensor) or offset:
         # What is 0 together with the offset may be rounded to less.
         total = tf.maximum(total + offset, 0.0)
     return tf.minimum(total, _LARGEST_ACTIVITY)

@@ -2,15 +2,21 @@
 
 A bfloat16 has 8 significant bits. Feature maps grow with brightness, so that rounding
 them in every layer costs some grey levels. They differ less from the maps of a uniform
-grey image, and these differences are what the layers take and give here. With m the
-maps of the grey image and z = K * m + b what a layer makes of them before its ReLU,
+grey image, and these differences are what the layers take and give here. With m
+what was subtracted from the maps that a layer takes, z = K * m + b, and m' what is
+subtracted from the maps that it gives,
 
-  K * (m + d) + b = K * d + z  and  relu(z + K * d) - m' = max(K * d + z - m', -m')
+  K * (m + d) + b = K * d + z  and  relu(K * d + z) - m' = max(K * d + z - m', -m').
 
-for any m', which is relu(z) but for rounding. The grey level is the mean of the
-sources, so that differences are small where an image has little contrast, too. Sums
-within a convolution are float32. C1, which takes the image, and C5, which gives the
-result, are float32: weights of 8 bits in C1 would cost more than in any other layer.
+m' is relu(z) in bfloat16, the maps of the grey image but for rounding. The grey level
+is the mean of the sources, so that differences are small where an image has little
+contrast, too. Sums within a convolution are float32. C1, which takes the image, and C5,
+which gives the result, are float32: weights of 8 bits in C1 would cost more than in any
+other layer.
+
+The error of the raw output is about a level of each source. Where the sources have
+little contrast and differ in brightness, the common grey level is far from both, and
+minmax makes the error larger with the contrast.
 """
 
 import functools
@@ -82,6 +88,7 @@ def of_differences(
     """
     found: dict[str, quick_layer.Convolution] = {}
 
+    # One pixel stands for the uniform image.
     def convolve(parts, name):
         """Takes m' of the layers before, [C_i], and returns that of this one."""
         kernel, bias, _ = convolutions[name]

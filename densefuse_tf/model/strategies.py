@@ -42,9 +42,10 @@ class Strategy:
         maps are what a ReLU puts out; `activity.activity_level_map` describes it.
       takes_parts: Whether the function also takes the maps of a source as a list of
         parts, as the encoder makes them: they need not be copied into one tensor then.
-      takes_differences: Whether maps less a constant for each channel give the result
-        less these constants, or less k times them if it scales with sources; their sum
-        is the `offset` where the function has one. In bfloat16 it is quicker then.
+      takes_differences: Whether f(phi_i - c) = f(phi_i) - c for constants c, one for
+        each channel, or f(phi_i) - k c where the result grows with k; the function
+        gets their sum as the `offset` where it has that argument. Such a function
+        also takes, and then returns, maps in bfloat16.
     """
 
     name: str
@@ -199,10 +200,7 @@ def layer(name: str, arguments: dict[str, object]) -> keras.layers.Lambda:
 @keras.saving.register_keras_serializable(package="densefuse_tf")
 def fused_shape(input_shapes):
     """Returns the shape of the fused maps, which is that of each source's maps."""
-    first = input_shapes[0]
-    if isinstance(first[0], (list, tuple)):
-        return (*first[0][:-1], sum(shape[-1] for shape in first))
-    return tuple(first)
+    return tuple(input_shapes[0])
 
 
 @strategy(

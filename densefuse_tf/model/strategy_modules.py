@@ -73,19 +73,25 @@ def path_of(module: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(path or module).absolute()
 
 
-def check(name: str, *, num_sources: int, window_radius: int) -> None:
+def check(
+    name: str,
+    *,
+    num_sources: int,
+    window_radius: int,
+    dtype: tf.DType = tf.float32,
+) -> None:
     """Tries a strategy that is not one of this package on small feature maps.
 
     Raises:
       UserError: The function fails, or what it returns is not one tensor of feature
-        maps, float32, of the size of its arguments.
+        maps of the type and the size of its arguments.
     """
     chosen = strategies.get(name)
     function = chosen.function
     if function.__module__ == strategies.__name__:
         return
     arguments = {"window_radius": window_radius} if chosen.takes_window_radius else {}
-    maps = tf.TensorSpec([None, None, None, _CHANNELS], tf.float32)
+    maps = tf.TensorSpec([None, None, None, _CHANNELS], dtype)
     shape = (1, *_TRIAL_SIZE, _CHANNELS)
     trial = np.random.default_rng(0).uniform(0, 50, shape).astype(np.float32)
 
@@ -94,7 +100,7 @@ def check(name: str, *, num_sources: int, window_radius: int) -> None:
         return function(list(feature_maps), **arguments)
 
     try:
-        found = run(*[tf.constant(trial)] * num_sources)
+        found = run(*[tf.cast(trial, dtype)] * num_sources)
     except Exception as error:
         file = inspect.getsourcefile(inspect.unwrap(function)) or ""
         raise UserError(
@@ -102,7 +108,7 @@ def check(name: str, *, num_sources: int, window_radius: int) -> None:
         ) from error
     if (
         not isinstance(found, tf.Tensor)
-        or found.dtype != tf.float32
+        or found.dtype != dtype
         or tuple(found.shape) != shape
     ):
         what = f"a {type(found).__name__}"
@@ -110,7 +116,7 @@ def check(name: str, *, num_sources: int, window_radius: int) -> None:
             what = f"a {found.dtype.name} tensor of shape {list(found.shape)}"
         raise UserError(
             f"the strategy {name!r} returns {what} for {num_sources} feature maps of "
-            f"shape {list(shape)}: expected one float32 tensor of that shape"
+            f"shape {list(shape)}: expected one {dtype.name} tensor of that shape"
         )
 
 

@@ -117,14 +117,15 @@ def test_black_sources_give_the_reconstruction_of_black(checkpoint, fusers):
     np.testing.assert_allclose(raw, reconstruction[0, :, :, 0], atol=2e-3)
 
 
+@pytest.mark.parametrize("is_quick", (True, False))
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_fuser_equals_the_keras_model(checkpoint, fusers, strategy):
+def test_fuser_equals_the_keras_model(checkpoint, monkeypatch, strategy, is_quick):
+    monkeypatch.setattr(network, "use_quick_layers", lambda: is_quick)
     model = graph.load_fusion_model(checkpoint, strategy=strategy)
     sources = photographs(2)
     outputs = model([as_batch(source) for source in sources])
-    np.testing.assert_allclose(
-        outputs[0, :, :, 0], fusers(strategy).raw(sources), rtol=1e-5, atol=2e-3
-    )
+    raw = Fuser(FusionSettings(checkpoint, strategy=strategy)).raw(sources)
+    np.testing.assert_allclose(outputs[0, :, :, 0], raw, rtol=1e-5, atol=2e-3)
 
 
 def test_a_strategy_of_the_user_is_used(fusers, weights):
