@@ -27,7 +27,7 @@ class ExportSettings:
         default=2048 * 2048,
         metadata={
             "help": "The largest image that the SavedModel's fuse_encoded decodes, in "
-            "pixels; fusing takes some 1,700 bytes of memory a pixel.",
+            "pixels; fusing takes some 1,100 bytes of memory a pixel.",
             "lower_bound": 1,
         },
     )
