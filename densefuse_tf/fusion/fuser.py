@@ -77,7 +77,8 @@ class Fuser(ChannelFuser):
             rows = rows_of_band(self._budget, width, self.num_sources)
         raw = np.empty((height, width), np.float32)
         above: list[tf.Tensor] = []
-        level = inference.level(channels)
+        takes_level = self._graph.takes_level
+        level = inference.level(channels) if takes_level else np.float32(0)
         lag = network.DECODER_RADIUS
         for band in bands.split(height, rows, margin=self.margin, lag=lag):
             parts = [channel[band.outer] for channel in channels]

@@ -45,6 +45,7 @@ class InferenceGraph:
       num_sources: k.
       variables: The weights, those of C1 first and the bias of C5 last.
       radius: How far the strategy looks; None where that is not known.
+      takes_level: Whether the `level` of the sources is used, as in bfloat16.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class InferenceGraph:
         self.radius = self._strategy.radius(window_radius)
         self.num_sources = num_sources
         self._maps_dtype = tf.as_dtype(precision)
-        if self._maps_dtype == tf.bfloat16:
+        self.takes_level = self._maps_dtype == tf.bfloat16
+        if self.takes_level:
             low_precision.check(self._strategy)
             strategy_modules.check(
                 strategy,
@@ -105,9 +107,10 @@ class InferenceGraph:
           cuts: Where the part is cut off from a larger image.
 
         Returns:
-          A function of the `level` of the whole sources, which float32 ignores; k
-          tensors [1, H, W, 1] float32 in 0..255, with the margin of `bands.split`; and,
-          for a part that is cut off at the top, what came back with the part above it.
+          A function of the `level` of the whole sources, any number without
+          `takes_level`; k tensors [1, H, W, 1] float32 in 0..255, with the margin of
+          `bands.split`; and, for a part that is cut off at the top, what came back with
+          the part above it.
           It gives the decoder's output [1, H', W, 1] float32, the rows of `Band.inner`,
           and, for a part that is cut off at the bottom, the last two rows of what each
           layer of the decoder took.
@@ -163,7 +166,7 @@ class InferenceGraph:
         convolutions = {
             name: layer.convolution() for name, layer in self._layers.items()
         }
-        if self._maps_dtype == tf.float32:
+        if not self.takes_level:
             return convolutions, self._fuse
         return low_precision.of_differences(
             convolutions, level, self._strategy, self._arguments, self.num_sources
@@ -241,5 +244,4 @@ def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
     if cuts == bands.WHOLE or rows == 0:
         return maps
     first, last = rows if cuts.top else None, -rows if cuts.bottom else None
-    # A slice of the first axis is a view, of another one a copy.
-    return tf.squeeze(maps, axis=0)[first:last][None]
+    return quick_layer.rows_of(maps, first, last)

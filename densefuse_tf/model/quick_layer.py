@@ -68,9 +68,7 @@ class Convolution(NamedTuple):
         # All rows are padded, so that TensorFlow knows that the shapes of the parts are
         # the same, and adds up in the same order as for a whole image.
         outputs = self._outputs(parts)
-        first, last = None if top else 1, None if bottom else -1
-        # A slice of the first axis is a view, of another one a copy.
-        return tf.squeeze(outputs, axis=0)[first:last][None]
+        return rows_of(outputs, None if top else 1, None if bottom else -1)
 
     def _outputs(self, parts, top=True, bottom=True, above=None):
         columns, rows, seam = self._border(parts, top, bottom, above)
@@ -271,6 +269,12 @@ class ReflectionConv2D(keras.layers.Layer):
 def _shares(kernel, parts):
     """Splits a kernel into what each part is convolved with."""
     return tf.split(kernel, [maps.shape[-1] for maps in parts], axis=2)
+
+
+def rows_of(maps: tf.Tensor, first: int | None, last: int | None) -> tf.Tensor:
+    """Returns the rows first:last of maps [1, H, W, C] without copying them."""
+    # A slice of the first axis is a view, of another one a copy.
+    return tf.squeeze(maps, axis=0)[first:last][None]
 
 
 def _padding(top, bottom, columns):

@@ -47,7 +47,8 @@ def signatures(
     names = source_names(fusion.num_sources)
 
     def fuse(sources):
-        level = inference.level_in_graph(sources)
+        takes_level = fusion.takes_level
+        level = inference.level_in_graph(sources) if takes_level else tf.constant(0.0)
         batches = [source[None] for source in sources]
         (raw,) = fusion.for_part(bands.WHOLE)(level, *batches)
         return tf.debugging.check_numerics(raw[0], "the decoder's output is not finite")
