@@ -88,7 +88,7 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
     from densefuse_tf.fusion.settings import FusionSettings
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import pairs as files_of_pairs
-    from densefuse_tf.pipelines.options import FileOptions
+    from densefuse_tf.pipelines.settings import FileOptions
 
     for number, pair in enumerate(pairs):
         for name, image in zip(("ir", "vis"), pair, strict=True):

@@ -48,12 +48,12 @@ def main() -> None:
     import numpy as np
     from skimage import metrics
 
+    from benchmarks.gallery import scenes
+    from densefuse_tf.fusion import methods
     from densefuse_tf.fusion.settings import FusionSettings
-    from densefuse_tf.gallery import scenes
     from densefuse_tf.io import finding
     from densefuse_tf.io import images
     from densefuse_tf.io import pixels
-    from densefuse_tf.pipelines import methods
 
     count = _SOURCES.value
     fusers = {}

@@ -151,7 +151,7 @@ def pytorch(strategy: str, path: pathlib.Path) -> dict[str, _Fuse]:
     model = checkpoints.load_autoencoder(_CHECKPOINT.value)
     weights = {}
     for name in network.CONVOLUTIONS:
-        kernel, bias = network.convolution(model, name).get_weights()
+        kernel, bias = network.convolution_layer(model, name).get_weights()
         kernel = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
         weights[name] = kernel, torch.from_numpy(bias)
 

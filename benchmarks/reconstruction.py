@@ -52,16 +52,16 @@ def main() -> None:
     import tensorflow as tf
 
     from densefuse_tf.model import checkpoints
-    from densefuse_tf.training import dataset
     from densefuse_tf.training import losses
+    from densefuse_tf.training import photographs
 
-    paths = dataset.find_photographs(_IMAGES.value)[_SKIP.value :][: _COUNT.value]
-    photographs = dataset.Photographs(paths)
-    photographs.require(1)
+    paths = photographs.find_photographs(_IMAGES.value)[_SKIP.value :][: _COUNT.value]
+    source = photographs.Photographs(paths)
+    source.require(1)
     for checkpoint in _CHECKPOINT.value:
         model = tf.function(checkpoints.load_autoencoder(checkpoint))
         figures = []
-        for images, _ in photographs.validation_batches(2):
+        for images, _ in source.validation_batches(2):
             outputs = model(images)
             of_batch = [
                 measure(images, outputs)
@@ -69,7 +69,7 @@ def main() -> None:
             ]
             figures.append(tf.stack(of_batch, axis=1))
         pixel, ssim, error = tf.reduce_mean(tf.concat(figures, 0), 0).numpy()
-        count = len(paths) - photographs.num_corrupt
+        count = len(paths) - source.num_corrupt
         print(
             f"{checkpoint}: pixel loss {pixel:.1f}, SSIM {ssim:.5f}, "
             f"mean squared error {error:.3f} over {count} photographs"

@@ -39,13 +39,13 @@ def main() -> None:
     import keras
     import tensorflow as tf
 
-    from densefuse_tf.training import dataset
     from densefuse_tf.training import networks
+    from densefuse_tf.training import photographs
     from densefuse_tf.training import recipes
     from densefuse_tf.training.trainer import Trainer
 
-    photographs = dataset.Photographs(dataset.find_photographs(_TRAIN_DIR.value))
-    batches = photographs.training_batches(_BATCH_SIZE)
+    source = photographs.Photographs(photographs.find_photographs(_TRAIN_DIR.value))
+    batches = source.training_batches(_BATCH_SIZE)
     data = next(iter(batches))
     trainer = Trainer(networks.build("densefuse"), recipes.PAPER, 100.0)
     trainer.compile(keras.optimizers.Adam(1e-4), jit_compile=False)

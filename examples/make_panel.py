@@ -20,9 +20,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import densefuse_tf
 from densefuse_tf.commands import runner
-from densefuse_tf.evaluation import panels
-from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.io import images
+from densefuse_tf.io import panels
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -71,7 +71,9 @@ def weights_of(model):
     """The weights of an autoencoder as the functions above take them."""
     from densefuse_tf.model import network
 
-    layers = {name: network.convolution(model, name) for name in network.CONVOLUTIONS}
+    layers = {
+        name: network.convolution_layer(model, name) for name in network.CONVOLUTIONS
+    }
     return {
         name: (layer.kernel.numpy().astype(np.float64), layer.bias.numpy())
         for name, layer in layers.items()

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 
 def inputs(settings: RegistrationSettings) -> list[pathlib.Path]:

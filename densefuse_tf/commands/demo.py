@@ -70,7 +70,7 @@ def main() -> None:
         os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from densefuse_tf.demo import page
-        from densefuse_tf.demo.request import Engine
+        from densefuse_tf.demo.engine import Engine
 
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

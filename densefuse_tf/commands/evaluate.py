@@ -49,7 +49,7 @@ from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import settings
+from densefuse_tf.evaluation.table2 import settings
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)

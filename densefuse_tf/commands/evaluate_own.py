@@ -70,8 +70,8 @@ def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> 
     Raises:
       UserError: Something cannot be evaluated or written.
     """
-    from densefuse_tf.evaluation import inputs
     from densefuse_tf.evaluation import report
+    from densefuse_tf.evaluation.table2 import inputs
 
     is_video = question.video or fuse_video.is_asked_for(
         (question.ir, question.vis), question.fused or ""
@@ -109,7 +109,7 @@ def _evaluated_files(
     sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
 ) -> dict[str, list]:
     """Evaluates images; returns the results by method."""
-    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.evaluation import scoring
     from densefuse_tf.io import finding
 
     triplets = {name: finding.pair(own) for name, own in sources.items()}
@@ -120,7 +120,7 @@ def _evaluated_files(
     evaluated = (
         (name, result)
         for name, own in triplets.items()
-        for result in evaluate.evaluate_files(
+        for result in scoring.evaluate_files(
             own,
             value_ranges=list(question.ranges.values()),
             selection=question.selection,
@@ -145,8 +145,8 @@ def _evaluate_on_runner(
     """
     import numpy as np
 
-    from densefuse_tf.evaluation import evaluate
     from densefuse_tf.evaluation import report
+    from densefuse_tf.evaluation import scoring
     from densefuse_tf.evaluation import tables
     from densefuse_tf.io import files
     from densefuse_tf.io import finding
@@ -160,14 +160,14 @@ def _evaluate_on_runner(
 
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
     outputs.check(path for triplet in triplets.plain for path in triplet)
-    name_of = evaluate.names(triplets)
+    name_of = scoring.names(triplets)
     for ir, vis, path in triplets[:_SHOWN]:
         print(f"{ir} + {vis}: {path}")
     print(f"{len(triplets)} pairs in all", flush=True)
     values = array.array("d")
     colored: list[list[pathlib.Path]] = []
     errors: list[str] = []
-    job = evaluate.Evaluating(
+    job = scoring.Evaluating(
         list(question.ranges.values()), list(selection), question.convention
     )
     folder = pathlib.Path(outputs.csv).parent
@@ -185,7 +185,7 @@ def _evaluate_on_runner(
                 colored.append([triplet[place] for place in of_pair[1]])
             yield [name_of(triplet), *map(tables.exact, of_pair[0])]
         if values:
-            yield ["mean", *(tables.exact(evaluate.average(own)) for own in columns())]
+            yield ["mean", *(tables.exact(scoring.average(own)) for own in columns())]
 
     def columns() -> "np.ndarray":
         by_pair = np.reshape(values, (-1, len(selection)))

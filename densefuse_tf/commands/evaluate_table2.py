@@ -9,7 +9,7 @@ from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import settings
+from densefuse_tf.evaluation.table2 import settings
 
 
 def reproduce(
@@ -25,10 +25,10 @@ def reproduce(
     Raises:
       UserError: The settings or the names of the files cannot be used.
     """
-    from densefuse_tf.evaluation import figures
-    from densefuse_tf.evaluation import reproduce as reproducing
-    from densefuse_tf.evaluation import store
-    from densefuse_tf.evaluation import table2
+    from densefuse_tf.evaluation.table2 import figures
+    from densefuse_tf.evaluation.table2 import report
+    from densefuse_tf.evaluation.table2 import reproduce as reproducing
+    from densefuse_tf.evaluation.table2 import store
     from densefuse_tf.io import files
 
     if {settings.OURS, settings.ALL} & set(chosen.methods) and (
@@ -55,13 +55,13 @@ def reproduce(
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]
     )
-    rows = table2.rows(results, averages=chosen.averages)
+    rows = report.rows(results, averages=chosen.averages)
     outputs.show(
-        table2.of_table2(rows),
-        [*table2.describe(rows), *table2.undefined(results), *table2.claims(rows)],
+        report.of_table2(rows),
+        [*report.describe(rows), *report.undefined(results), *report.claims(rows)],
     )
-    evaluate_outputs.write_csv(outputs.csv, table2.csv_of_table2(rows))
-    evaluate_outputs.write_csv(outputs.pairs_csv, table2.csv_of_pairs(results))
+    evaluate_outputs.write_csv(outputs.csv, report.csv_of_table2(rows))
+    evaluate_outputs.write_csv(outputs.pairs_csv, report.csv_of_pairs(results))
     if panels is not None:
         written = figures.write(panels, plan.pairs, results)
         for _ in progress.bar(written, len(plan.pairs), " panels"):

@@ -9,7 +9,7 @@ from densefuse_tf.commands import progress
 from densefuse_tf.errors import UserError
 
 if TYPE_CHECKING:
-    from densefuse_tf.evaluation.evaluate import Evaluated
+    from densefuse_tf.evaluation.scoring import Evaluated
     from densefuse_tf.pipelines.surveying import Source
 
 
@@ -60,7 +60,7 @@ def evaluate(
       UserError: A frame cannot be read or evaluated, or has more than 8 bits and no
         range is given.
     """
-    from densefuse_tf.evaluation import evaluate
+    from densefuse_tf.evaluation import scoring
     from densefuse_tf.pipelines import surveying
 
     footage = surveying.survey(
@@ -82,7 +82,7 @@ def evaluate(
                 f"bits, which the metrics are defined for{expected}"
             )
     with contextlib.closing(footage.frames()) as moments:
-        results = evaluate.evaluate_frames(
+        results = scoring.evaluate_frames(
             moments,
             [source.path for source in opened],
             name=opened[-1].name,

@@ -41,11 +41,11 @@ from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.pipelines.options import FileOptions
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
-    from densefuse_tf.pipelines.methods import MethodSettings
+    from densefuse_tf.fusion.methods import MethodSettings
 
 _DENSEFUSE = "densefuse"
 _FLAGS = flags.FlagValues()
@@ -175,7 +175,7 @@ def _settings(num_sources: int, is_video: bool) -> "FusionSettings | MethodSetti
             others["output_range"] = "average"
         return common_flags.read(FusionSettings, _FLAGS, **others)
     from densefuse_tf import baselines
-    from densefuse_tf.pipelines.methods import MethodSettings
+    from densefuse_tf.fusion.methods import MethodSettings
 
     name = _METHOD.value
     if name not in baselines.names():

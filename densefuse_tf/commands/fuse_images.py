@@ -16,7 +16,7 @@ from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
@@ -306,7 +306,7 @@ def _follow(
         if panel is not None and len(rows) < PANEL_ROWS:
             rows.append(_panel_row(result, request))
     if panel is not None and rows:
-        from densefuse_tf.evaluation import panels
+        from densefuse_tf.io import panels
 
         images.write(panel, panels.panel(rows))
         print(f"panel: {panel}")

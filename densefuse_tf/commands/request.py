@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from densefuse_tf.commands import runner
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.pipelines.options import FileOptions
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
-    from densefuse_tf.pipelines.methods import MethodSettings
+    from densefuse_tf.fusion.methods import MethodSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Request:
         Raises:
           UserError: One of the settings cannot be used.
         """
-        from densefuse_tf.pipelines import methods
+        from densefuse_tf.fusion import methods
 
         if methods.needs_tensorflow(self.settings):
             runner.import_tensorflow()

@@ -10,9 +10,9 @@ import gradio as gr
 
 from densefuse_tf import baselines
 from densefuse_tf import metrics
-from densefuse_tf.demo import request as requests
-from densefuse_tf.demo.settings import DENSEFUSE
-from densefuse_tf.demo.settings import Request
+from densefuse_tf.demo import engine as requests
+from densefuse_tf.demo.request import DENSEFUSE
+from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES

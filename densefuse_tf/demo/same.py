@@ -4,8 +4,8 @@ import json
 import shlex
 from collections.abc import Sequence
 
-from densefuse_tf.demo.settings import DENSEFUSE
-from densefuse_tf.demo.settings import Request
+from densefuse_tf.demo.request import DENSEFUSE
+from densefuse_tf.demo.request import Request
 from densefuse_tf.io import pixels
 
 # Beside the sources, where it takes the place of none.
@@ -82,7 +82,7 @@ def program(request: Request, are_scaled: Sequence[bool]) -> str:
         fuser = "Fuser(settings)"
     else:
         imports.append(
-            "from densefuse_tf.pipelines.methods import MethodFuser, MethodSettings"
+            "from densefuse_tf.fusion.methods import MethodFuser, MethodSettings"
         )
         method, color = _quoted(request.method), _quoted(request.color)
         body.append(f"settings = MethodSettings({method}, color={color})")

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from densefuse_tf import metrics
-from densefuse_tf.evaluation import evaluate
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation import tables
-from densefuse_tf.evaluation.evaluate import Evaluated
+from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.evaluation.tables import Table
 
 # Fused files
@@ -49,7 +49,7 @@ def of_columns(
         for column in columns
     ]
     rows = {
-        "mean": map(evaluate.average, columns),
+        "mean": map(scoring.average, columns),
         "standard deviation": map(_deviation, columns),
         "minimum": map(min, defined),
         "maximum": map(max, defined),
@@ -82,7 +82,7 @@ def _with_mean(
     results: Sequence[Evaluated],
 ) -> list[tuple[str, Mapping[str, float]]]:
     rows = [(result.pair, result.values) for result in results]
-    return [*rows, ("mean", evaluate.mean(values for _, values in rows))]
+    return [*rows, ("mean", scoring.mean(values for _, values in rows))]
 
 
 def _with_arrows(names: Iterable[str]) -> list[str]:
@@ -100,8 +100,7 @@ def of_methods(results: Mapping[str, Sequence[Evaluated]]) -> Table:
       results: By method, one or more each.
     """
     means = {
-        name: evaluate.mean(each.values for each in own)
-        for name, own in results.items()
+        name: scoring.mean(each.values for each in own) for name, own in results.items()
     }
     names = _names(results)
     places = ranks(means, names)

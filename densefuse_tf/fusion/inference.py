@@ -18,9 +18,9 @@ from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.model import checkpoints
+from densefuse_tf.model import convolution
 from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
-from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
 
@@ -88,7 +88,7 @@ class InferenceGraph:
         else:
             autoencoder = load_quick_autoencoder(checkpoint)
         self._layers = {
-            name: network.convolution(autoencoder, name)
+            name: network.convolution_layer(autoencoder, name)
             for name in network.CONVOLUTIONS
         }
         self.variables = [
@@ -161,7 +161,7 @@ class InferenceGraph:
 
     def _computation(self, level: tf.Tensor) -> tuple[Mapping, low_precision.Fuse]:
         """Returns the convolutions by name, and what fuses maps in parts."""
-        if not isinstance(self._layers["C1"], quick_layer.ReflectionConv2D):
+        if not isinstance(self._layers["C1"], convolution.ReflectionConv2D):
             return self._layers, self._fuse
         convolutions = {
             name: layer.convolution() for name, layer in self._layers.items()
@@ -195,7 +195,7 @@ def level_in_graph(sources: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def _convolve(
-    convolution: quick_layer.Convolution | keras.layers.Conv2D,
+    layer: convolution.Convolution | keras.layers.Conv2D,
     parts: list[tf.Tensor],
     cuts: bands.Cuts,
     above: tf.Tensor | None = None,
@@ -206,13 +206,13 @@ def _convolve(
     """
     parts = _aligned(parts, cuts)
     top, bottom = not cuts.top, not cuts.bottom
-    if isinstance(convolution, quick_layer.Convolution):
-        return convolution.part(parts, top=top, bottom=bottom, above=above)
+    if isinstance(layer, convolution.Convolution):
+        return layer.part(parts, top=top, bottom=bottom, above=above)
     maps = tf.concat(parts, axis=3)
     if above is not None:
         maps = tf.concat([above, maps], axis=1)
     padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
-    return convolution(tf.pad(maps, padding, "REFLECT"))
+    return layer(tf.pad(maps, padding, "REFLECT"))
 
 
 def _quick(autoencoder: keras.Model) -> keras.Model:
@@ -244,4 +244,4 @@ def _cropped(maps: tf.Tensor, cuts: bands.Cuts, rows: int) -> tf.Tensor:
     if cuts == bands.WHOLE or rows == 0:
         return maps
     first, last = rows if cuts.top else None, -rows if cuts.bottom else None
-    return quick_layer.rows_of(maps, first, last)
+    return convolution.rows_of(maps, first, last)

@@ -19,8 +19,8 @@ from densefuse_tf.metrics.cross_entropy import cross_entropy
 from densefuse_tf.metrics.entropy import entropy
 from densefuse_tf.metrics.evaluate import evaluate
 from densefuse_tf.metrics.fmi import fmi
-from densefuse_tf.metrics.inputs import CONVENTIONS
 from densefuse_tf.metrics.mef_ssim import mef_ssim
+from densefuse_tf.metrics.metric import CONVENTIONS
 from densefuse_tf.metrics.mi import mi
 from densefuse_tf.metrics.ms_ssim import ms_ssim
 from densefuse_tf.metrics.mse import mse

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import fused_alone
+from densefuse_tf.metrics.metric import fused_alone
 
 
 @fused_alone()

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import CONVENTIONS
-from densefuse_tf.metrics.inputs import grey
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import CONVENTIONS
+from densefuse_tf.metrics.metric import grey
+from densefuse_tf.metrics.metric import two_sources
 from densefuse_tf.metrics.registry import METRICS
 from densefuse_tf.metrics.registry import SELECTIONS
 from densefuse_tf.metrics.registry import select

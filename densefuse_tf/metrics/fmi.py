@@ -8,7 +8,7 @@ import scipy.fft
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.edge import edges
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 
 @two_sources(smallest=3)

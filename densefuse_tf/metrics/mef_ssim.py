@@ -9,8 +9,8 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.gaussian import gaussian_mean
-from densefuse_tf.metrics.inputs import grey
-from densefuse_tf.metrics.inputs import same_size
+from densefuse_tf.metrics.metric import grey
+from densefuse_tf.metrics.metric import same_size
 
 _SIDE = 2 * RADIUS + 1
 SMALLEST = 4 * _SIDE  # so that the coarsest scale holds one window

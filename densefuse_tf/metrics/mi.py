@@ -4,7 +4,7 @@ import numpy as np
 
 from densefuse_tf.metrics.entropy import bits
 from densefuse_tf.metrics.entropy import entropy
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 
 @two_sources(conventions=["toolkit", "authors"])

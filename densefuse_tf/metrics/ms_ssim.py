@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import two_sources
 from densefuse_tf.metrics.mef_ssim import SMALLEST
 from densefuse_tf.metrics.mef_ssim import similarity
+from densefuse_tf.metrics.metric import two_sources
 
 
 @two_sources(smallest=SMALLEST)

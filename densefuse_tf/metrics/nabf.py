@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 
 @two_sources(smallest=2)

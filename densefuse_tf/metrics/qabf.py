@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 # The kernels as written in the published code; conv2 flips them.
 _HORIZONTAL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])

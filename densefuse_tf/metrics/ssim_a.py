@@ -6,7 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.gaussian import gaussian_mean
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 _C1 = 0.01**2
 _C2 = 0.03**2

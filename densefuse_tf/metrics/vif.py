@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from densefuse_tf.metrics.inputs import two_sources
+from densefuse_tf.metrics.metric import two_sources
 
 _NOISE = 2.0
 _EPS = 1e-10

@@ -48,7 +48,7 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     released = {
         f"{name}/{variable.name}": variable
         for layer, name in _RELEASE_NAMES.items()
-        for variable in network.convolution(model, layer).weights
+        for variable in network.convolution_layer(model, layer).weights
     }
     weights.load(
         locate(checkpoint),

@@ -25,8 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.model import convolution
 from densefuse_tf.model import network
-from densefuse_tf.model import quick_layer
 from densefuse_tf.model import strategies
 
 _FIRST, *_, _LAST = network.CONVOLUTIONS
@@ -66,12 +66,12 @@ def check(strategy: strategies.Strategy) -> None:
 
 
 def of_differences(
-    convolutions: Mapping[str, quick_layer.Convolution],
+    convolutions: Mapping[str, convolution.Convolution],
     level: tf.Tensor,
     strategy: strategies.Strategy,
     arguments: Mapping[str, object],
     num_sources: int,
-) -> tuple[dict[str, quick_layer.Convolution], Fuse]:
+) -> tuple[dict[str, convolution.Convolution], Fuse]:
     """Returns the convolutions that take differences, and what fuses them.
 
     Args:
@@ -86,7 +86,7 @@ def of_differences(
       all maps between them are bfloat16. The function takes the encoder's maps, in
       parts, of k sources and returns the fused ones.
     """
-    found: dict[str, quick_layer.Convolution] = {}
+    found: dict[str, convolution.Convolution] = {}
 
     # One pixel stands for the uniform image.
     def convolve(parts, name):
@@ -104,7 +104,7 @@ def of_differences(
         # C1 takes the image as it is.
         is_first = name == _FIRST
         dtype = tf.float32 if is_first else tf.bfloat16
-        found[name] = quick_layer.Convolution(
+        found[name] = convolution.Convolution(
             tf.cast(kernel, dtype),
             tf.cast((bias if is_first else response) - constants, dtype),
             functools.partial(_bounded, bound=-subtracted),

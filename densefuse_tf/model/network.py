@@ -30,7 +30,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from densefuse_tf.model import quick_layer
+from densefuse_tf.model import convolution
 
 NUM_PARAMETERS = 74_193
 NUM_FEATURE_MAPS = 64
@@ -141,7 +141,7 @@ def use_quick_layers() -> bool:
     return not tf.config.get_visible_devices("GPU")
 
 
-def convolution(model: keras.Model, name: str) -> keras.layers.Conv2D:
+def convolution_layer(model: keras.Model, name: str) -> keras.layers.Conv2D:
     """Returns the layer `name` ("C1" ... "C5") of an autoencoder.
 
     Raises:
@@ -170,7 +170,7 @@ def _convolve(
         "name": name,
     }
     if quick:
-        return quick_layer.ReflectionConv2D(filters, **settings)(parts)
+        return convolution.ReflectionConv2D(filters, **settings)(parts)
     maps = parts[0]
     if len(parts) > 1:
         maps = keras.layers.Concatenate(name=f"{name}_inputs", dtype=dtype)(parts)

@@ -8,7 +8,7 @@ from absl import logging
 
 from densefuse_tf import registration
 from densefuse_tf.errors import UserError
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.registration import Registration
 
 # The pairs or frames whose transforms a rig's is the median of, at most.

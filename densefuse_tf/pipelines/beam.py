@@ -37,7 +37,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.aligning import Aligner

@@ -25,8 +25,8 @@ from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
-from densefuse_tf.pipelines.options import FileOptions
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.aligning import Aligner

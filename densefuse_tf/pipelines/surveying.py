@@ -24,7 +24,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.aligning import Aligner

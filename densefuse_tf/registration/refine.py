@@ -20,7 +20,7 @@ import numpy as np
 
 from densefuse_tf.compiling import compiled
 from densefuse_tf.registration import correlation
-from densefuse_tf.registration import orientation
+from densefuse_tf.registration import fields
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.levels import Level
 
@@ -48,7 +48,7 @@ class Refiner:
     ):
         self._fixed, self._moving = fixed, moving
         self._smoothing, self._overlap = smoothing, overlap
-        self._field = orientation.view(fixed, np.eye(3), fixed.shape, smoothing)
+        self._field = fields.view(fixed, np.eye(3), fixed.shape, smoothing)
         height, width = fixed.shape
         half = max(height, width) / 2
         # From full coordinates of the fixed image to about -1..1.
@@ -126,9 +126,7 @@ class Refiner:
 
     def _view(self, matrix: np.ndarray) -> np.ndarray:
         between = self._moving.matrix @ matrix @ self._from_fixed
-        return orientation.view(
-            self._moving, between, self._fixed.shape, self._smoothing
-        )
+        return fields.view(self._moving, between, self._fixed.shape, self._smoothing)
 
     def _score(self, sums: np.ndarray, matrix: np.ndarray) -> float:
         shared, own, other, product = sums

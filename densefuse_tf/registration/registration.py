@@ -13,10 +13,10 @@ from skimage import transform as skimage_transform
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
-from densefuse_tf.registration import finding
 from densefuse_tf.registration import levels
+from densefuse_tf.registration import matching
 from densefuse_tf.registration import transforms
-from densefuse_tf.registration.finding import Found
+from densefuse_tf.registration.matching import Found
 from densefuse_tf.registration.total_gradient import normalized_total_gradient
 from densefuse_tf.registration.warping import warp_matrix
 
@@ -117,8 +117,8 @@ def register(
     factors, angles = unit * _steps_of_scale(scales), _steps_of_rotation(rotations)
     if model == "translation":
         factors, angles = np.ones(1), np.zeros(1)
-    grays = [levels.shrink(gray, finding.FINEST) for gray in grays]
-    best = finding.find(grays, shapes, factors, angles, model)
+    grays = [levels.shrink(gray, matching.FINEST) for gray in grays]
+    best = matching.find(grays, shapes, factors, angles, model)
     if best is None:
         return _failed(shapes, model)
     between = (

@@ -10,8 +10,8 @@ import dataclasses
 import numpy as np
 
 from densefuse_tf.registration import correlation
+from densefuse_tf.registration import fields
 from densefuse_tf.registration import levels
-from densefuse_tf.registration import orientation
 from densefuse_tf.registration import transforms
 
 _PER_ROTATION = 3
@@ -58,7 +58,7 @@ def candidates(
       The best first.
     """
     own = levels.level(levels.shrink(fixed, pixels), shapes[0])
-    spectra = correlation.Spectra(orientation.view(own, np.eye(3), own.shape, 0))
+    spectra = correlation.Spectra(fields.view(own, np.eye(3), own.shape, 0))
     found = []
     # Levels keep the aspect ratio but for rounding.
     factor = np.sqrt(np.prod(own.shape) / np.prod(shapes[0]))
@@ -68,7 +68,7 @@ def candidates(
         size = canvas(shape, np.radians(rotations))
         for rotation in rotations:
             rotated = turn(shape, size, np.radians(rotation))
-            turned = correlation.Spectra(orientation.view(other, rotated, size, 0))
+            turned = correlation.Spectra(fields.view(other, rotated, size, 0))
             scores = correlation.correlate(spectra, turned, overlap)
             for score, dx, dy in correlation.peaks(scores, own.shape, _PER_ROTATION):
                 shift = np.array([[1, 0, -dx], [0, 1, -dy], [0, 0, 1]])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
-from densefuse_tf.training import config
+from densefuse_tf.training import folder
 from densefuse_tf.training import history
 
 # The panels of a figure: column of the history, title, whether the axis is logarithmic.
@@ -33,12 +33,12 @@ def label(path: str | os.PathLike, name: str | None = None) -> str:
     Raises:
       UserError: There is neither a name nor config.json, or the latter is damaged.
     """
-    described = config.read(pathlib.Path(path).parent)
+    described = folder.read(pathlib.Path(path).parent)
     number = _number(name)
     if described is None:
         if name is None:
             raise UserError(
-                f"{path}: has no {config.NAME} beside it that tells lambda: expected "
+                f"{path}: has no {folder.NAME} beside it that tells lambda: expected "
                 "NAME=FILE"
             )
         return name if number is None else f"λ = {name}"

@@ -9,12 +9,12 @@ import keras
 from absl import logging
 
 from densefuse_tf.io import files
-from densefuse_tf.training import config
-from densefuse_tf.training import dataset
 from densefuse_tf.training import devices
+from densefuse_tf.training import folder
 from densefuse_tf.training import history
 from densefuse_tf.training import interrupts
 from densefuse_tf.training import networks
+from densefuse_tf.training import photographs
 from densefuse_tf.training import recipes
 from densefuse_tf.training import state
 from densefuse_tf.training.recorder import Recorder
@@ -80,17 +80,17 @@ class Run:
         devices.check_shares(settings.batch_size, self._strategy.num_replicas_in_sync)
         self.is_chief = self._strategy.extended.should_checkpoint
         keras.utils.set_random_seed(settings.seed)
-        self.train_images, self.val_images = dataset.split(settings)
+        self.train_images, self.val_images = photographs.split(settings)
         self.train_images.require(settings.batch_size)
         self.val_images.require(1)
-        described = config.describe(
+        described = folder.describe(
             settings, len(self.train_images.paths), len(self.val_images.paths)
         )
-        config.check_same(run_dir, described)
+        folder.check_same(run_dir, described)
         if self.is_chief:
             # Only once nothing is wrong with what was given, since it decides what
             # else may run in this folder.
-            config.write(run_dir, described)
+            folder.write(run_dir, described)
         self.trainer = self._build()
         self.state = state.State()
         if self.paths.state.exists():
@@ -119,7 +119,7 @@ class Run:
                 if self.train_images.num_corrupt:
                     logging.warning(
                         "could not be read and skipped: %s",
-                        dataset.photographs(self.train_images.num_corrupt),
+                        photographs.photographs(self.train_images.num_corrupt),
                     )
                 self.save()
             if interrupted.is_set():

@@ -15,8 +15,8 @@ from PIL import Image
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
-from densefuse_tf.evaluation import entries
-from densefuse_tf.evaluation import inputs
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import rows as table_rows
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -62,7 +62,7 @@ def quick(monkeypatch):
     def fuse(self, *pair):
         return np.mean(pair, axis=0).astype(np.uint8)
 
-    monkeypatch.setattr(entries.DenseFuse, "fuse", fuse)
+    monkeypatch.setattr(table_rows.DenseFuse, "fuse", fuse)
 
 
 @pytest.fixture

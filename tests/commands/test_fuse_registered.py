@@ -17,7 +17,7 @@ from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import surveying
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.registration import transforms
 from tests.registration.conftest import SHAPE
 from tests.registration.conftest import moved

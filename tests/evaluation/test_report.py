@@ -7,13 +7,13 @@ import types
 import numpy as np
 import pytest
 
-from densefuse_tf.evaluation import figures
-from densefuse_tf.evaluation import inputs
-from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import report
-from densefuse_tf.evaluation import table2
-from densefuse_tf.evaluation.evaluate import Evaluated
-from densefuse_tf.evaluation.reproduce import Result
+from densefuse_tf.evaluation.scoring import Evaluated
+from densefuse_tf.evaluation.table2 import figures
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.evaluation.table2 import report as table2
+from densefuse_tf.evaluation.table2.reproduce import Result
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 

@@ -320,7 +320,7 @@ def test_fuse_refuses_what_is_no_set_of_source_images(fusers, sources, message):
 
 def test_fuse_refuses_an_output_that_is_not_finite(tmp_path):
     model = network.autoencoder()
-    network.convolution(model, "C5").kernel.assign(np.full((3, 3, 16, 1), 1e38))
+    network.convolution_layer(model, "C5").kernel.assign(np.full((3, 3, 16, 1), 1e38))
     checkpoints.save_autoencoder(model, tmp_path / "model.keras")
     with pytest.raises(UserError, match="output is not finite"):
         densefuse_tf.fuse(photographs(2), tmp_path / "model.keras")

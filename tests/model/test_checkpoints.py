@@ -103,7 +103,7 @@ def test_a_saved_model_is_plain_whatever_it_was_trained_with(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_same_weights(loaded, model)
     assert not loaded.compiled
-    assert network.convolution(loaded, "C1").compute_dtype == "float32"
+    assert network.convolution_layer(loaded, "C1").compute_dtype == "float32"
 
 
 @pytest.mark.parametrize("python", (sys.executable, OTHER_PYTHON))

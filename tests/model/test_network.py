@@ -47,7 +47,7 @@ def test_layers_are_those_of_table_1(models, form):
     assert model.count_params() == network.NUM_PARAMETERS == 74_193
     assert tuple(KERNELS) == network.CONVOLUTIONS
     for name, shape in KERNELS.items():
-        layer = network.convolution(model, name)
+        layer = network.convolution_layer(model, name)
         assert layer.name == name
         assert tuple(layer.kernel.shape) == shape
         assert tuple(layer.bias.shape) == shape[-1:]
@@ -87,9 +87,9 @@ def test_both_forms_equal_numpy(models, form, size):
 
 def test_mixed_precision_puts_out_float32():
     model = network.autoencoder(dtype="mixed_bfloat16")
-    assert network.convolution(model, "C2").compute_dtype == "bfloat16"
+    assert network.convolution_layer(model, "C2").compute_dtype == "bfloat16"
     assert model(batch((4, 4))).dtype == "float32"
-    assert network.convolution(model, "C2").kernel.dtype == "float32"
+    assert network.convolution_layer(model, "C2").kernel.dtype == "float32"
 
 
 def test_all_layers_and_operations_are_those_of_keras(models):

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from densefuse_tf.model import checkpoints
-from densefuse_tf.training import dataset
 from densefuse_tf.training import history
 from densefuse_tf.training import losses
+from densefuse_tf.training import photographs
 
 # The first 1,000 photographs of MS-COCO val2014 served for validation; the others are
 # unseen.
@@ -28,15 +28,16 @@ def test_a_shipped_model_comes_with_its_history(name):
 
 
 def test_a_shipped_model_reconstructs_unseen_photographs(name, shared, long):
-    paths = dataset.find_photographs(shared / "train" / "coco_val2014")[NUM_VALIDATED:]
+    folder = shared / "train" / "coco_val2014"
+    paths = photographs.find_photographs(folder)[NUM_VALIDATED:]
     assert len(paths) == 226
-    photographs = dataset.Photographs(paths)
+    source = photographs.Photographs(paths)
     model = tf.function(checkpoints.load_autoencoder(name))
     ssims, errors = [], []
-    for images, _ in photographs.validation_batches(2, limit=None if long else 24):
+    for images, _ in source.validation_batches(2, limit=None if long else 24):
         outputs = model(images)
         ssims.extend(losses.full_ssim(images, outputs).numpy())
         errors.extend(losses.mean_squared(images, outputs).numpy())
-    assert photographs.num_corrupt == 0
+    assert source.num_corrupt == 0
     assert np.mean(ssims) >= 0.995
     assert np.mean(errors) < 2.0

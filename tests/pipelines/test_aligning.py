@@ -10,7 +10,7 @@ from skimage import transform
 from densefuse_tf import registration
 from densefuse_tf.errors import UserError
 from densefuse_tf.pipelines import aligning
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 SHAPE = (30, 40)
 NAMES = ("ir.png", "vis.png")

@@ -17,7 +17,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.settings import FileOptions
 
 RAW = FileOptions(save_raw=True)
 

@@ -27,7 +27,7 @@ from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import sequences
 from densefuse_tf.pipelines import surveying
-from densefuse_tf.pipelines.options import RegistrationSettings
+from densefuse_tf.pipelines.settings import RegistrationSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (32, 48)

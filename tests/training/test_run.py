@@ -305,7 +305,7 @@ def test_nan_stops_the_run_names_the_files_and_keeps_the_save(photos, tmp_path):
     Run(settings(photos, iterations=4), run_dir).train()
     kept = weights(run_dir)
     run = Run(settings(photos), run_dir)
-    kernel = network.convolution(run.trainer.autoencoder, "C5").kernel
+    kernel = network.convolution_layer(run.trainer.autoencoder, "C5").kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     with pytest.raises(UserError, match=r"iteration 5: the loss is nan on .*\.png, "):
         run.train()
@@ -364,7 +364,7 @@ def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, d
     assert all(v.dtype == "float32" for v in run.trainer.trainable_variables)
     saved = checkpoints.load_autoencoder(tmp_path / "run" / "model.keras")
     for name in network.CONVOLUTIONS:
-        assert network.convolution(saved, name).compute_dtype == "float32"
+        assert network.convolution_layer(saved, name).compute_dtype == "float32"
 
 
 def test_xla_gives_the_same_losses(photos, tmp_path, finished):

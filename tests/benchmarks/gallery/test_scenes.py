@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from densefuse_tf.gallery import scenes
+from benchmarks.gallery import scenes
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from densefuse_tf.evaluation import evaluate
-from densefuse_tf.evaluation import paper
 from densefuse_tf.evaluation import report
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation import tables
-from densefuse_tf.evaluation.paper import METRICS
+from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.evaluation.table2.paper import METRICS
 from densefuse_tf.evaluation.tables import Table
 
 if TYPE_CHECKING:
-    from densefuse_tf.evaluation.reproduce import Result
+    from densefuse_tf.evaluation.table2.reproduce import Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
         own[result.pair.number] = result.values
     means = {
         (name, lambda_): {
-            metric: evaluate.average(
+            metric: scoring.average(
                 values[metric]
                 for n, values in own.items()
                 if n in paper.averaged_pairs(name, metric, averages)

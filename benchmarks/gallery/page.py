@@ -8,14 +8,14 @@ import numpy as np
 from PIL import Image
 from skimage import metrics as compare
 
+from benchmarks.gallery.problems import Problem
+from benchmarks.gallery.problems import Scene
 from densefuse_tf import metrics
-from densefuse_tf.evaluation import panels
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.gallery.problems import Problem
-from densefuse_tf.gallery.problems import Scene
+from densefuse_tf.io import panels
 from densefuse_tf.io import pixels
 from densefuse_tf.model import strategies
-from densefuse_tf.pipelines import methods
 
 # Pixels and columns of a picture.
 _CELL = 256
@@ -41,7 +41,7 @@ doi:10.1109/TIP.2015.2442920), of all sources: `densefuse_tf.metrics.mef_ssim`.
 
 One command makes this page and its pictures anew:
 
-    python -m densefuse_tf.commands.gallery
+    python -m benchmarks.gallery.make
 """
 
 _CLOSING = """\
@@ -59,7 +59,7 @@ There is no infrared and visible pair in colour that may be passed on either. Fo
 your own go into a page of your own, their images matched by name; each flag can be left
 out:
 
-    python -m densefuse_tf.commands.gallery --output=own/gallery.md --noexamples \\
+    python -m benchmarks.gallery.make --output=own/gallery.md --noexamples \\
         --infrared_visible=IR,VIS --multi_focus=NEAR,FAR --multi_exposure=LOW,MID,HIGH
 """
 

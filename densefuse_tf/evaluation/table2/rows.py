@@ -14,9 +14,9 @@ from PIL import Image
 from densefuse_tf import baselines
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import evaluate
-from densefuse_tf.evaluation import inputs
-from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import paper
 
 # The quality that MATLAB's imwrite has by default.
 _JPEG_QUALITY = 75
@@ -106,7 +106,7 @@ class FusedFile:
 
     @functools.cached_property
     def _read(self) -> tuple[np.ndarray, bool]:
-        return evaluate.read_gray(self.path)
+        return scoring.read_gray(self.path)
 
 
 @dataclasses.dataclass(frozen=True)

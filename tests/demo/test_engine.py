@@ -11,18 +11,18 @@ import pytest
 import tifffile
 
 from densefuse_tf.commands import fuse
+from densefuse_tf.demo import engine as requests
 from densefuse_tf.demo import examples
 from densefuse_tf.demo import maps
-from densefuse_tf.demo import request as requests
 from densefuse_tf.demo import same
-from densefuse_tf.demo.settings import Request
+from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import fuser
+from densefuse_tf.fusion import methods
 from densefuse_tf.io import images
 from densefuse_tf.metrics import METRICS
 from densefuse_tf.model import activity
 from densefuse_tf.model import checkpoints
-from densefuse_tf.pipelines import methods
 from tests.registration.conftest import moved
 from tests.registration.conftest import noisy
 from tests.registration.conftest import scene

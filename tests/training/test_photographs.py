@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.training import dataset
+from densefuse_tf.training import photographs
 from densefuse_tf.training.crops import CropCache
 from densefuse_tf.training.crops import Crops
 
@@ -26,9 +26,10 @@ def folder(tmp_path):
     return tmp_path / "photos"
 
 
-def photographs(folder, **options):
+def source_of(folder, **options):
     crops = Crops(size=SIZE)
-    return dataset.Photographs(dataset.find_photographs(folder), crops, **options)
+    paths = photographs.find_photographs(folder)
+    return photographs.Photographs(paths, crops, **options)
 
 
 def levels(batches):
@@ -43,25 +44,25 @@ def levels(batches):
 
 def test_finds_a_tree_and_a_glob(folder):
     (folder / "notes.txt").write_text("not a photograph")
-    assert len(dataset.find_photographs(folder)) == 7
-    assert len(dataset.find_photographs(f"{folder}/set0/*.png")) == 4
+    assert len(photographs.find_photographs(folder)) == 7
+    assert len(photographs.find_photographs(f"{folder}/set0/*.png")) == 4
 
 
 def test_each_epoch_has_its_own_order_and_drops_the_remainder(folder):
-    batches = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
+    batches = levels(source_of(folder, seed=1).training_batches(2, epochs=2))
     assert len(batches) == 6
     first = [level for values, _ in batches[:3] for level in values]
     second = [level for values, _ in batches[3:] for level in values]
     assert len(set(first)) == 6 and len(set(second)) == 6
     assert first != second
-    assert batches == levels(photographs(folder, seed=1).training_batches(2, epochs=2))
-    assert batches != levels(photographs(folder, seed=2).training_batches(2, epochs=2))
+    assert batches == levels(source_of(folder, seed=1).training_batches(2, epochs=2))
+    assert batches != levels(source_of(folder, seed=2).training_batches(2, epochs=2))
 
 
 @pytest.mark.parametrize("done", range(7))
 def test_batches_go_on_where_a_batch_ended(folder, done):
     def train(**options):
-        return photographs(folder, seed=1).training_batches(2, **options)
+        return source_of(folder, seed=1).training_batches(2, **options)
 
     batches = levels(train().take(8))
     start = 0 if done == 0 else batches[done - 1][1][1] + 1
@@ -71,7 +72,7 @@ def test_batches_go_on_where_a_batch_ended(folder, done):
 def test_corrupt_file_is_skipped_and_named(folder, caplog):
     bad = folder / "set1" / "3.png"
     bad.write_bytes(bad.read_bytes()[:40])
-    source = photographs(folder, seed=1)
+    source = source_of(folder, seed=1)
     with caplog.at_level(logging.WARNING, logger="absl"):
         batches = levels(source.training_batches(2, epochs=2))
     assert len(batches) == 6
@@ -86,10 +87,10 @@ def test_corrupt_file_is_skipped_and_named(folder, caplog):
 
 def test_resume_with_a_corrupt_file_gives_the_same_batches(folder):
     (folder / "set1" / "3.png").write_bytes(b"")
-    whole = levels(photographs(folder, seed=1).training_batches(2, epochs=3))
+    whole = levels(source_of(folder, seed=1).training_batches(2, epochs=3))
     for done in range(1, len(whole)):
         start = whole[done - 1][1][1] + 1
-        rest = photographs(folder, seed=1).training_batches(2, epochs=3, start=start)
+        rest = source_of(folder, seed=1).training_batches(2, epochs=3, start=start)
         assert levels(rest) == whole[done:]
 
 
@@ -97,16 +98,16 @@ def test_require_counts_what_can_be_read(folder):
     for path in folder.rglob("*.png"):
         if path.name != "0.png":
             path.write_bytes(b"text")
-    source = photographs(folder)
+    source = source_of(folder)
     source.require(1)
     with pytest.raises(UserError, match="1 of 7 photographs can be read"):
         source.require(2)
 
 
 def test_validation_keeps_the_order_and_the_remainder(folder):
-    batches = levels(photographs(folder).validation_batches(1, limit=5))
+    batches = levels(source_of(folder).validation_batches(1, limit=5))
     assert [values for values, _ in batches] == [[0.0], [20.0], [40.0], [60.0], [10.0]]
-    sizes = [len(images) for images, _ in photographs(folder).validation_batches(3)]
+    sizes = [len(images) for images, _ in source_of(folder).validation_batches(3)]
     assert sizes == [3, 3, 1]
 
 
@@ -152,7 +153,7 @@ def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):
     pictures = [rng.integers(0, 256, (SIZE, SIZE), dtype=np.uint8) for _ in range(2)]
     for number, picture in enumerate(pictures):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
-    source = photographs(tmp_path)
+    source = source_of(tmp_path)
     ((plain, _),) = source.training_batches(2, epochs=1).as_numpy_iterator()
     ((mixed, _),) = source.training_batches(
         2, epochs=1, interleaved=True
@@ -167,28 +168,28 @@ def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
 def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, caplog):
-    paths = dataset.find_photographs(folder)
+    paths = photographs.find_photographs(folder)
     (folder / "set1" / "3.png").write_bytes(b"")
     crops = Crops(size=SIZE)
     file = tmp_path / "crops.cache" if kind == "file" else None
-    expected = levels(photographs(folder, seed=1).training_batches(2, epochs=2))
+    expected = levels(source_of(folder, seed=1).training_batches(2, epochs=2))
     with caplog.at_level(logging.INFO, logger="absl"):
         cache = CropCache(paths, crops, file)
     assert "7 crops take 0.0 MB" in caplog.text
-    source = dataset.Photographs(paths, crops, seed=1, cache=cache)
+    source = photographs.Photographs(paths, crops, seed=1, cache=cache)
     assert levels(source.training_batches(2, epochs=1)) == expected[:3]
     for path in paths:
         path.unlink()
     if kind == "file":
         cache = CropCache(paths, crops, file)
-        source = dataset.Photographs(paths, crops, seed=1, cache=cache)
+        source = photographs.Photographs(paths, crops, seed=1, cache=cache)
     # One file was in no batch of the first epoch and is gone now, hence "in".
     for values, _ in levels(source.training_batches(2, epochs=2))[:3]:
         assert values in [values for values, _ in expected[:3]]
 
 
 def test_cache_of_other_photographs_is_refused(folder, tmp_path):
-    paths = dataset.find_photographs(folder)
+    paths = photographs.find_photographs(folder)
     file = tmp_path / "crops.cache"
     CropCache(paths, Crops(size=SIZE), file)
     before = file.read_bytes()

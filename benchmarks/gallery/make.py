@@ -1,7 +1,7 @@
 """Makes docs/gallery.md: what each strategy makes of each fusion problem.
 
-  python -m densefuse_tf.commands.gallery
-  python -m densefuse_tf.commands.gallery --output=own/gallery.md --noexamples \\
+  python -m benchmarks.gallery.make
+  python -m benchmarks.gallery.make --output=own/gallery.md --noexamples \\
       --infrared_visible=IR,VIS --multi_focus=NEAR,FAR --multi_exposure=LOW,MID,HIGH
 
 Fuses the example scenes with the strategies that suit them and with other methods,
@@ -69,9 +69,9 @@ def main() -> None:
     if not own and not _EXAMPLES.value:
         raise UserError("there is nothing to show: expected --examples or folders")
     runner.import_tensorflow()
+    from benchmarks.gallery import page
+    from benchmarks.gallery import problems
     from densefuse_tf import baselines
-    from densefuse_tf.gallery import page
-    from densefuse_tf.gallery import problems
     from densefuse_tf.io import files
 
     for name in _METHODS.value:
@@ -93,7 +93,7 @@ def main() -> None:
 
 def _scenes(problem, folders) -> Iterator:
     """Yields the example scenes of a problem, then those of the user's folders."""
-    from densefuse_tf.gallery import problems
+    from benchmarks.gallery import problems
     from densefuse_tf.io import finding
     from densefuse_tf.io import images
 
@@ -113,7 +113,7 @@ def _scenes(problem, folders) -> Iterator:
 
 def _section(problem, scene, output: pathlib.Path) -> list[str]:
     """Fuses a scene, writes its pictures and returns what the page says of it."""
-    from densefuse_tf.gallery import page
+    from benchmarks.gallery import page
     from densefuse_tf.io import images
 
     found = page.rows(problem, scene, _METHODS.value)

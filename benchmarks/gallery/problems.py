@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.gallery import scenes
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.gallery import scenes
 from densefuse_tf.io import images
 
 # Width of the example images that are made of photographs, in pixels.

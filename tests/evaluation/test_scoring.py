@@ -8,7 +8,7 @@ from PIL import Image
 
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import evaluate
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -28,12 +28,12 @@ def triplets(tmp_path, photograph):
 def test_colour_is_read_as_luma(tmp_path, photograph):
     color = photograph(1, (3,))
     images.write(tmp_path / "color.png", color)
-    image, colored = evaluate.read_gray(tmp_path / "color.png")
+    image, colored = scoring.read_gray(tmp_path / "color.png")
     np.testing.assert_array_equal(image, pixels.gray(color))
     assert colored
 
     images.write(tmp_path / "rgb.png", np.repeat(color[..., :1], 3, axis=2))
-    image, colored = evaluate.read_gray(tmp_path / "rgb.png")
+    image, colored = scoring.read_gray(tmp_path / "rgb.png")
     np.testing.assert_array_equal(image, color[..., 0])
     assert not colored
 
@@ -43,27 +43,27 @@ def test_16_bits_need_a_range(tmp_path, photograph):
     path = tmp_path / "deep.png"
     Image.fromarray(deep).save(path)
     with pytest.raises(UserError, match=r"deep\.png: has uint16 values: expected an 8"):
-        evaluate.read_gray(path)
-    image, _ = evaluate.read_gray(path, (0.0, 51000.0))
+        scoring.read_gray(path)
+    image, _ = scoring.read_gray(path, (0.0, 51000.0))
     np.testing.assert_array_equal(image, photograph(1))
 
 
 def test_files_are_evaluated_in_order(triplets, photograph):
     color = photograph(99, (3,))
     images.write(triplets[1][2], color)
-    results = list(evaluate.evaluate_files(triplets, workers=2))
+    results = list(scoring.evaluate_files(triplets, workers=2))
     assert [result.pair for result in results] == ["0", "1", "2"]
     assert [result.colored for result in results] == [(), (triplets[1][2],), ()]
     for number, result in enumerate(results):
         fused = pixels.gray(color) if number == 1 else photograph(20 + number)
         expected = metrics.evaluate(photograph(number), photograph(10 + number), fused)
         assert result.values == expected
-        assert tuple(result.values) == evaluate.METRICS
+        assert tuple(result.values) == scoring.METRICS
 
 
 def test_names_that_are_not_unique_become_paths(triplets):
     ir, vis, _ = triplets[0]
-    results = list(evaluate.evaluate_files([(ir, vis, ir), (ir, vis, vis)]))
+    results = list(scoring.evaluate_files([(ir, vis, ir), (ir, vis, vis)]))
     assert [result.pair for result in results] == [str(ir), str(vis)]
 
 
@@ -75,16 +75,16 @@ def test_error_names_the_file(triplets, shape, message):
     path = triplets[2][2]
     images.write(path, np.zeros(shape, np.uint8))
     with pytest.raises(UserError, match=message) as caught:
-        list(evaluate.evaluate_files(triplets))
+        list(scoring.evaluate_files(triplets))
     assert str(caught.value).startswith(f"{path}: ")
 
 
 def test_mean_leaves_undefined_values_out():
-    rows = [dict.fromkeys(evaluate.METRICS, value) for value in (1.0, 2.0)]
+    rows = [dict.fromkeys(scoring.METRICS, value) for value in (1.0, 2.0)]
     rows[1]["SCD"] = float("nan")
-    means = evaluate.mean(rows)
+    means = scoring.mean(rows)
     assert means["En"] == 1.5 and means["SCD"] == 1.0
-    assert np.isnan(evaluate.average([float("nan")]))
+    assert np.isnan(scoring.average([float("nan")]))
 
 
 class Frame(np.ndarray):
@@ -103,7 +103,7 @@ def test_few_frames_are_held_at_a_time(photograph):
             most = max(most, sum(each() is not None for each in alive))
             yield frame, frame, frame
 
-    found = evaluate.evaluate_frames(
+    found = scoring.evaluate_frames(
         moments(), [], name=str, workers=2, selection="SD", convention="intended"
     )
     assert len(list(found)) == 40

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from densefuse_tf.evaluation import evaluate
-from densefuse_tf.evaluation import panels
-from densefuse_tf.evaluation.inputs import Pair
-from densefuse_tf.evaluation.reproduce import Result
+from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2.inputs import Pair
+from densefuse_tf.evaluation.table2.reproduce import Result
 from densefuse_tf.io import images
+from densefuse_tf.io import panels
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -77,4 +77,4 @@ def write(
 
 
 def _captioned(caption: str, result: Result) -> tuple[str, np.ndarray]:
-    return caption, evaluate.read_gray(result.path)[0]
+    return caption, scoring.read_gray(result.path)[0]

@@ -7,15 +7,15 @@ import re
 import numpy as np
 import pytest
 
+from benchmarks.gallery import page
+from benchmarks.gallery import problems
+from benchmarks.gallery import scenes
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.gallery import page
-from densefuse_tf.gallery import problems
-from densefuse_tf.gallery import scenes
 from densefuse_tf.io import images
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 INFRARED, FOCUS, EXPOSURE = problems.PROBLEMS
 
 

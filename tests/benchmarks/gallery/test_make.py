@@ -2,8 +2,8 @@
 
 import pytest
 
-from densefuse_tf.commands import gallery
-from densefuse_tf.gallery import scenes
+from benchmarks.gallery import make
+from benchmarks.gallery import scenes
 from densefuse_tf.io import images
 
 
@@ -19,7 +19,7 @@ def folders(tmp_path):
 def test_a_page_of_ones_own_images(folders, tmp_path, capsys):
     page = tmp_path / "own" / "page.md"
     flags = [f"--output={page}", "--noexamples", "--methods=wls"]
-    assert gallery.run(["gallery", *flags, f"--multi_focus={folders}"]) == 0
+    assert make.run(["gallery", *flags, f"--multi_focus={folders}"]) == 0
     picture = page.parent / "page" / "multi_focus_cup.jpg"
     assert capsys.readouterr().out.split() == [str(picture), str(page)]
     assert images.read(picture).ndim == 3
@@ -40,6 +40,6 @@ def test_a_page_of_ones_own_images(folders, tmp_path, capsys):
     ],
 )
 def test_mistakes_are_answered_in_one_line(flags, message, capsys):
-    assert gallery.run(["gallery", *flags]) == 2
+    assert make.run(["gallery", *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import inputs
-from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 

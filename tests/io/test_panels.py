@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import panels
+from densefuse_tf.io import panels
 
 WHITE = [255, 255, 255]
 

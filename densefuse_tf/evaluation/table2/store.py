@@ -20,12 +20,12 @@ import numpy as np
 import densefuse_tf
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import evaluate
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 
 if TYPE_CHECKING:
-    from densefuse_tf.evaluation.inputs import Pair
+    from densefuse_tf.evaluation.table2.inputs import Pair
 
 # The part of a digest that goes into the names of files.
 _KEY_LETTERS = 12
@@ -65,7 +65,7 @@ class Store:
     def fused(self, path: pathlib.Path) -> np.ndarray | None:
         """Returns the fused image kept at `path`, or None if none is there whole."""
         try:
-            return None if self._fresh else evaluate.read_gray(path)[0]
+            return None if self._fresh else scoring.read_gray(path)[0]
         except UserError:
             return None
 
@@ -85,7 +85,7 @@ class Store:
             return None
         try:
             record = json.loads(self._record(name, pair, fused).read_text("utf-8"))
-            values = {metric: float(record[metric]) for metric in evaluate.METRICS}
+            values = {metric: float(record[metric]) for metric in scoring.METRICS}
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return values if all(map(math.isfinite, values.values())) else None

@@ -11,14 +11,14 @@ from densefuse_tf import baselines
 from densefuse_tf import metrics
 from densefuse_tf.baselines.method import _METHODS
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import entries
-from densefuse_tf.evaluation import inputs
-from densefuse_tf.evaluation import paper
-from densefuse_tf.evaluation import reproduce
-from densefuse_tf.evaluation import table2
-from densefuse_tf.evaluation.settings import Table2Settings
-from densefuse_tf.evaluation.store import Store
-from densefuse_tf.evaluation.store import digest
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.evaluation.table2 import report
+from densefuse_tf.evaluation.table2 import reproduce
+from densefuse_tf.evaluation.table2 import rows
+from densefuse_tf.evaluation.table2.settings import Table2Settings
+from densefuse_tf.evaluation.table2.store import Store
+from densefuse_tf.evaluation.table2.store import digest
 from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 
@@ -67,7 +67,7 @@ class Work:
             self.evaluated += 1
             return evaluate(*images, **how)
 
-        monkeypatch.setattr(entries.DenseFuse, "fuse", counting_fuse)
+        monkeypatch.setattr(rows.DenseFuse, "fuse", counting_fuse)
         monkeypatch.setattr(metrics, "evaluate", counting_evaluate)
 
     def since(self):
@@ -84,8 +84,8 @@ def work(monkeypatch):
 
 def ours(pairs, checkpoint, folder, *, fresh=False, window_radius=1):
     """Results of DenseFuse with one checkpoint, without their entries."""
-    rows = entries.ours({"1e1": checkpoint}, window_radius=window_radius)
-    results = reproduce.reproduce(rows, pairs, Store(folder, fresh=fresh))
+    entries = rows.ours({"1e1": checkpoint}, window_radius=window_radius)
+    results = reproduce.reproduce(entries, pairs, Store(folder, fresh=fresh))
     return [dataclasses.replace(result, entry=result.entry.title) for result in results]
 
 
@@ -94,8 +94,8 @@ def ours(pairs, checkpoint, folder, *, fresh=False, window_radius=1):
 
 def test_densefuse_is_fused_as_fuse_does_and_evaluated(tiny, checkpoint, tmp_path):
     pairs = inputs.read_pairs(tiny)[:3]
-    rows = entries.ours({"1e1": checkpoint}, window_radius=0)
-    results = list(reproduce.reproduce(rows, pairs, Store(tmp_path)))
+    entries = rows.ours({"1e1": checkpoint}, window_radius=0)
+    results = list(reproduce.reproduce(entries, pairs, Store(tmp_path)))
     expected = [(s, "1e1", n) for s in paper.STRATEGIES for n in (1, 2, 3)]
     found = [(r.entry.name, r.entry.lambda_, r.pair.number) for r in results]
     assert found == expected
@@ -120,9 +120,9 @@ def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
             f"own = densefuse_tf.strategy('{name}', scales_with_sources=False)(\n"
             f"    lambda maps: maps{part})\n"
         )
-        rows = entries.ours({"1e1": checkpoint}, strategy_module=str(path))
-        assert [row.name for row in rows] == [*paper.STRATEGIES, name]
-        method = rows[-1].build()[1]
+        entries = rows.ours({"1e1": checkpoint}, strategy_module=str(path))
+        assert [row.name for row in entries] == [*paper.STRATEGIES, name]
+        method = entries[-1].build()[1]
         made[name] = Store(tmp_path).fused_path("own", method, pair)
         np.testing.assert_array_equal(
             method.fuse(pair.ir, pair.vis),
@@ -134,30 +134,30 @@ def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
                 color="gray",
             ),
         )
-        assert rows[0].build()[1].strategy_module is None
+        assert entries[0].build()[1].strategy_module is None
     assert len(set(made.values())) == 3
 
 
 def test_registered_methods_get_options_and_files_by_pair(tmp_path, blend):
     for n in paper.PAIRS:
         np.save(tmp_path / f"table{n}.npy", np.zeros(2))
-    entry = entries.registered("blend", {"weight": "0.25", "table": str(tmp_path)})
+    entry = rows.registered("blend", {"weight": "0.25", "table": str(tmp_path)})
     methods = entry.build()
     assert tuple(methods) == entry.pairs == paper.PAIRS
     assert methods[7] == Blend(0.25, str(tmp_path / "table7.npy"))
     (tmp_path / "table21.npy").unlink()
     with pytest.raises(UserError, match=r"blend\.table=.*: has no table21\.npy"):
-        entries.registered("blend", {"table": str(tmp_path)})
+        rows.registered("blend", {"table": str(tmp_path)})
 
 
 def test_published_row_has_its_own_settings_pairs_and_jpeg(monkeypatch, blend):
     published = paper.Published(("SCD",), {6: {"weight": 0.9}}, (1, 2))
     monkeypatch.setitem(paper.PUBLISHED, "blend", published)
-    methods = entries.registered("blend", {}, averages="paper").build()
+    methods = rows.registered("blend", {}, averages="paper").build()
     assert tuple(methods) == paper.ALL_PAIRS
     assert methods[6] == Blend(0.9) and methods[7] == Blend()
-    assert methods[1] == entries.StoredAsJpeg(Blend(), 75)
-    uniform = entries.registered("blend", {}).build()
+    assert methods[1] == rows.StoredAsJpeg(Blend(), 75)
+    uniform = rows.registered("blend", {}).build()
     assert uniform == dict.fromkeys(paper.PAIRS, Blend())
 
 
@@ -173,7 +173,7 @@ def test_jpeg_is_stored_with_quality_75(photograph, tmp_path):
 
     ir, vis = photograph(1), photograph(2)
     Image.fromarray(Blend().fuse(ir, vis)).save(tmp_path / "fused.jpg", quality=75)
-    stored = entries.StoredAsJpeg(Blend()).fuse(ir, vis)
+    stored = rows.StoredAsJpeg(Blend()).fuse(ir, vis)
     np.testing.assert_array_equal(stored, images.read(tmp_path / "fused.jpg"))
 
 
@@ -183,9 +183,9 @@ def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
         images.write(tmp_path / f"methods/cbf/{n}.png", photograph(n + 200))
         images.write(tmp_path / f"methods/New/{n}.png", photograph(n, (3,)))
     folders = inputs.find_methods(tmp_path / "methods")
-    rows = [entries.of_folder(folder) for folder in folders.values()]
+    entries = [rows.of_folder(folder) for folder in folders.values()]
     store = Store(tmp_path / "work")
-    results = list(reproduce.reproduce(rows, pairs, store))
+    results = list(reproduce.reproduce(entries, pairs, store))
     assert {(r.entry.name, r.colored) for r in results} == {
         *(("CBF", False), ("New", True))
     }
@@ -193,7 +193,7 @@ def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
         pair = result.pair
         fused = photograph(pair.number + 200)
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
-    table = table2.rows(results)
+    table = report.rows(results)
     assert [row.name for row in table] == [*paper.OTHERS, "New"]
     assert table[0].paper["En"] == 6.81494 and not table[1].values
     assert not table[-1].paper and np.isnan(table[-1].difference("En"))
@@ -201,12 +201,12 @@ def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
 
 def test_scd_is_undefined_where_the_fused_image_is_a_source(tiny, tmp_path, blend):
     pairs = inputs.read_pairs(tiny)[:2]
-    entry = entries.registered("blend", {"weight": 0.0})
+    entry = rows.registered("blend", {"weight": 0.0})
     results = list(reproduce.reproduce([entry], pairs, Store(tmp_path)))
     for result in results:
         assert np.isnan(result.values["SCD"])
         assert np.isfinite(result.values["Qabf"])
-    assert table2.undefined(results) == [
+    assert report.undefined(results) == [
         "SCD of blend is 0/0 and left out for pair 1 and 2, where the fused image "
         "equals a source"
     ]
@@ -218,7 +218,7 @@ def test_error_of_a_method_names_the_pair(tiny, tmp_path, blend, monkeypatch):
 
     monkeypatch.setattr(Blend, "fuse", refuse)
     pairs = inputs.read_pairs(tiny)[:1]
-    entry = entries.registered("blend", {})
+    entry = rows.registered("blend", {})
     with pytest.raises(UserError, match=r"IR1\.png and .*VIS1\.png, blend: too small"):
         list(reproduce.reproduce([entry], pairs, Store(tmp_path)))
 
@@ -313,7 +313,7 @@ def test_authors_checkpoint_is_known_by_its_content(tmp_path, released):
     store = Store(tmp_path)
     pair = inputs.Pair(1, ("", ""), np.zeros((2, 2)), np.zeros((2, 2)))
     names = [
-        store.fused_path("", entries.DenseFuse(released[name]), pair)
+        store.fused_path("", rows.DenseFuse(released[name]), pair)
         for name in ("1e0", "1e2")
     ]
     assert names[0] != names[1]
@@ -340,8 +340,8 @@ def test_damaged_results_are_made_again(tiny, checkpoint, tmp_path, work):
 
 def test_run_that_ends_early_goes_on(tiny, checkpoint, tmp_path, work):
     pairs = inputs.read_pairs(tiny)[:6]
-    rows = entries.ours({"1e1": checkpoint})
-    run = reproduce.reproduce(rows, pairs, Store(tmp_path))
+    entries = rows.ours({"1e1": checkpoint})
+    run = reproduce.reproduce(entries, pairs, Store(tmp_path))
     for _ in range(4):
         next(run)
     run.close()
@@ -375,8 +375,8 @@ GOLDEN = {
 
 def test_one_real_pair(shared, released, tmp_path):
     pairs = [pair for pair in inputs.read_pairs(shared / "tno") if pair.number == 11]
-    rows = entries.ours({"1e2": released["1e2"]})
-    for result in reproduce.reproduce(rows, pairs, Store(tmp_path)):
+    entries = rows.ours({"1e2": released["1e2"]})
+    for result in reproduce.reproduce(entries, pairs, Store(tmp_path)):
         golden = dict(zip(paper.METRICS, GOLDEN[result.entry.name], strict=True))
         # A pixel that another processor rounds the other way moves the fourth digit of
         # Qabf and less in the others.
@@ -391,9 +391,9 @@ def test_the_released_weights_reproduce_the_paper(
         pytest.skip("five minutes: with --long")
     store = Store(tmp_path_factory.getbasetemp() / "table2")
     pairs = inputs.read_pairs(shared / "tno")
-    rows = entries.ours(released, window_radius=window_radius)
-    results = reproduce.reproduce(rows, pairs, store)
-    summary = table2.summarize(table2.rows(results))
+    entries = rows.ours(released, window_radius=window_radius)
+    results = reproduce.reproduce(entries, pairs, store)
+    summary = report.summarize(report.rows(results))
     assert summary.cells == 56
     assert abs(summary.worst) <= 0.01
     assert summary.mean <= 0.003

@@ -10,16 +10,16 @@ import numpy as np
 from densefuse_tf import baselines
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import entries
-from densefuse_tf.evaluation import evaluate
-from densefuse_tf.evaluation import inputs
-from densefuse_tf.evaluation import paper
-from densefuse_tf.evaluation.entries import Entry
-from densefuse_tf.evaluation.inputs import Pair
-from densefuse_tf.evaluation.settings import ALL
-from densefuse_tf.evaluation.settings import OURS
-from densefuse_tf.evaluation.settings import Table2Settings
-from densefuse_tf.evaluation.store import Store
+from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2 import inputs
+from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.evaluation.table2 import rows
+from densefuse_tf.evaluation.table2.inputs import Pair
+from densefuse_tf.evaluation.table2.rows import Entry
+from densefuse_tf.evaluation.table2.settings import ALL
+from densefuse_tf.evaluation.table2.settings import OURS
+from densefuse_tf.evaluation.table2.settings import Table2Settings
+from densefuse_tf.evaluation.table2.store import Store
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -82,23 +82,23 @@ def plan(settings: Table2Settings) -> Plan:
         )
     lambdas = _lambdas(settings)
     methods = _methods(settings)
-    rows = [
-        entries.registered(
+    entries = [
+        rows.registered(
             name, settings.method_options.get(name, {}), averages=settings.averages
         )
         for name in methods
     ]
     if settings.methods_dir is not None:
         found = inputs.find_methods(settings.methods_dir)
-        rows += [
-            entries.of_folder(folder, averages=settings.averages)
+        entries += [
+            rows.of_folder(folder, averages=settings.averages)
             for folder in found.values()
         ]
-    entries.check_names(rows)
+    rows.check_names(entries)
     checkpoints = {}
     if {OURS, ALL} & set(settings.methods):
         checkpoints = _checkpoints(settings.checkpoint_dir, lambdas)
-        rows += entries.ours(
+        entries += rows.ours(
             checkpoints,
             window_radius=settings.window_radius,
             chosen=settings.strategies,
@@ -107,9 +107,9 @@ def plan(settings: Table2Settings) -> Plan:
     elif settings.strategies is not None or settings.strategy_module is not None:
         name = "strategies" if settings.strategies is not None else "strategy_module"
         raise UserError(f"--{name} goes with the rows of this project: --methods=ours")
-    needed = {n for row in rows for n in row.pairs}
+    needed = {n for row in entries for n in row.pairs}
     pairs = inputs.read_pairs(settings.data_dir, sorted(needed))
-    return Plan(rows, pairs, checkpoints)
+    return Plan(entries, pairs, checkpoints)
 
 
 def reproduce(
@@ -143,7 +143,7 @@ def reproduce(
         values = store.values(entry.title, pair, fused)
         if values is None:
             name = f"{pair.paths[0]} and {pair.paths[1]}, {entry.title}"
-            values = evaluate.evaluate(pair.ir, pair.vis, fused, name=name)
+            values = scoring.evaluate(pair.ir, pair.vis, fused, name=name)
             store.keep_values(entry.title, pair, fused, values)
         if any(np.array_equal(fused, source) for source in (pair.ir, pair.vis)):
             values = {**values, "SCD": float("nan")}
@@ -154,7 +154,7 @@ def reproduce(
         jobs(),
         workers=cores(),
         cost=lambda job: job[-1].size,
-        most_cost=evaluate.MAX_PIXELS_AT_ONCE,
+        most_cost=scoring.MAX_PIXELS_AT_ONCE,
     )
 
 
@@ -162,7 +162,7 @@ def _fused(
     entry: Entry, method: Method, pair: Pair, store: Store
 ) -> tuple[pathlib.Path, bool, np.ndarray]:
     """Returns where a fused image is, whether it has colour, and the image in grey."""
-    if isinstance(method, entries.FusedFile):
+    if isinstance(method, rows.FusedFile):
         return method.path, method.is_color, method.fuse(pair.ir, pair.vis)
     path = store.fused_path(entry.title, method, pair)
     fused = store.fused(path)

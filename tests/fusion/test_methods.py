@@ -11,9 +11,9 @@ from densefuse_tf import baselines
 from densefuse_tf.baselines.method import _METHODS
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.methods import MethodSettings
 from densefuse_tf.io import pixels
-from densefuse_tf.pipelines import methods
-from densefuse_tf.pipelines.methods import MethodSettings
 
 SIZE = (40, 48)
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import evaluate
-from densefuse_tf.evaluation import paper
-from densefuse_tf.evaluation import store
+from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.evaluation.table2 import store
 from densefuse_tf.io import finding
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
@@ -68,7 +68,7 @@ def read_pairs(
         )
     pairs = []
     for n, paths in names.items():
-        (ir, ir_colored), (vis, vis_colored) = map(evaluate.read_gray, paths)
+        (ir, ir_colored), (vis, vis_colored) = map(scoring.read_gray, paths)
         pixels.require_same_size([ir.shape, vis.shape], paths)
         colored = zip(paths, (ir_colored, vis_colored), strict=True)
         pairs.append(Pair(n, paths, ir, vis, tuple(p for p, is_so in colored if is_so)))

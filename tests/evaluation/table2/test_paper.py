@@ -2,7 +2,7 @@
 
 import re
 
-from densefuse_tf.evaluation import paper
+from densefuse_tf.evaluation.table2 import paper
 
 
 def test_numbers_are_those_of_the_reference(shared):

@@ -1,0 +1,274 @@
+"""Computes what the page shows; it needs no Gradio."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import densefuse_tf
+from densefuse_tf import metrics
+from densefuse_tf.demo import same
+from densefuse_tf.demo.request import DENSEFUSE
+from densefuse_tf.demo.request import Request
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.channels import ChannelFuser
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+from densefuse_tf.pipelines import aligning
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.settings import FileOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.demo.maps import MapMaker
+
+# Pictures for the screen are reduced to this side; the result itself never is.
+_MAX_SHOWN = 1280
+_KINDS = ("infrared", "visible")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Holds the result of a request.
+
+    Attributes:
+      request: What was asked for.
+      image: The fused image, uint8.
+      sources: The source images that were fused, in 0..255 and aligned if that was
+        asked for.
+      fused_file: The fused image as a PNG file.
+      settings_file: The settings as a JSON file.
+      compared: PNG files for a slider: for each source its picture and the fused one,
+        of one size.
+      command: The command line that does the same.
+      program: The lines of Python that do the same.
+      seconds: The time that reading, aligning, fusing and writing took.
+      warnings: What the library warned of.
+    """
+
+    request: Request
+    image: np.ndarray
+    sources: tuple[np.ndarray, ...]
+    fused_file: pathlib.Path
+    settings_file: pathlib.Path
+    compared: tuple[tuple[pathlib.Path, pathlib.Path], ...]
+    command: str
+    program: str
+    seconds: float
+    warnings: tuple[str, ...]
+
+
+class Engine:
+    """Answers requests, one at a time, and keeps the models that it has loaded."""
+
+    def __init__(self, max_pixels: int):
+        """Sets the limit.
+
+        Args:
+          max_pixels: The largest image that is read, in pixels.
+        """
+        self.max_pixels = max_pixels
+        self._fusers: dict[tuple[str, ...], ChannelFuser] = {}
+        self._map_makers: dict[str, MapMaker] = {}
+
+    def preview(self, path: pathlib.Path) -> np.ndarray:
+        """Returns a picture of a source image, which may have more than 8 bits.
+
+        Raises:
+          UserError: The file is no image, or too large.
+        """
+        with _named({path: path.name}):
+            image = images.read(path, max_pixels=self.max_pixels)
+        return _shown(pixels.to_uint8(pixels.to_pixel_range(image)[0]))
+
+    def fuse(self, request: Request, folder: pathlib.Path) -> Answer:
+        """Fuses a pair.
+
+        Args:
+          request: Says what and how.
+          folder: Where the files of the answer are written.
+
+        Raises:
+          UserError: What fuse.py refuses.
+        """
+        start = time.monotonic()
+        pair = pairs.Pair((request.ir, request.vis), folder / "fused.png")
+        options = FileOptions(
+            value_ranges=request.value_ranges,
+            range_flags=tuple(
+                f"the value range of the {kind} image " for kind in _KINDS
+            ),
+            max_pixels=self.max_pixels,
+        )
+        aligner = None
+        if request.register:
+            aligner = aligning.prepare(request.registration, ())
+        names = {
+            path: f"{kind} image {path.name}"
+            for kind, path in zip(_KINDS, pair.sources, strict=True)
+        }
+        with _warnings(names) as warnings, _named(names):
+            fuser = self._fuser(request)
+            (result,) = pairs.fuse_pairs(fuser, [pair], options, aligner=aligner)
+            if result.error is not None:
+                raise result.error
+        # There is one unless there is an error.
+        image = np.asarray(result.image)
+        command = same.command(request)
+        program = same.program(
+            request, [source.dtype != np.uint8 for source in result.sources]
+        )
+        seconds = time.monotonic() - start
+        return Answer(
+            request,
+            image,
+            result.sources,
+            pair.output,
+            _write_settings(folder / "settings.json", request, command, program),
+            _write_compared(pair.output, image, result.sources),
+            command,
+            program,
+            seconds,
+            tuple(warnings),
+        )
+
+    def maps(self, answer: Answer, folder: pathlib.Path) -> list[pathlib.Path]:
+        """Draws the activity level maps and the l1-norm's weights of the sources.
+
+        Both activity level maps have one scale, which ends at the greatest value.
+
+        Args:
+          answer: From `fuse`.
+          folder: Where the pictures are written.
+
+        Returns:
+          PNG files: both activity level maps, infrared first, then both maps of
+          weights. Empty where another method than DenseFuse was used.
+        """
+        if answer.request.method != DENSEFUSE:
+            return []
+        # Imports TensorFlow, which some other methods do without.
+        from densefuse_tf.demo import maps
+
+        checkpoint = answer.request.checkpoint
+        if checkpoint not in self._map_makers:
+            self._map_makers[checkpoint] = maps.MapMaker(checkpoint)
+        found = self._map_makers[checkpoint].compute(answer.sources)
+        greatest = float(found.activities.max())
+        pictures = [maps.activity_picture(each, greatest) for each in found.activities]
+        pictures += [maps.weight_picture(each) for each in found.weights]
+        paths = [
+            folder / f"{what}_{kind}.png"
+            for what in ("activity", "weight")
+            for kind in _KINDS
+        ]
+        for path, picture in zip(paths, pictures, strict=True):
+            images.write(path, _shown(picture))
+        return paths
+
+    def _fuser(self, request: Request) -> ChannelFuser:
+        """Returns what fuses, loaded once for each method, strategy and checkpoint."""
+        settings = request.fusion
+        key: tuple[str, ...] = (request.method,)
+        if request.method == DENSEFUSE:
+            key += (request.strategy, request.checkpoint)
+        if key not in self._fusers:
+            self._fusers[key] = methods.build(settings)
+        return self._fusers[key].with_output(
+            color=request.color, output_range=request.output_range
+        )
+
+
+def evaluate(answer: Answer) -> dict[str, float]:
+    """Computes all metrics that images of this size have, of the luma.
+
+    Returns:
+      The values by name, those of Table II first.
+    """
+    size = min(answer.image.shape[:2])
+    names = [n for n in metrics.METRICS if metrics.METRICS[n].smallest <= size]
+    ir, vis, fused = (
+        pixels.to_uint8(pixels.gray(image)) for image in (*answer.sources, answer.image)
+    )
+    return metrics.evaluate(ir, vis, fused, metrics=names)
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    """Reduces an 8-bit image that is larger than a screen."""
+    if max(image.shape[:2]) <= _MAX_SHOWN:
+        return image
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture.thumbnail((_MAX_SHOWN, _MAX_SHOWN))
+    return np.asarray(picture)
+
+
+def _write_compared(
+    fused: pathlib.Path, image: np.ndarray, sources: Sequence[np.ndarray]
+) -> tuple[tuple[pathlib.Path, pathlib.Path], ...]:
+    """Writes the pictures of the sliders, beside the file of the fused image."""
+    shown = _shown(image)
+    if shown is not image:
+        fused = fused.with_stem("fused_small")
+        images.write(fused, shown)
+    compared = []
+    for kind, source in zip(_KINDS, sources, strict=True):
+        path = fused.with_name(f"{kind}.png")
+        images.write(path, _shown(pixels.to_uint8(source)))
+        compared.append((path, fused))
+    return tuple(compared)
+
+
+def _write_settings(
+    path: pathlib.Path, request: Request, command: str, program: str
+) -> pathlib.Path:
+    content = {
+        "densefuse_tf": densefuse_tf.__version__,
+        **request.described(),
+        "command": command,
+        "python": program,
+    }
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+@contextlib.contextmanager
+def _named(names: dict[pathlib.Path, str]) -> Iterator[None]:
+    """Calls files in errors what the user calls them: uploads lie somewhere else."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(_renamed(str(error), names)) from error
+
+
+def _renamed(text: str, names: dict[pathlib.Path, str]) -> str:
+    for path, name in names.items():
+        text = text.replace(str(path), name)
+    return text
+
+
+@contextlib.contextmanager
+def _warnings(names: dict[pathlib.Path, str]) -> Iterator[list[str]]:
+    """Collects what the library warns of."""
+    found: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(_renamed(record.getMessage(), names))
+
+    collector = Collector(logging.WARNING)
+    logger = logging.getLogger("absl")
+    logger.addHandler(collector)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(collector)

@@ -1,0 +1,1 @@
+"""Table II: the paper's rows beside those of this run."""
