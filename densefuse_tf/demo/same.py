@@ -65,7 +65,7 @@ def program(request: Request, are_scaled: Sequence[bool]) -> str:
     if request.register:
         imports.append("from densefuse_tf.pipelines.aligning import Aligner")
         imports.append(
-            "from densefuse_tf.pipelines.options import RegistrationSettings"
+            "from densefuse_tf.pipelines.settings import RegistrationSettings"
         )
         body.append('aligner = Aligner(RegistrationSettings(register="each"))')
         body.append(f"({', '.join(_NAMES)}), _ = aligner.align({pair}, {names})")

@@ -110,7 +110,7 @@ def test_a_mistake_is_found_before_the_first_pair(settings, message):
 
 def test_methods_without_a_network_need_no_tensorflow():
     code = (
-        "import sys, numpy as np; from densefuse_tf.pipelines import methods; "
+        "import sys, numpy as np; from densefuse_tf.fusion import methods; "
         "settings = methods.MethodSettings('wls'); "
         "assert not methods.needs_tensorflow(settings); "
         "pair = np.random.default_rng(0).integers(0, 256, (2, 40, 48), np.uint8); "
