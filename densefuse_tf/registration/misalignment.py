@@ -32,7 +32,8 @@ def looks_misaligned(one: np.ndarray, other: np.ndarray) -> bool:
 
     It takes a few milliseconds and is meant for a warning: images that are shifted by
     10 pixels or turned by 3 degrees are found most of the time, and what looks aligned
-    need not be. Images without a common content give no warning.
+    need not be. Images without a common content give no warning, and neither do images
+    that are too narrow, or too large (a side of 5,476 pixels), for such shifts.
 
     Args:
       one, other: Images of the same height and width, as `images.read` returns them.
@@ -55,13 +56,14 @@ def looks_misaligned(one: np.ndarray, other: np.ndarray) -> bool:
     first, second = (_shrunk(image, factor) for image in (one, other))
     farthest = int(_FARTHEST / factor)
     margins = _margins(first.shape, farthest)
-    # There must be room for the shifts that are looked at.
-    if min(first.shape) <= 2 * max(margins):
-        return False
-    template = _Template(_field(first), margins)
     shifts = np.arange(-farthest, farthest + 1)
     distance = factor * np.hypot(shifts[:, None], shifts)
     near, looked_at = distance <= _ALIGNED, distance <= _FARTHEST
+    # There must be shifts to look at, and room for them: images so large that a pixel
+    # of the small ones is more than the farthest shift have none.
+    if not farthest or min(first.shape) <= 2 * max(margins):
+        return False
+    template = _Template(_field(first), margins)
     aligned, elsewhere, scores = -1.0, -1.0, []
     for rotation in _ROTATIONS:
         turned = _field(_turned(second, rotation) if rotation else second)

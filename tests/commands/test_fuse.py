@@ -76,6 +76,18 @@ PAIR = ("--ir=ir/IR1.png", "--vis=vis/VIS1.png")
 FOLDERS = ("--ir=ir", "--vis=vis")
 
 
+def test_a_hint_ends_no_run(pairs, run):
+    """The second pair is so long that no shift is left to look at."""
+    long = np.random.default_rng(0).integers(0, 256, (900, 5600), np.uint8)
+    images.write(pairs / "ir/IR2.png", long)
+    images.write(pairs / "vis/VIS2.png", long.T.reshape(900, 5600))
+    status, _, errors = run(*FOLDERS, "--output=out")
+    assert status == 0
+    assert "Traceback" not in errors
+    assert names("out") == ["VIS1.png", "VIS10.png", "VIS2.png"]
+    assert images.read(pathlib.Path("out/VIS2.png")).shape == (900, 5600)
+
+
 def test_one_pair_into_a_file(pairs, run, checkpoint):
     status, output, _ = run(*PAIR, "--output=new/fused.png", "--strategy=l1_norm")
     assert status == 0

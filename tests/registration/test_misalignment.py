@@ -45,6 +45,12 @@ def test_looks_misaligned_gives_no_warning_of_flat_or_tiny_images(visible):
     assert not registration.looks_misaligned(visible[:20, :20], flat[:20, :20])
 
 
+@pytest.mark.parametrize("shape", [(600, 5476), (5600, 5600), (2, 6000), (6000, 2)])
+def test_looks_misaligned_says_nothing_where_no_shift_is_left(shape):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert not registration.looks_misaligned(image, image[::-1])
+
+
 def test_looks_misaligned_refuses_unequal_sizes(visible):
     with pytest.raises(UserError, match="180x240 and 100x240: expected one size"):
         registration.looks_misaligned(visible, visible[:100])
