@@ -18,6 +18,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
@@ -55,7 +56,7 @@ _CHILD = flags.DEFINE_string(
 
 def main() -> None:
     if _CHILD.value is not None:
-        runner.import_tensorflow()
+        startup.import_tensorflow()
         {"memory": memory, "speed": speed, "large": large}[_CHILD.value]()
         return
     # Each part has a process of its own: peaks do not fall.

@@ -17,6 +17,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
@@ -41,7 +42,7 @@ _METRICS = flags.DEFINE_bool(
 
 
 def main() -> None:
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     from densefuse_tf.model import low_precision
 
     if obstacle := low_precision.obstacle():

@@ -21,6 +21,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
@@ -46,7 +47,7 @@ _ROUNDS = 3
 
 
 def main() -> None:
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     import tensorflow as tf
 
     matrix = tf.random.normal([_MATRIX_SIDE, _MATRIX_SIDE])

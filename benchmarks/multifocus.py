@@ -15,6 +15,7 @@ import sys
 
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -44,7 +45,7 @@ _VARIATIONS = (
 def main() -> None:
     if _IMAGES.value is None:
         raise UserError("--images is missing")
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     import numpy as np
     from skimage import metrics
 

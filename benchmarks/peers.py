@@ -23,6 +23,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
@@ -47,7 +48,7 @@ _Fuse = Callable[[list[np.ndarray]], np.ndarray]
 
 
 def main() -> None:
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     for strategy in _STRATEGIES.value:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "fusion.onnx"
@@ -67,7 +68,7 @@ def build(strategy: str, path: pathlib.Path) -> dict[str, _Fuse]:
     settings = FusionSettings(
         _CHECKPOINT.value, strategy=strategy, window_radius=_WINDOW_RADIUS
     )
-    with runner.hushed():
+    with startup.hushed():
         export.export(settings, str(path), ExportSettings(format="onnx"))
     programs: dict[str, _Fuse] = {"densefuse_tf": Fuser(settings).raw}
     if low_precision.obstacle() is None:

@@ -13,6 +13,7 @@ import sys
 import measuring  # noqa: F401
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -48,7 +49,7 @@ _CHECKPOINT = flags.DEFINE_multi_string(
 def main() -> None:
     if _IMAGES.value is None:
         raise UserError("--images is missing")
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     import tensorflow as tf
 
     from densefuse_tf.model import checkpoints

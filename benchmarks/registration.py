@@ -48,6 +48,7 @@ from skimage import registration as skimage_registration
 from skimage import transform
 
 from densefuse_tf import registration
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
@@ -248,7 +249,7 @@ def misaligned(aligned: Sequence[Pair]) -> None:
             *(warned if name == "as they are" else ()),
             flush=True,
         )
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     from densefuse_tf.fusion.fuser import Fuser
     from densefuse_tf.fusion.settings import FusionSettings
 
@@ -473,7 +474,7 @@ def speed(pair: Pair) -> None:
 
 def fused(pair: Pair) -> None:
     """Compares the metrics after registration with those after the true warp."""
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     import densefuse_tf
     from densefuse_tf import metrics
 

@@ -13,6 +13,7 @@ import time
 import measuring  # noqa: F401
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -35,7 +36,7 @@ _MULTIPLY_ADDS = 74_016
 def main() -> None:
     if _TRAIN_DIR.value is None:
         raise UserError("--train_dir is missing")
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     import keras
     import tensorflow as tf
 

@@ -18,6 +18,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
 _FLAGS = flags.FlagValues()
@@ -91,7 +92,7 @@ def memory(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
     from densefuse_tf.pipelines import surveying
 
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     fuser = new_fuser()
     started = measuring.peak_memory()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
@@ -120,7 +121,7 @@ def speed(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
     from densefuse_tf.pipelines import surveying
 
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     fuser = new_fuser()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
     frames = list(surveying.survey(surveying.open_sources(sources)).frames())

@@ -19,6 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import densefuse_tf
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.io import images
@@ -80,7 +81,7 @@ def _reduced(image: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     pairs = [fuse("street.png"), fuse("hut.png")]
     images.write(_OUTPUT.value, picture(pairs))
     print(_OUTPUT.value)

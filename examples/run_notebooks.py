@@ -25,6 +25,7 @@ from jupyter_client import kernelspec
 # Run as a script from a checkout, the package may not be installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
@@ -108,7 +109,7 @@ def execute(path: pathlib.Path, folder: pathlib.Path) -> nbformat.NotebookNode:
             coalesce_streams=True,
         )
         # What the notebook prints is in its cells; the kernel prints it here once more.
-        with runner.hushed():
+        with startup.hushed():
             client.execute(cwd=str(folder), env=environment, cleanup_kc=True)
     return notebook
 

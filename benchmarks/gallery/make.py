@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -68,7 +69,7 @@ def main() -> None:
             )
     if not own and not _EXAMPLES.value:
         raise UserError("there is nothing to show: expected --examples or folders")
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     from benchmarks.gallery import page
     from benchmarks.gallery import problems
     from densefuse_tf import baselines

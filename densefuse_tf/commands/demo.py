@@ -21,6 +21,7 @@ import threading
 from absl import flags
 
 from densefuse_tf import extras
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -63,7 +64,7 @@ def main() -> None:
     from densefuse_tf.demo import examples
 
     pairs = examples.find(_EXAMPLES.value)
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix="densefuse_demo_") as folder:
         # Gradio reads both where it is imported: uploads and results go into a folder
         # that ends with the page, and it calls nobody.

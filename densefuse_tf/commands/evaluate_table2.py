@@ -4,9 +4,9 @@ import os
 import pathlib
 from collections.abc import Iterable
 
+from densefuse_tf import startup
 from densefuse_tf.commands import evaluate_outputs
 from densefuse_tf.commands import progress
-from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import settings
@@ -35,7 +35,7 @@ def reproduce(
         chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):
         # Whoever looks for the models of this project or a strategy imports it.
-        runner.import_tensorflow()
+        startup.import_tensorflow()
     plan = reproducing.plan(chosen)
     outputs.check(plan.inputs)
     if panels is not None:
@@ -46,7 +46,7 @@ def reproduce(
             files.check_writable(pathlib.Path(folder))
     for name, path in plan.checkpoints.items():
         print(f"lambda {name}: {path}", flush=True)
-    runner.import_tensorflow()
+    startup.import_tensorflow()
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
     made = reproducing.reproduce(plan.entries, plan.pairs, kept)

@@ -13,6 +13,7 @@ import sys
 
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -36,10 +37,10 @@ def main() -> None:
         raise UserError("--output is missing: expected a new name, DIR/1 for instance")
     fusion_settings = common_flags.read(FusionSettings, _FLAGS)
     settings = common_flags.read(ExportSettings, _FLAGS)
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     from densefuse_tf.serving import export
 
-    with runner.hushed():
+    with startup.hushed():
         export.export(fusion_settings, _OUTPUT.value, settings)
     print(f"{settings.format}: {_OUTPUT.value}")
 

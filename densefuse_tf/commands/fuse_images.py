@@ -12,7 +12,6 @@ from absl import logging
 from densefuse_tf.commands import aligned
 from densefuse_tf.commands import launching
 from densefuse_tf.commands import progress
-from densefuse_tf.commands import runner
 from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
@@ -258,7 +257,6 @@ def _launch(launcher, todo: Sequence, request: Request, aligner) -> list | None:
         beam.with_absolute_paths(request.settings),
         request.options,
         aligner,
-        runner.import_tensorflow,
         launcher.threads,
     )
     folder = todo[0].output.parent

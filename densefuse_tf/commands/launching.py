@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from densefuse_tf import extras
+from densefuse_tf import startup
 from densefuse_tf.commands import progress
-from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
 
@@ -23,7 +23,7 @@ def launcher(name: str, options: str | None):
     except ValueError as error:
         raise UserError(f"--beam_options: {error}") from error
     # Beam logs while it is imported, and looks for parts that are not needed here.
-    with runner.hushed():
+    with startup.hushed():
         from densefuse_tf.pipelines import beam
     return beam.Launcher(name, words)
 
@@ -47,5 +47,5 @@ def with_bar(launcher, count: int, unit: str) -> Iterator[Callable[[int], object
             contextlib.closing(progress.bar(None, count, unit, file=stderr))
         )
         if launcher.prints_here:
-            stack.enter_context(runner.hushed())
+            stack.enter_context(startup.hushed())
         yield shown.update

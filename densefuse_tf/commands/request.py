@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from densefuse_tf.commands import runner
+from densefuse_tf import startup
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
@@ -41,5 +41,5 @@ class Request:
         from densefuse_tf.fusion import methods
 
         if methods.needs_tensorflow(self.settings):
-            runner.import_tensorflow()
+            startup.import_tensorflow()
         return methods.build(self.settings)

@@ -1,15 +1,11 @@
 """Starts and ends every command: flags, --help, the one line for a mistake."""
 
-import contextlib
-import ctypes
-import gc
 import io
 import logging as python_logging
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import flags
 from absl import logging
@@ -21,8 +17,6 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 # As the shell counts a program that SIGPIPE ended.
 BROKEN_PIPE = 141
-# Parameters of glibc's mallopt, from malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
 def run(
@@ -143,93 +137,3 @@ def _print_any_file_name() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def import_tensorflow() -> None:
-    """Imports TensorFlow without what its libraries print while they load.
-
-    A command calls this once its flags are checked, so that --help and a mistake in the
-    flags are answered at once.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _keep_freed_memory()
-    with hushed(), _importing_much(), _hidden("matplotlib", "pandas", "scipy"):
-        import tensorflow
-
-        # The first search for GPUs prints as well.
-        tensorflow.config.list_physical_devices("GPU")
-
-
-@contextlib.contextmanager
-def _importing_much() -> Iterator[None]:
-    """Keeps the garbage collector from what is imported.
-
-    Modules stay until the end. Searching the hundreds of thousands of objects of
-    TensorFlow for garbage again and again takes a fifth of its import, and of what
-    comes after it.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-@contextlib.contextmanager
-def _hidden(*names: str) -> Iterator[None]:
-    """Makes packages look as if they were not installed, for those that can do without.
-
-    Keras imports matplotlib for its pictures of data sets and pandas for its tables,
-    TensorFlow SciPy for its sparse matrices: more than a fifth of the import, and none
-    is used here.
-    """
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            sys.modules.pop(name, None)
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Hides what libraries in any language print to standard error.
-
-    It is shown after all if the body raises anything but a UserError.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
-        os.dup2(printed.fileno(), 2)
-        try:
-            yield
-        except UserError:
-            raise
-        except BaseException:
-            printed.seek(0)
-            os.write(stderr, printed.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
-def _keep_freed_memory() -> None:
-    """Makes glibc reuse large blocks instead of returning each to the system.
-
-    The maps of a 576x768 image take 113 MB. By default such a block is mapped anew each
-    time, and the system hands it out page by page: adding two such maps then takes
-    60 ms instead of 24. With another C library nothing is changed.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    # A thread's own arena cannot hold large blocks.
-    mallopt(_M_ARENA_MAX, 1)
-    mallopt(_M_TRIM_THRESHOLD, -1)
-    mallopt(_M_TOP_PAD, 2**26)

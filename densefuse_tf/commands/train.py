@@ -17,6 +17,7 @@ import sys
 from absl import flags
 
 from densefuse_tf import extras
+from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -35,7 +36,7 @@ def main() -> None:
         raise UserError("--run_dir is missing: expected the folder for the results")
     settings.check()
     extras.require("train", "training")
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     from densefuse_tf.training.run import Run
 
     Run(settings, _RUN_DIR.value, multi_worker="TF_CONFIG" in os.environ).train()

@@ -11,6 +11,7 @@ import sys
 
 from absl import flags
 
+from densefuse_tf import startup
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
@@ -77,7 +78,7 @@ def main() -> None:
     photographs = finding.find(train_dir)
     # Mistakes in the other flags are found before the network is trained.
     cnn_network.check_writable(path)
-    runner.import_tensorflow()
+    startup.import_tensorflow()
     weights, accuracy = cnn_training.train(
         photographs,
         cnn_training.Settings(

@@ -33,6 +33,7 @@ from apache_beam.runners import runner as beam_runner
 from apache_beam.runners.runner import PipelineState
 from apache_beam.utils import shared
 
+from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
@@ -91,8 +92,6 @@ class Fusing:
       settings: The settings of the `fuser.Fuser`.
       options: Says how images are read and written.
       aligner: Aligns the sources; None where they are fused as they are.
-      import_tensorflow: A function of a module, called once in each process before
-        TensorFlow is imported; None for nothing.
       threads: The threads that TensorFlow computes an operation with; 0 for its own
         choice.
     """
@@ -100,13 +99,11 @@ class Fusing:
     settings: FusionSettings
     options: FileOptions
     aligner: "Aligner | None" = None
-    import_tensorflow: Callable[[], None] | None = None
     threads: int = 0
 
     def prepare(self) -> Any:
         """Builds the model, and a lock: threads read and write at the same time."""
-        if self.import_tensorflow is not None:
-            self.import_tensorflow()
+        startup.import_tensorflow()
         import tensorflow as tf
 
         from densefuse_tf.fusion.fuser import Fuser

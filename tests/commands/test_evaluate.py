@@ -475,9 +475,10 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
 @pytest.mark.parametrize("methods", ["all", "ours", "cnn,gtf"])
 def test_table2_imports_tensorflow_where_it_is_hushed(protocol, methods):
     code = (
-        "import sys; from densefuse_tf.commands import evaluate, runner\n"
+        "import sys; from densefuse_tf import startup\n"
+        "from densefuse_tf.commands import evaluate\n"
         "def stop(): print('before', 'tensorflow' in sys.modules); sys.exit(0)\n"
-        "runner.import_tensorflow = stop\n"
+        "startup.import_tensorflow = stop\n"
         "evaluate.run(['evaluate.py', *sys.argv[1:]])"
     )
     flags = (*TABLE2, "--lambdas=1e0", f"--methods={methods}")

@@ -15,10 +15,10 @@ from PIL import Image
 
 import densefuse_tf
 from densefuse_tf import baselines
+from densefuse_tf import startup
 from densefuse_tf.baselines import deepfuse
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
-from densefuse_tf.commands import runner
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import COLOR_MODES
@@ -170,7 +170,7 @@ def test_results_of_frames_are_replaced_as_those_of_images(clips, run, output):
 
 
 def test_unequal_sizes_are_refused_before_tensorflow_starts(pairs, run, monkeypatch):
-    monkeypatch.setattr(runner, "import_tensorflow", None)
+    monkeypatch.setattr(startup, "import_tensorflow", None)
     images.write("ir/IR1.png", np.zeros((5, 5), np.uint8))
     assert "ir/IR1.png is 5x5 and vis/" in mistake(run(*PAIR, "--output=f.png"))
     frames = (*PAIR, "--video", "--output=f")
