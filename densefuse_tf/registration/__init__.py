@@ -17,8 +17,8 @@ _HOMES = {
     "Alignment": "alignment",
     "checkerboard": "alignment",
     "warp": "alignment",
-    "Rectangle": "area",
-    "common_area": "area",
+    "Rectangle": "alignment",
+    "common_area": "alignment",
     "looks_misaligned": "misalignment",
     "from_points": "points",
     "read_points": "points",
@@ -27,7 +27,7 @@ _HOMES = {
     "combine": "rig",
     "load": "storing",
     "save": "storing",
-    "normalized_total_gradient": "total_gradient",
+    "normalized_total_gradient": "registration",
     "MODELS": "transforms",
 }
 

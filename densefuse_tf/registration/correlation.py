@@ -9,11 +9,7 @@ _NEAR, _FAR = 0.015, 0.12
 
 
 class Spectra:
-    """The Fourier transforms of a field, its mask and its energy.
-
-    Args:
-      field: [h, w, 3] as `orientation.view` returns it.
-    """
+    """The Fourier transforms of a field of `fields.view`, its mask and its energy."""
 
     def __init__(self, field: np.ndarray):
         self.shape = field.shape[:2]
@@ -39,13 +35,9 @@ def correlate(fixed: Spectra, moving: Spectra, overlap: float) -> np.ndarray:
     The score is the sum of the products of both fields, divided by the root of the
     product of their energies, each over the pixels that both cover: -1 to 1.
 
-    Args:
-      fixed, moving: The fields.
-      overlap: Shifts that cover less than this share of the smaller one are left out.
-
     Returns:
       [H, W] float32 for the shift (dy, dx) = its index, counted from the end where it
-      is negative, with -1 for what is left out.
+      is negative; -1 where less than the share `overlap` of the smaller one is covered.
     """
     height, width = (
         fft.next_fast_len(int(f + m - overlap * min(f, m)) + 1, real=True)
@@ -95,10 +87,7 @@ def peaks(
 
 
 def distinctness(fixed: np.ndarray, moving: np.ndarray) -> float:
-    """Measures how far the place where two fields lie stands out from its surroundings.
-
-    Args:
-      fixed, moving: Fields on one grid, [h, w, 3].
+    """Measures how far the place of two fields on one grid stands out around it.
 
     Returns:
       The score without a shift, less the mean of the scores of shifts by more than

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densefuse_tf.registration import levels
+from densefuse_tf.registration import fields
 from densefuse_tf.registration import search
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.refine import Refiner
@@ -93,8 +93,8 @@ def _coarse(
 ) -> list[Candidate]:
     """Steps 1 and 2 of the module's list; the score is the distinctness."""
     found = search.candidates(
-        levels.shrink(grays[0], _FINE),
-        levels.shrink(grays[1], _FINE),
+        fields.shrink(grays[0], _FINE),
+        fields.shrink(grays[1], _FINE),
         shapes=shapes,
         pixels=_COARSE,
         scales=factors,
@@ -139,7 +139,7 @@ def _refiners(
     # At one size, so that neither image is the blurred one.
     size = min(size, grays[0].size, grays[1].size)
     fixed, moving = (
-        levels.level(levels.shrink(gray, size), shape)
+        fields.level(fields.shrink(gray, size), shape)
         for gray, shape in zip(grays, shapes, strict=True)
     )
     ways = [(fixed, moving), (moving, fixed)][: 1 + both]

@@ -1,10 +1,10 @@
 """A quick look at whether the sources of a pair lie over each other.
 
-As `register` does, it compares the directions of edges (see `orientation`), at small
-size and for few shifts and rotations. It is made to cost little beside a fusion: NumPy
-alone, since importing SciPy takes longer than the check, and the part of the first
-image from which no shift leads out of the second one, so that neither a padding nor a
-mask is needed.
+As `register` does, it compares the directions of edges (see `fields`), at small size
+and for few shifts and rotations. It is made to cost little beside a fusion: NumPy
+alone, since to import the SciPy and the Numba of `fields` and `correlation` takes
+longer than the check, and the part of the first image from which no shift leads out of
+the second one, so that neither a padding nor a mask is needed.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ _SIDE = 150
 # The Gaussian whose derivatives are taken, of sigma 1 in pixels of the small images.
 _TAPS = np.arange(-4, 5)
 _GAUSSIAN = np.exp(-(_TAPS**2) / 2) / np.exp(-(_TAPS**2) / 2).sum()
-# Rotations that are tried, in degrees.
-_ROTATIONS = (-3.0, 0.0, 3.0)
+# Rotations that are tried, in degrees, beside none.
+_ROTATIONS = (-3.0, 3.0)
 # In pixels of the images: shifts up to the first count as aligned, as pairs of the TNO
 # set are off by this much; those up to the second are looked at.
 _ALIGNED, _FARTHEST = 6.5, 36.0
@@ -63,79 +63,68 @@ def looks_misaligned(one: np.ndarray, other: np.ndarray) -> bool:
     # of the small ones is more than the farthest shift have none.
     if not farthest or min(first.shape) <= 2 * max(margins):
         return False
-    template = _Template(_field(first), margins)
-    aligned, elsewhere, scores = -1.0, -1.0, []
-    for rotation in _ROTATIONS:
-        turned = _field(_turned(second, rotation) if rotation else second)
-        score = template.scores(turned, shifts)
-        if rotation:
-            elsewhere = max(elsewhere, float(score[looked_at].max()))
-        else:
-            aligned = float(score[near].max())
-            elsewhere = max(elsewhere, float(score[looked_at & ~near].max()))
-        scores.append(score[looked_at])
-    everywhere = np.concatenate(scores)
-    spread = float(everywhere.std())
-    return (
+    views = [second, *(_turned(second, degrees) for degrees in _ROTATIONS)]
+    scores = _scores(_field(first), np.stack([*map(_field, views)]), margins, shifts)
+    aligned = scores[0, near].max()
+    elsewhere = max(scores[0, looked_at & ~near].max(), scores[1:, looked_at].max())
+    everywhere = scores[:, looked_at]
+    spread = everywhere.std()
+    return bool(
         elsewhere > aligned + _CLEARLY * spread
-        and elsewhere > float(everywhere.mean()) + _DISTINCTLY * spread
+        and elsewhere > everywhere.mean() + _DISTINCTLY * spread
     )
 
 
-class _Template:
-    """The inner part of a field, to be found again in another field of its size.
+def _scores(
+    field: np.ndarray, others: np.ndarray, margins: tuple[int, int], shifts: np.ndarray
+) -> np.ndarray:
+    """Computes the normalised products of a field's inner part with other fields.
 
     Args:
-      field: What `_field` returns.
-      margins: Rows and columns that are left out at each end.
+      field: What `_field` returns, [h, w].
+      others: Fields of the same size, [n, h, w].
+      margins: Rows and columns that are left out of `field` at each end.
+      shifts: Of the inner part over the others in y and in x; none exceeds a margin.
+
+    Returns:
+      [n, shifts, shifts]; 0 where the inner part or what lies under it is flat.
     """
+    inside = tuple(
+        slice(margin, side - margin)
+        for margin, side in zip(margins, field.shape, strict=True)
+    )
+    inner = np.zeros_like(field)
+    inner[inside] = field[inside]
+    # The real part of conj(a) b is the scalar product of the two vectors.
+    products = np.fft.ifft2(np.fft.fft2(inner).conj() * np.fft.fft2(others)).real
+    # The energy under the shifted inner part, from sums over rectangles.
+    sums = _energy(others).cumsum(axis=1).cumsum(axis=2)
+    sums = np.pad(sums, ((0, 0), (1, 0), (1, 0)))
+    top, left = (part.start + shifts for part in inside)
+    bottom, right = (part.stop + shifts for part in inside)
 
-    def __init__(self, field: np.ndarray, margins: tuple[int, int]):
-        self._margins = margins
-        inner = np.zeros_like(field)
-        inside = tuple(
-            slice(m, side - m) for m, side in zip(margins, field.shape, strict=True)
-        )
-        inner[inside] = field[inside]
-        self._energy = _energy(inner).sum()
-        self._spectrum = np.fft.fft2(inner).conj()
+    def sums_at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return sums[:, rows[:, None], columns]
 
-    def scores(self, field: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        """Returns the normalised product for each shift in y and x, 0 if one is flat.
-
-        No shift exceeds a margin.
-        """
-        # The real part of conj(a) b is the scalar product of the two vectors.
-        product = np.fft.ifft2(self._spectrum * np.fft.fft2(field)).real
-        # The energy under the shifted template, from sums over rectangles.
-        sums = np.pad(_energy(field).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-        (top, bottom), (left, right) = (
-            (margin + shifts, side - margin + shifts)
-            for margin, side in zip(self._margins, field.shape, strict=True)
-        )
-        energy = (
-            sums[np.ix_(bottom, right)]
-            - sums[np.ix_(top, right)]
-            - sums[np.ix_(bottom, left)]
-            + sums[np.ix_(top, left)]
-        )
-        # Where there is next to no energy, rounding would make any score.
-        least = 1e-3 * field.size
-        energies = np.maximum(energy, least) * max(self._energy, least)
-        return product[np.ix_(shifts, shifts)] / np.sqrt(energies)
+    energy = (
+        sums_at(bottom, right)
+        - sums_at(top, right)
+        - sums_at(bottom, left)
+        + sums_at(top, left)
+    )
+    # Where there is next to no energy, rounding would make any score.
+    least = 1e-3 * field.size
+    energies = np.maximum(energy, least) * max(_energy(inner).sum(), least)
+    return products[:, shifts[:, None], shifts] / np.sqrt(energies)
 
 
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
     """The sums of blocks of pixels, in grey: quicker than an exact resizing."""
     height, width = (side // factor * factor for side in image.shape[:2])
-    blocks = [
-        pixels.gray(image[row:height:factor, column:width:factor])
-        for row in range(factor)
-        for column in range(factor)
-    ]
-    total = np.zeros(blocks[0].shape, np.float32)
-    for block in blocks:
-        total += block
+    total = np.zeros((height // factor, width // factor), np.float32)
+    for row in range(factor):
+        for column in range(factor):
+            total += pixels.gray(image[row:height:factor, column:width:factor])
     return total
 
 

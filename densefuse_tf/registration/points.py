@@ -43,12 +43,11 @@ def from_points(
     """
     transforms.check_model(model)
     fixed, moving = (np.asarray(points, np.float64) for points in (fixed, moving))
-    for points in (fixed, moving):
-        if points.shape != fixed.shape or points.ndim != 2 or points.shape[1] != 2:
-            raise UserError(
-                f"{name}: arrays of shapes {list(fixed.shape)} and "
-                f"{list(moving.shape)}: expected [n, 2] twice"
-            )
+    if not fixed.shape == moving.shape == (*fixed.shape[:1], 2):
+        raise UserError(
+            f"{name}: arrays of shapes {list(fixed.shape)} and "
+            f"{list(moving.shape)}: expected [n, 2] twice"
+        )
     if len(fixed) < _LEAST:
         raise UserError(f"{name}: {len(fixed)} given: expected {_LEAST} or more")
     for points, which in ((fixed, "fixed"), (moving, "moving")):
@@ -72,10 +71,9 @@ def from_points(
         )
     error = transforms.apply(matrix, fixed) - moving
     return Registration(
-        transform=transforms.of_matrix(matrix, model),
-        model=model,
-        fixed_shape=shapes[0],
-        moving_shape=shapes[1],
+        transforms.of_matrix(matrix, model),
+        model,
+        *shapes,
         consistency=float(np.sqrt((error**2).sum(axis=1).mean())),
     )
 

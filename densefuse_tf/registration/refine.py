@@ -22,7 +22,6 @@ from densefuse_tf.compiling import compiled
 from densefuse_tf.registration import correlation
 from densefuse_tf.registration import fields
 from densefuse_tf.registration import transforms
-from densefuse_tf.registration.levels import Level
 
 _MAX_STEPS = 25
 # A step that moves no corner by this many pixels of the level ends the climb.
@@ -35,16 +34,18 @@ class Refiner:
     """Refines transforms between two levels.
 
     Transforms are matrices between the images' full sizes, so that a model keeps its
-    form: levels may be resized by slightly different factors in x and y.
-
-    Args:
-      fixed, moving: The levels.
-      smoothing: Of the fields, in pixels of the level.
-      overlap: What the images must at least share, as a part of the smaller one.
+    form: levels may be resized by slightly different factors in x and y. The fields
+    are smoothed by `smoothing` pixels of the level, and the images must share the part
+    `overlap` of the smaller one.
     """
 
     def __init__(
-        self, fixed: Level, moving: Level, *, smoothing: float, overlap: float
+        self,
+        fixed: fields.Level,
+        moving: fields.Level,
+        *,
+        smoothing: float,
+        overlap: float,
     ):
         self._fixed, self._moving = fixed, moving
         self._smoothing, self._overlap = smoothing, overlap
@@ -72,20 +73,14 @@ class Refiner:
         return self._fixed.image_shape
 
     def run(self, matrix: np.ndarray, model: str) -> tuple[np.ndarray, float]:
-        """Climbs to the nearest maximum.
-
-        Args:
-          matrix: Where to start, of the model.
-          model: One of `transforms.MODELS`.
+        """Climbs to the nearest maximum from a transform of the model.
 
         Returns:
           The matrix there and its score, -1 where the images share too little.
         """
         directions = transforms.directions(model)
         damping = _DAMPING
-        field = self._view(matrix)
-        sums = _sums(self._field, field)
-        score = self._score(sums, matrix)
+        field, sums, score = self._look(matrix)
         if score <= -1:
             return matrix, score
         for _ in range(_MAX_STEPS):
@@ -99,18 +94,16 @@ class Refiner:
                     change = np.eye(3) + np.tensordot(length * step, directions, 1)
                     candidate = matrix @ self._from_unit @ change @ self._to_unit
                     candidate /= candidate[2, 2]
-                    new_field = self._view(candidate)
-                    new_sums = _sums(self._field, new_field)
-                    new_score = self._score(new_sums, candidate)
-                    if new_score <= (score if best is None else best[0]):
+                    seen = self._look(candidate)
+                    if seen[2] <= (score if best is None else best[0][2]):
                         break
-                    best = new_score, candidate, new_field, new_sums, length
+                    best = seen, candidate, length
                     length *= 2
                 if best is None:
                     damping = max(damping, 1e-2) * 8
             if best is None:
                 break
-            score, matrix, field, sums, length = best
+            (field, sums, score), matrix, length = best
             damping = max(damping / 8, 1e-4)
             if np.abs(step).sum() * length * self._half < _SMALL_STEP:
                 break
@@ -118,24 +111,24 @@ class Refiner:
 
     def score(self, matrix: np.ndarray) -> float:
         """Returns a transform's score, -1 where the images share too little."""
-        return self._score(_sums(self._field, self._view(matrix)), matrix)
+        return self._look(matrix)[2]
 
     def distinctness(self, matrix: np.ndarray) -> float:
         """Measures how far a transform stands out; see `correlation.distinctness`."""
-        return correlation.distinctness(self._field, self._view(matrix))
+        return correlation.distinctness(self._field, self._look(matrix)[0])
 
-    def _view(self, matrix: np.ndarray) -> np.ndarray:
+    def _look(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """The moving image's field under a transform, its sums and the score."""
         between = self._moving.matrix @ matrix @ self._from_fixed
-        return fields.view(self._moving, between, self._fixed.shape, self._smoothing)
-
-    def _score(self, sums: np.ndarray, matrix: np.ndarray) -> float:
+        shape = self._fixed.shape
+        field = fields.view(self._moving, between, shape, self._smoothing)
+        sums = _sums(self._field, field)
         shared, own, other, product = sums
-        between = self._moving.matrix @ matrix @ self._from_fixed
         size = abs(np.linalg.det(between[:2, :2]))
-        smaller = min(np.prod(self._fixed.shape), np.prod(self._moving.shape) / size)
+        smaller = min(np.prod(shape), np.prod(self._moving.shape) / size)
         if shared < self._overlap * smaller or own <= 0 or other <= 0:
-            return -1.0
-        return float(product / np.sqrt(own * other))
+            return field, sums, -1.0
+        return field, sums, float(product / np.sqrt(own * other))
 
     def _equations(self, field, sums, score, directions):
         """The matrix and right-hand side of a Gauss-Newton step."""
@@ -171,8 +164,7 @@ def _sums(fixed, moving):
 def _derivatives(fixed, moving, directions, half, stretch):
     """Products of the moving field's derivatives by the parameters.
 
-    Returns:
-      With each other, [k, k]; with the fixed field and with the moving one, [k].
+    Those with each other are [k, k], those with the fixed and the moving field [k].
     """
     height, width = fixed.shape[:2]
     count = len(directions)

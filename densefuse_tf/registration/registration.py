@@ -1,8 +1,8 @@
 """Registration of a pair: the transform from the fixed to the moving image.
 
 The two images are of different kinds, so what is compared is the direction of edges
-(`orientation`). `finding` finds where these match best. It is accepted if both ways
-agree and no place nearby matches nearly as well.
+(`fields`), and `matching` finds where these match best. The place is accepted if both
+ways agree and no place nearby matches nearly as well.
 """
 
 import dataclasses
@@ -13,11 +13,10 @@ from skimage import transform as skimage_transform
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
-from densefuse_tf.registration import levels
+from densefuse_tf.registration import fields
 from densefuse_tf.registration import matching
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.matching import Found
-from densefuse_tf.registration.total_gradient import normalized_total_gradient
 from densefuse_tf.registration.warping import warp_matrix
 
 # Steps of the search: of the logarithm of the scale, and in degrees.
@@ -117,16 +116,21 @@ def register(
     factors, angles = unit * _steps_of_scale(scales), _steps_of_rotation(rotations)
     if model == "translation":
         factors, angles = np.ones(1), np.zeros(1)
-    grays = [levels.shrink(gray, matching.FINEST) for gray in grays]
+    grays = [fields.shrink(gray, matching.FINEST) for gray in grays]
     best = matching.find(grays, shapes, factors, angles, model)
     if best is None:
-        return _failed(shapes, model)
+        return Registration(
+            transforms.of_matrix(np.eye(3), model),
+            model,
+            *shapes,
+            reason="no place was found at which edges of both images match",
+        )
     between = (
-        levels.resizing(shapes[1], grays[1].shape)
+        fields.resizing(shapes[1], grays[1].shape)
         @ best.matrix
-        @ levels.resizing(grays[0].shape, shapes[0])
+        @ fields.resizing(grays[0].shape, shapes[0])
     )
-    same_view = levels.resizing(grays[0].shape, grays[1].shape)
+    same_view = fields.resizing(grays[0].shape, grays[1].shape)
     before, after = (
         normalized_total_gradient(
             grays[0], warp_matrix(grays[1], matrix, grays[0].shape, fill=np.nan)
@@ -134,16 +138,56 @@ def register(
         for matrix in (same_view, between)
     )
     return Registration(
-        transform=transforms.of_matrix(best.matrix, model),
-        model=model,
-        fixed_shape=shapes[0],
-        moving_shape=shapes[1],
+        transforms.of_matrix(best.matrix, model),
+        model,
+        *shapes,
         score=best.score,
         consistency=best.consistency,
         distinctness=best.distinctness,
         total_gradient=(before, after),
         reason=_objection(best, shapes[0]),
     )
+
+
+def normalized_total_gradient(one: np.ndarray, other: np.ndarray) -> float:
+    """Computes the total gradient of the difference over that of both images.
+
+    NTG = sum |grad(f - g)|_1 / (sum |grad f|_1 + sum |grad g|_1) is the measure of the
+    paper's reference [31]. It is low where edges lie on edges. It proves nothing about
+    a thermal and a visible image, of which a wrong place often has the lower value.
+
+    Args:
+      one, other: Grey images of the same shape, [H, W]; NaN where there is nothing.
+
+    Returns:
+      A number in 0..1; NaN where both images are flat or share no pixel.
+
+    Notes:
+      Each image is brought to mean 0 and standard deviation 1 over the common pixels,
+      so that bit depths may differ.
+
+    References:
+      S.-J. Chen, H.-L. Shen, C. Li, J. H. Xin, "Normalized total gradient: a new
+      measure for multispectral image registration," IEEE TIP 27(3), 2018,
+      doi:10.1109/TIP.2017.2776753.
+    """
+    one, other = (np.asarray(image, np.float64) for image in (one, other))
+    common = np.isfinite(one) & np.isfinite(other)
+    if not common.any():
+        return float("nan")
+    deviations = [image[common].std() for image in (one, other)]
+    one, other = (
+        (image - image[common].mean()) / (deviation or 1)
+        for image, deviation in zip((one, other), deviations, strict=True)
+    )
+
+    def total(image: np.ndarray) -> float:
+        # Differences with a pixel outside are NaN and count nothing.
+        masked = np.where(common, image, np.nan)
+        return sum(float(np.nansum(np.abs(np.diff(masked, axis=k)))) for k in (0, 1))
+
+    both = total(one) + total(other)
+    return total(one - other) / both if both > 0 else float("nan")
 
 
 def _comparable(image: np.ndarray, name: str) -> np.ndarray:
@@ -197,16 +241,3 @@ def _objection(found: Found, shape: tuple[int, int]) -> str | None:
             f"at the corners: expected {limit:.1f} or less"
         )
     return None
-
-
-def _failed(
-    shapes: tuple[tuple[int, int], tuple[int, int]], model: str
-) -> Registration:
-    """The registration of images without a common place: they stay as they are."""
-    return Registration(
-        transform=transforms.of_matrix(np.eye(3), model),
-        model=model,
-        fixed_shape=shapes[0],
-        moving_shape=shapes[1],
-        reason="no place was found at which edges of both images match",
-    )

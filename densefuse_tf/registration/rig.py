@@ -1,5 +1,6 @@
 """One transform for a rigid rig, from the registrations of several pairs."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,11 +71,10 @@ def combine(registrations: Sequence[Registration]) -> Registration:
             f"only {near} of {len(registrations)} pairs agree on one transform within "
             f"{limit:.1f} pixels: expected more than half"
         )
-    return Registration(
+    return dataclasses.replace(
+        first,
         transform=transforms.of_matrix(matrix, first.model),
-        model=first.model,
-        fixed_shape=first.fixed_shape,
-        moving_shape=first.moving_shape,
+        total_gradient=None,
         score=_median([one.score for one in accepted]),
         consistency=float(max(distances)),
         distinctness=_median([one.distinctness for one in accepted]),

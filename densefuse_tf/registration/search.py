@@ -11,7 +11,6 @@ import numpy as np
 
 from densefuse_tf.registration import correlation
 from densefuse_tf.registration import fields
-from densefuse_tf.registration import levels
 from densefuse_tf.registration import transforms
 
 _PER_ROTATION = 3
@@ -57,14 +56,14 @@ def candidates(
     Returns:
       The best first.
     """
-    own = levels.level(levels.shrink(fixed, pixels), shapes[0])
+    own = fields.level(fields.shrink(fixed, pixels), shapes[0])
     spectra = correlation.Spectra(fields.view(own, np.eye(3), own.shape, 0))
     found = []
     # Levels keep the aspect ratio but for rounding.
     factor = np.sqrt(np.prod(own.shape) / np.prod(shapes[0]))
     for scale in scales:
         shape = tuple(max(8, round(side * factor / scale)) for side in shapes[1])
-        other = levels.level(levels.resize(moving, shape), shapes[1])
+        other = fields.level(fields.resize(moving, shape), shapes[1])
         size = canvas(shape, np.radians(rotations))
         for rotation in rotations:
             rotated = turn(shape, size, np.radians(rotation))

@@ -21,9 +21,6 @@ def save(path: str | os.PathLike, registration: Registration) -> None:
 
     The matrix takes pixel coordinates (x, y, 1) of the fixed image to those of the
     moving one.
-
-    Raises:
-      UserError: The file cannot be written.
     """
     gradient = registration.total_gradient
     content = {
@@ -44,11 +41,7 @@ def save(path: str | os.PathLike, registration: Registration) -> None:
 
 
 def load(path: str | os.PathLike) -> Registration:
-    """Reads what `save` wrote.
-
-    Raises:
-      UserError: The file cannot be read or is no such file.
-    """
+    """Reads what `save` wrote."""
     name = os.fspath(path)
     try:
         with open(path, encoding="utf-8") as file:
@@ -72,9 +65,7 @@ def load(path: str | os.PathLike) -> Registration:
         if not regular or matrix[2, 2] == 0 or np.linalg.det(matrix) == 0:
             raise ValueError("not a regular 3x3 matrix")
         transform = transforms.of_matrix(matrix, model)
-        fixed_shape, moving_shape = (
-            _shape(content[side]) for side in ("fixed", "moving")
-        )
+        shapes = _shape(content["fixed"]), _shape(content["moving"])
         measures: dict[str, Any] = {key: _number(content.get(key)) for key in _MEASURES}
         gradient = content.get("normalized_total_gradient")
         if gradient is not None:
@@ -88,10 +79,9 @@ def load(path: str | os.PathLike) -> Registration:
             name, f"lacks what belongs into it ({' '.join(str(error).split())[:80]})"
         ) from error
     return Registration(
-        transform=transform,
-        model=model,
-        fixed_shape=fixed_shape,
-        moving_shape=moving_shape,
+        transform,
+        model,
+        *shapes,
         total_gradient=gradient,
         reason=reason,
         **measures,
