@@ -1,16 +1,11 @@
 """The methods that the paper compares with, one file each, behind one protocol.
 
-Importing this package registers them; see `densefuse_tf.baselines.method`.
+The file of a method is imported when the method is asked for; see
+`densefuse_tf.baselines.method`.
 """
 
-from densefuse_tf.baselines import cbf
-from densefuse_tf.baselines import cnn
-from densefuse_tf.baselines import dchwt
-from densefuse_tf.baselines import deepfuse
-from densefuse_tf.baselines import gtf
-from densefuse_tf.baselines import jsr
-from densefuse_tf.baselines import jsrsd
-from densefuse_tf.baselines import wls
+import importlib
+
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
@@ -26,23 +21,21 @@ from densefuse_tf.baselines.method import to_uint8
 
 __all__ = [
     "Method",
-    "cbf",
     "check_not_constant",
     "check_pair",
     "check_positive",
-    "cnn",
     "create",
-    "dchwt",
-    "deepfuse",
     "get",
-    "gtf",
-    "jsr",
-    "jsrsd",
     "method",
     "names",
     "needs_tensorflow",
     "options",
     "summary",
     "to_uint8",
-    "wls",
 ]
+
+
+def __getattr__(name: str):
+    if name in names():
+        return importlib.import_module(get(name).__module__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,30 +1,12 @@
 """DeepFuse: a small encoder and decoder, between which the features are added.
 
-What Table II of the DenseFuse paper calls DeepFuse is the one-channel network that the
-DenseFuse authors wrote after it in TensorFlow 1:
-
-| part    | layer   | in | out | activation |
-|---------|---------|----|-----|------------|
-| encoder | conv1_1 |  1 |  16 | ReLU       |
-|         | conv1_2 | 16 |  32 | none       |
-| decoder | conv2_1 | 32 |  32 | ReLU       |
-|         | conv2_2 | 32 |  16 | ReLU       |
-|         | conv2_3 | 16 |   1 | none       |
-
-Each convolution is 3x3 on a map padded by one reflected pixel. Pixels enter as float32
-in 0..255. Both sources pass the same encoder, and the decoder takes the sum of the two
-sets of 32 feature maps,
+Both sources pass the encoder of `densefuse_tf.model.deepfuse`, and the decoder takes
+the sum of the two sets of 32 feature maps,
 
     phi = phi_1 + phi_2,    O = decoder(phi),
 
 so that O spans some 10..520. The result is O stretched from its minimum and maximum
 over the whole image to 0..255. The order of the two images does not matter.
-
-The network is trained as an autoencoder, O = decoder(encoder(I)), on photographs of
-MS-COCO: Adam with learning rate 1e-4, batches of 2, 4 epochs. The loss of the authors'
-code is 1 minus the mean of the contrast-structure term of SSIM alone,
-(2 s12 + C2) / (s1^2 + s2^2 + C2) with C2 = 0.03^2 although pixels are 0..255. It is
-blind to a constant offset of O, which the stretch removes.
 
 References:
   K. R. Prabhakar, V. S. Srikar, R. V. Babu: DeepFuse: A deep unsupervised approach for
@@ -32,9 +14,9 @@ References:
   https://doi.org/10.1109/ICCV.2017.505
 
 Notes:
-  The network of the ICCV paper fuses the luma of over- and underexposed colour pairs,
-  has kernels of 5x5 and 7x7 and is trained without ground truth on a structural
-  similarity of several exposures. The table was made with the network above.
+  The ICCV paper fuses the luma of over- and underexposed colour pairs, and trains
+  without ground truth on a structural similarity of several exposures. Table II of the
+  DenseFuse paper was made as above.
 
   The authors' weights were published without a licence; `checkpoint` reads them from
   the TensorFlow 1 checkpoint. The default weights are this project's own and have its
@@ -43,8 +25,7 @@ Notes:
 
 import dataclasses
 import functools
-import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,127 +34,9 @@ from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import weights
 
-if TYPE_CHECKING:
-    import keras
-
-NUM_PARAMETERS = 18_817
-# Layer names in the order in which data passes them, with output maps and activation.
-_ENCODER = (("conv1_1", 16, "relu"), ("conv1_2", 32, None))
-_DECODER = (("conv2_1", 32, "relu"), ("conv2_2", 16, "relu"), ("conv2_3", 1, None))
-_SHIPPED = "deepfuse.keras"
-_EXPECTED = (
-    "expected a .keras file or the prefix of a TensorFlow 1 checkpoint of DeepFuse"
-)
-# The authors' checkpoint with Adam's slots has 0.2 MB.
-_MAX_BYTES = 20_000_000
 # Reflection needs a second pixel.
 _MIN_SIDE = 2
-
-
-def encoder(*, dtype: str | None = None) -> "keras.Model":
-    """Builds the encoder, from [batch, H, W, 1] in 0..255 to [batch, H, W, 32].
-
-    Args:
-      dtype: A Keras dtype policy; by default the global one.
-    """
-    import keras
-
-    image = keras.Input((None, None, 1), name="image", dtype="float32")
-    maps = image
-    for name, filters, activation in _ENCODER:
-        maps = _convolved(maps, name, filters, activation, dtype)
-    return keras.Model(image, maps, name="encoder")
-
-
-def decoder(*, dtype: str | None = None) -> "keras.Model":
-    """Builds the decoder, from [batch, H, W, 32] to [batch, H, W, 1].
-
-    Args:
-      dtype: A Keras dtype policy; the last layer is float32 in any case, as losses
-        need it.
-    """
-    import keras
-
-    maps = keras.Input((None, None, _ENCODER[-1][1]), name="feature_maps")
-    outputs = maps
-    for name, filters, activation in _DECODER[:-1]:
-        outputs = _convolved(outputs, name, filters, activation, dtype)
-    outputs = _convolved(outputs, *_DECODER[-1], "float32")
-    return keras.Model(maps, outputs, name="decoder")
-
-
-def _convolved(maps, name: str, filters: int, activation, dtype: str | None):
-    """Returns the maps after reflection padding and the convolution `name`."""
-    import keras
-
-    padded = keras.ops.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-    return keras.layers.Conv2D(
-        filters,
-        kernel_size=3,
-        activation=activation,
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
-        dtype=dtype,
-        name=name,
-    )(padded)
-
-
-def autoencoder(*, dtype: str | None = None) -> "keras.Model":
-    """Builds what is trained and saved: encoder and decoder in a row.
-
-    It consists of Keras's own layers and operations, so that a file of it loads with
-    Keras alone.
-
-    Args:
-      dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
-        default the global one.
-
-    Returns:
-      A model from [batch, H, W, 1] in 0..255, H and W at least 2, to its
-      reconstruction of the same shape, float32; its layers "encoder" and "decoder" are
-      the two parts.
-    """
-    import keras
-
-    image = keras.Input((None, None, 1), name="image", dtype="float32")
-    reconstruction = decoder(dtype=dtype)(encoder(dtype=dtype)(image))
-    return keras.Model(image, reconstruction, name="deepfuse")
-
-
-def variables(model: "keras.Model") -> dict[str, "keras.Variable"]:
-    """Returns the variables of `autoencoder()` by the authors' names of them."""
-    found = {}
-    for part, layers in (("encoder", _ENCODER), ("decoder", _DECODER)):
-        for name, _, _ in layers:
-            layer = model.get_layer(part).get_layer(name)
-            found[f"{part}/{name}/kernel"] = layer.kernel
-            found[f"{part}/{name}/bias"] = layer.bias
-    return found
-
-
-def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> "keras.Model":
-    """Builds the autoencoder with trained weights.
-
-    Args:
-      checkpoint: The prefix of a TensorFlow 1 checkpoint of the authors, or a .keras
-        file of `autoencoder()`; by default the weights that ship.
-
-    Returns:
-      `autoencoder()`, float32.
-
-    Raises:
-      UserError: There is no such checkpoint, it is damaged or holds the weights of
-        another network, or a weight is not finite.
-    """
-    path = (
-        weights.shipped(_SHIPPED)
-        if checkpoint is None
-        else weights.find(checkpoint, _EXPECTED)
-    )
-    model = autoencoder(dtype="float32")
-    weights.load(path, model, variables(model), what="DeepFuse", max_bytes=_MAX_BYTES)
-    return model
 
 
 @method("deepfuse")
@@ -227,7 +90,9 @@ class DeepFuse:
         """A TensorFlow function from a pair, [2, H, W, 1], to O, [1, H, W, 1]."""
         import tensorflow as tf
 
-        model = load_autoencoder(self.checkpoint)
+        from densefuse_tf.model import deepfuse
+
+        model = deepfuse.load_autoencoder(self.checkpoint)
         encode, decode = model.get_layer("encoder"), model.get_layer("decoder")
 
         def fused(pair):

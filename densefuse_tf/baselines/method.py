@@ -24,6 +24,7 @@ field `lambda_`.
 """
 
 import dataclasses
+import importlib
 import math
 import types
 import typing
@@ -59,7 +60,11 @@ class Method(Protocol):
 
 
 _Class = TypeVar("_Class", bound=type)
-_METHODS: dict[str, type] = {}
+# By name the class, or the module that registers it when the method is asked for.
+_METHODS: dict[str, type | str] = {
+    name: f"densefuse_tf.baselines.{name}"
+    for name in ("cbf", "cnn", "dchwt", "deepfuse", "gtf", "jsr", "jsrsd", "wls")
+}
 
 
 def method(name: str) -> Callable[[_Class], _Class]:
@@ -77,15 +82,16 @@ def method(name: str) -> Callable[[_Class], _Class]:
         if not dataclasses.is_dataclass(cls):
             raise TypeError(f"the class {cls.__qualname__} is no dataclass")
         taken = _METHODS.get(name)
-        if taken is not None and (taken.__module__, taken.__qualname__) != (
-            cls.__module__,
-            cls.__qualname__,
-        ):
+        if taken not in (None, cls.__module__) and _origin(taken) != _origin(cls):
             raise ValueError(f"the fusion method {name!r} is registered already")
         _METHODS[name] = cls
         return cls
 
     return register
+
+
+def _origin(cls: Any) -> tuple[Any, ...]:
+    return tuple(getattr(cls, name, None) for name in ("__module__", "__qualname__"))
 
 
 def names() -> tuple[str, ...]:
@@ -99,7 +105,7 @@ def summary(name: str) -> str:
 
 
 def get(name: str) -> type:
-    """Returns the class registered as `name`.
+    """Returns the class registered as `name`; imports the module of that method alone.
 
     Raises:
       UserError: There is none.
@@ -108,7 +114,11 @@ def get(name: str) -> type:
         raise UserError(
             f"unknown method {name!r}: expected one of {', '.join(names())}"
         )
-    return _METHODS[name]
+    found = _METHODS[name]
+    if isinstance(found, str):
+        importlib.import_module(found)
+        found = typing.cast(type, _METHODS[name])
+    return found
 
 
 def options(name: str) -> tuple[str, ...]:

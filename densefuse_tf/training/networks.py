@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import keras
 
-from densefuse_tf.baselines import deepfuse
 from densefuse_tf.io import weights
+from densefuse_tf.model import deepfuse
 from densefuse_tf.model import network
 
 # Builders of an untrained network, of a Keras dtype policy and of whether its layers

@@ -16,7 +16,7 @@ from PIL import Image
 import densefuse_tf
 from densefuse_tf import baselines
 from densefuse_tf import startup
-from densefuse_tf.baselines import deepfuse
+from densefuse_tf.baselines.deepfuse import DeepFuse
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.fusion.fuser import Fuser
@@ -26,6 +26,7 @@ from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.model import deepfuse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (9, 12)
@@ -624,7 +625,7 @@ def test_checkpoint_is_that_of_the_method(pairs, run, tmp_path):
         *PAIR, "--output=fused.png", "--method=deepfuse", checkpoint=path
     )
     assert status == 0
-    method = deepfuse.DeepFuse(checkpoint=str(path))
+    method = DeepFuse(checkpoint=str(path))
     np.testing.assert_array_equal(
         images.read("fused.png"), method.fuse(photograph(0), photograph(9))
     )

@@ -17,9 +17,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from densefuse_tf.baselines import deepfuse
+from densefuse_tf.baselines.deepfuse import DeepFuse
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import checkpoints
+from densefuse_tf.model import deepfuse
 from densefuse_tf.model import network
 from densefuse_tf.training import devices
 from densefuse_tf.training import history
@@ -342,7 +343,7 @@ def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     for ours, theirs in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     pair = np.random.default_rng(0).integers(256, size=(2, 12, 17), dtype=np.uint8)
-    method = deepfuse.DeepFuse(checkpoint=str(tmp_path / "whole/model.keras"))
+    method = DeepFuse(checkpoint=str(tmp_path / "whole/model.keras"))
     assert method.fuse(*pair).shape == (12, 17)
 
 
