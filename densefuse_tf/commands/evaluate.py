@@ -42,9 +42,8 @@ import sys
 
 from absl import flags
 
+import densefuse_tf
 from densefuse_tf.commands import common_flags
-from densefuse_tf.commands import evaluate_own
-from densefuse_tf.commands import evaluate_table2
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
@@ -153,7 +152,7 @@ _OF_TABLE2 = [
 _OF_TABLE2.remove("methods_dir")
 
 
-def main() -> int | None:
+def main() -> int:
     how, others = ("does not go", _OF_FILES) if _TABLE2.value else ("goes", _OF_TABLE2)
     for name in others:
         if _FLAGS[name].present:
@@ -169,28 +168,25 @@ def main() -> int | None:
         chosen = common_flags.read(
             settings.Table2Settings, _FLAGS, method_options=options
         )
+        from densefuse_tf.commands import evaluate_table2
+
         evaluate_table2.reproduce(chosen, outputs, _PANELS.value)
-    elif _LIST.value:
+        return 0
+    if _LIST.value:
         from densefuse_tf.evaluation import report
 
         print(report.of_metrics().text())
-    else:
-        run = common_flags.read(fuse_images.Run, _FLAGS)
-        return evaluate_own.evaluate_own(_question(), run, outputs)
-    return None
+        return 0
+    from densefuse_tf.commands import evaluate_own
 
-
-def _question() -> evaluate_own.Question:
-    from densefuse_tf import metrics
-
-    selection = metrics.select(_METRICS.value)
+    selection = densefuse_tf.metrics.select(_METRICS.value)
     for flag in (_IR, _VIS):
         if flag.value is None:
             raise UserError(
                 f"--{flag.name} is missing: expected --ir, --vis and --fused, or "
                 "--table2"
             )
-    return evaluate_own.Question(
+    question = evaluate_own.Question(
         _IR.value,
         _VIS.value,
         _FUSED.value,
@@ -200,6 +196,8 @@ def _question() -> evaluate_own.Question:
         selection,
         _CONVENTION.value,
     )
+    run = common_flags.read(fuse_images.Run, _FLAGS)
+    return evaluate_own.evaluate_own(question, run, outputs)
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -1,20 +1,29 @@
 """Evaluates a user's own fused images for evaluate.py."""
 
 import array
+import contextlib
 import dataclasses
+import itertools
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from densefuse_tf.commands import evaluate_outputs
-from densefuse_tf.commands import evaluate_video
 from densefuse_tf.commands import fuse_images
-from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import launching
 from densefuse_tf.commands import progress
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import report
+from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation import tables
+from densefuse_tf.evaluation.scoring import Evaluated
+from densefuse_tf.io import files
+from densefuse_tf.io import finding
+from densefuse_tf.io import video
 
 # How many of very many pairs are shown, and how many errors.
 _SHOWN, _ERRORS_SHOWN = 3, 20
@@ -31,7 +40,7 @@ class Question:
       methods_dir: The folder of methods; None where there is one set of fused images.
       video: Whether images are frames of a video, whatever their names say.
       ranges: The value range of each source by its flag's name.
-      selection: The metrics.
+      metrics: The names of the metrics.
       convention: One of `metrics.CONVENTIONS`.
     """
 
@@ -41,7 +50,7 @@ class Question:
     methods_dir: str | None
     video: bool
     ranges: Mapping[str, Any]
-    selection: Sequence[str]
+    metrics: Sequence[str]
     convention: str
 
     def __post_init__(self):
@@ -55,6 +64,11 @@ class Question:
                 "--methods_dir for several methods"
             )
 
+    @property
+    def scored(self) -> dict[str, Any]:
+        """What the functions of `scoring` take to compute the metrics."""
+        return {"selection": self.metrics, "convention": self.convention}
+
 
 def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> int:
     """Evaluates fused images or videos of one method or of several.
@@ -66,16 +80,9 @@ def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> 
 
     Returns:
       The exit status.
-
-    Raises:
-      UserError: Something cannot be evaluated or written.
     """
-    from densefuse_tf.evaluation import report
-    from densefuse_tf.evaluation.table2 import inputs
-
-    is_video = question.video or fuse_video.is_asked_for(
-        (question.ir, question.vis), question.fused or ""
-    )
+    texts = (question.ir, question.vis, question.fused or "")
+    is_video = question.video or any(map(video.is_video, texts))
     if run.runner is not None:
         for name, is_given in (
             ("methods_dir", question.methods_dir is not None),
@@ -88,7 +95,7 @@ def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> 
         raise UserError("--beam_options goes with --runner")
     fused = {"": question.fused or ""}
     if question.methods_dir is not None:
-        found = inputs.find_methods(question.methods_dir, with_videos=is_video)
+        found = scoring.find_methods(question.methods_dir, with_videos=is_video)
         fused = {name: str(path) for name, path in found.items()}
     sources = {name: (question.ir, question.vis, own) for name, own in fused.items()}
     evaluated = _evaluated_frames if is_video else _evaluated_files
@@ -107,11 +114,8 @@ def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> 
 
 def _evaluated_files(
     sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
-) -> dict[str, list]:
+) -> dict[str, list[Evaluated]]:
     """Evaluates images; returns the results by method."""
-    from densefuse_tf.evaluation import scoring
-    from densefuse_tf.io import finding
-
     triplets = {name: finding.pair(own) for name, own in sources.items()}
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     outputs.check(path for triplet in all_triplets for path in triplet)
@@ -123,11 +127,10 @@ def _evaluated_files(
         for result in scoring.evaluate_files(
             own,
             value_ranges=list(question.ranges.values()),
-            selection=question.selection,
-            convention=question.convention,
+            **question.scored,
         )
     )
-    results: dict[str, list] = {name: [] for name in triplets}
+    results: dict[str, list[Evaluated]] = {name: [] for name in triplets}
     for name, result in progress.bar(evaluated, len(all_triplets), " images"):
         results[name].append(result)
     colored = [path for own in results.values() for r in own for path in r.colored]
@@ -143,15 +146,7 @@ def _evaluate_on_runner(
     Returns:
       The exit status.
     """
-    import numpy as np
-
-    from densefuse_tf.evaluation import report
-    from densefuse_tf.evaluation import scoring
-    from densefuse_tf.evaluation import tables
-    from densefuse_tf.io import files
-    from densefuse_tf.io import finding
-
-    selection = question.selection
+    selection = question.metrics
     if outputs.csv is None:
         raise UserError("--csv is missing: expected where --runner's rows go")
     launcher = launching.launcher(str(run.runner), run.beam_options)
@@ -187,7 +182,7 @@ def _evaluate_on_runner(
         if values:
             yield ["mean", *(tables.exact(scoring.average(own)) for own in columns())]
 
-    def columns() -> "np.ndarray":
+    def columns() -> np.ndarray:
         by_pair = np.reshape(values, (-1, len(selection)))
         return np.ascontiguousarray(by_pair.T)
 
@@ -215,21 +210,62 @@ def _evaluate_on_runner(
 
 def _evaluated_frames(
     sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
-) -> dict[str, list]:
+) -> dict[str, list[Evaluated]]:
     """Evaluates the frames of videos; returns the results by method."""
-    opened = {name: evaluate_video.open_sources(own) for name, own in sources.items()}
-    outputs.check(path for own in opened.values() for path in evaluate_video.paths(own))
-    results: dict[str, list] = {}
+    # Brings registration along, which images do not need.
+    from densefuse_tf.pipelines import surveying
+
+    opened = {
+        name: surveying.open_sources(own, progress=progress.frames)
+        for name, own in sources.items()
+    }
+    outputs.check(
+        path
+        for source in itertools.chain.from_iterable(opened.values())
+        for path in getattr(source, "paths", [source.path])
+    )
+    results: dict[str, list[Evaluated]] = {}
     colored: dict[pathlib.Path, None] = {}
     for name, own in opened.items():
         ir, vis, fused = sources[name]
         print(f"{ir} + {vis}: {fused}: {own[0].count} frames", flush=True)
-        frames = evaluate_video.evaluate(
-            own, question.ranges, question.selection, question.convention
+        footage = surveying.survey(
+            own,
+            value_ranges=(*question.ranges.values(), None),
+            range_flags=(
+                *(f"--{flag}=" for flag in question.ranges),
+                "the value range ",
+            ),
+            # Frames turn grey as image files do, after their values are rounded.
+            color="rgb",
+            progress=progress.frames,
         )
-        results[name] = list(frames)
+        _check_are_8_bits(footage, question.ranges)
+        with contextlib.closing(footage.frames()) as moments:
+            evaluated = scoring.evaluate_frames(
+                moments,
+                [source.path for source in own],
+                name=own[-1].name,
+                **question.scored,
+            )
+            shown = progress.frames(evaluated, footage.count, "evaluating")
+            results[name] = list(shown)
         colored |= dict.fromkeys(path for r in results[name] for path in r.colored)
     if colored:
         names = ", ".join(map(str, colored))
         print(f"in colour, evaluated in grey (their luma): {names}")
     return results
+
+
+def _check_are_8_bits(footage: Any, ranges: Mapping[str, Any]) -> None:
+    """Refuses frames of more bits whose range is not given; see `scoring.read_gray`."""
+    flags = (*ranges, None)
+    for source, flag, used in zip(
+        footage.sources, flags, footage.value_ranges, strict=True
+    ):
+        if used is not None and (flag is None or ranges[flag] is None):
+            expected = f" or --{flag}" if flag else ""
+            raise UserError(
+                f"{source.path}: has frames of more than 8 bits: expected frames of 8 "
+                f"bits, which the metrics are defined for{expected}"
+            )

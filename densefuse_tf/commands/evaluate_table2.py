@@ -9,7 +9,12 @@ from densefuse_tf.commands import evaluate_outputs
 from densefuse_tf.commands import progress
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation.table2 import figures
+from densefuse_tf.evaluation.table2 import report
+from densefuse_tf.evaluation.table2 import reproduce as reproducing
 from densefuse_tf.evaluation.table2 import settings
+from densefuse_tf.evaluation.table2 import store
+from densefuse_tf.io import files
 
 
 def reproduce(
@@ -25,12 +30,6 @@ def reproduce(
     Raises:
       UserError: The settings or the names of the files cannot be used.
     """
-    from densefuse_tf.evaluation.table2 import figures
-    from densefuse_tf.evaluation.table2 import report
-    from densefuse_tf.evaluation.table2 import reproduce as reproducing
-    from densefuse_tf.evaluation.table2 import store
-    from densefuse_tf.io import files
-
     if {settings.OURS, settings.ALL} & set(chosen.methods) and (
         chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):

@@ -13,7 +13,6 @@ import numpy as np
 
 import densefuse_tf
 from densefuse_tf import metrics
-from densefuse_tf.demo import same
 from densefuse_tf.demo.request import DENSEFUSE
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
@@ -121,9 +120,9 @@ class Engine:
                 raise result.error
         # There is one unless there is an error.
         image = np.asarray(result.image)
-        command = same.command(request)
-        program = same.program(
-            request, [source.dtype != np.uint8 for source in result.sources]
+        command = request.command()
+        program = request.program(
+            [source.dtype != np.uint8 for source in result.sources]
         )
         seconds = time.monotonic() - start
         return Answer(

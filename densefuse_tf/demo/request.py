@@ -1,7 +1,10 @@
-"""What the page asks for."""
+"""What the page asks for, and how to have it without the page."""
 
 import dataclasses
+import json
 import pathlib
+import shlex
+from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.methods import MethodSettings
@@ -11,6 +14,9 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # The name of DenseFuse among the methods.
 DENSEFUSE = "densefuse"
+# Beside the sources, where it takes the place of none.
+OUTPUT = "out/fused.png"
+_NAMES = ("infrared", "visible")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,3 +92,91 @@ class Request:
             if self.method == DENSEFUSE or field.name not in of_densefuse:
                 values[field.name] = getattr(self, field.name)
         return values
+
+    def file_names(self) -> tuple[str, str]:
+        """Names the sources as the lines do: in ir/ and vis/ if both have one name."""
+        ir, vis = self.ir.name, self.vis.name
+        return (f"ir/{ir}", f"vis/{vis}") if ir == vis else (ir, vis)
+
+    def command(self) -> str:
+        """Returns the command line, for a shell in the folder of the images."""
+        ir, vis = self.file_names()
+        arguments = [f"--ir={ir}", f"--vis={vis}", f"--output={OUTPUT}"]
+        if self.method == DENSEFUSE:
+            arguments += [
+                f"--strategy={self.strategy}",
+                f"--checkpoint={self.checkpoint}",
+                f"--output_range={self.output_range}",
+            ]
+        else:
+            arguments.append(f"--method={self.method}")
+        arguments.append(f"--color={self.color}")
+        for name, text in (("ir", self.ir_range), ("vis", self.vis_range)):
+            if text:
+                arguments.append(f"--{name}_range={text}")
+        if self.register:
+            arguments.append("--register=each")
+        return " \\\n    ".join(["densefuse-fuse", *map(shlex.quote, arguments)])
+
+    def program(self, are_scaled: Sequence[bool]) -> str:
+        """Returns the lines of Python, for an interpreter in the folder of the images.
+
+        Args:
+          are_scaled: For each source whether its values were brought to 0..255, which
+            8-bit images without a range are not.
+        """
+        imports = ["from densefuse_tf.io import images"]
+        if any(are_scaled):
+            imports.append("from densefuse_tf.io import pixels")
+        body = [
+            f"{name} = images.read({_quoted(file)})"
+            for name, file in zip(_NAMES, self.file_names(), strict=True)
+        ]
+        for name, value_range, is_scaled in zip(
+            _NAMES, self.value_ranges, are_scaled, strict=True
+        ):
+            if is_scaled:
+                given = "" if value_range is None else f", {_literal(value_range)}"
+                body.append(f"{name}, _ = pixels.to_pixel_range({name}{given})")
+        pair = f"[{', '.join(_NAMES)}]"
+        names = f"[{', '.join(map(_quoted, _NAMES))}]"
+        if self.register:
+            imports.append("from densefuse_tf.pipelines.aligning import Aligner")
+            imports.append(
+                "from densefuse_tf.pipelines.settings import RegistrationSettings"
+            )
+            body.append('aligner = Aligner(RegistrationSettings(register="each"))')
+            body.append(f"({', '.join(_NAMES)}), _ = aligner.align({pair}, {names})")
+        if self.method == DENSEFUSE:
+            imports.insert(0, "from densefuse_tf import Fuser, FusionSettings")
+            body += [
+                "settings = FusionSettings(",
+                f"    {_quoted(self.checkpoint)},",
+                f"    strategy={_quoted(self.strategy)},",
+                f"    output_range={_quoted(self.output_range)},",
+                f"    color={_quoted(self.color)},",
+                ")",
+            ]
+            fuser = "Fuser(settings)"
+        else:
+            imports.append(
+                "from densefuse_tf.fusion.methods import MethodFuser, MethodSettings"
+            )
+            method, color = _quoted(self.method), _quoted(self.color)
+            body.append(f"settings = MethodSettings({method}, color={color})")
+            fuser = "MethodFuser(settings)"
+        scaled = ", are_scaled=True" if any(are_scaled) else ""
+        body.append(f"fused = {fuser}.fuse({pair}{scaled}).image")
+        body.append(f"images.write({_quoted(OUTPUT)}, fused)")
+        return "\n".join([*imports, "", *body, ""])
+
+
+def _literal(value_range: pixels.ValueRange) -> str:
+    if isinstance(value_range, pixels.Percentiles):
+        return f"pixels.Percentiles({value_range.low}, {value_range.high})"
+    return _quoted(value_range) if isinstance(value_range, str) else repr(value_range)
+
+
+def _quoted(text: str) -> str:
+    """Writes a text in double quotes."""
+    return json.dumps(text, ensure_ascii=False)

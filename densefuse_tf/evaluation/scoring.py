@@ -15,6 +15,7 @@ from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.metrics.evaluate import TABLE_2
@@ -291,3 +292,44 @@ def average(values: Iterable[float]) -> float:
     """Averages the values that are defined; NaN if none is, inf if one is inf."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")
+
+
+def find_methods(
+    methods_dir: str | os.PathLike, *, with_videos: bool = False
+) -> dict[str, pathlib.Path]:
+    """Finds the sub-folders of fused images, one for each method, by their names.
+
+    Args:
+      methods_dir: The folder.
+      with_videos: Whether a video in the folder is a method's as well.
+
+    Raises:
+      UserError: No such folder, or no sub-folder.
+    """
+    folder = existing_folder(methods_dir)
+    found = {
+        entry.name: entry
+        for entry in sorted(folder.iterdir())
+        if (entry.is_dir() or (with_videos and video.is_video(entry)))
+        and not entry.name.startswith(".")
+    }
+    if not found:
+        what = "sub-folder and no video" if with_videos else "sub-folder"
+        raise UserError(
+            f"{folder}: has no {what}: expected one for each method, with its "
+            "fused images"
+        )
+    return found
+
+
+def existing_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Returns a folder's path.
+
+    Raises:
+      UserError: There is no such folder.
+    """
+    folder = pathlib.Path(path)
+    if not folder.is_dir():
+        kind = "is not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {kind}")
+    return folder

@@ -14,7 +14,7 @@ from densefuse_tf.commands import fuse
 from densefuse_tf.demo import engine as requests
 from densefuse_tf.demo import examples
 from densefuse_tf.demo import maps
-from densefuse_tf.demo import same
+from densefuse_tf.demo.request import OUTPUT
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import fuser
@@ -104,7 +104,7 @@ def check_lines(engine, wanted, folder, monkeypatch):
     monkeypatch.chdir(folder)
     answer = engine.fuse(wanted, folder / "answer")
     expected = answer.fused_file.read_bytes()
-    output = pathlib.Path(same.OUTPUT)
+    output = pathlib.Path(OUTPUT)
     assert fuse.run(shlex.split(answer.command.replace("\\\n", ""))) == 0
     assert output.read_bytes() == expected
     output.unlink()

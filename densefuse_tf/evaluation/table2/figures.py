@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from densefuse_tf.evaluation import scoring
-from densefuse_tf.evaluation.table2.inputs import Pair
-from densefuse_tf.evaluation.table2.reproduce import Result
+from densefuse_tf.evaluation.table2.inputs import ProtocolPair
+from densefuse_tf.evaluation.table2.reproduce import EntryResult
 from densefuse_tf.io import images
 from densefuse_tf.io import panels
 from densefuse_tf.io.ordered_map import cores
@@ -17,7 +17,7 @@ from densefuse_tf.io.ordered_map import ordered_map
 _COLUMNS = 4
 
 
-def figure(pair: Pair, results: Iterable[Result]) -> np.ndarray:
+def figure(pair: ProtocolPair, results: Iterable[EntryResult]) -> np.ndarray:
     """Makes one picture of a pair.
 
     Args:
@@ -51,13 +51,15 @@ def figure(pair: Pair, results: Iterable[Result]) -> np.ndarray:
     return panels.panel(pictures)
 
 
-def path_of(folder: str | os.PathLike, pair: Pair) -> pathlib.Path:
+def path_of(folder: str | os.PathLike, pair: ProtocolPair) -> pathlib.Path:
     """Returns where `write` puts the picture of a pair."""
     return pathlib.Path(folder) / f"pair{pair.number}.png"
 
 
 def write(
-    folder: str | os.PathLike, pairs: Sequence[Pair], results: Sequence[Result]
+    folder: str | os.PathLike,
+    pairs: Sequence[ProtocolPair],
+    results: Sequence[EntryResult],
 ) -> Iterator[pathlib.Path]:
     """Writes the picture of each pair as pair<n>.png.
 
@@ -68,7 +70,7 @@ def write(
       UserError: A file cannot be read or written.
     """
 
-    def work(pair: Pair) -> pathlib.Path:
+    def work(pair: ProtocolPair) -> pathlib.Path:
         path = path_of(folder, pair)
         images.write(path, figure(pair, results))
         return path
@@ -76,5 +78,5 @@ def write(
     return ordered_map(work, pairs, workers=cores())
 
 
-def _captioned(caption: str, result: Result) -> tuple[str, np.ndarray]:
+def _captioned(caption: str, result: EntryResult) -> tuple[str, np.ndarray]:
     return caption, scoring.read_gray(result.path)[0]

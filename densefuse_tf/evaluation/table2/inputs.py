@@ -3,24 +3,24 @@
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import os
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import paper
-from densefuse_tf.evaluation.table2 import store
 from densefuse_tf.io import finding
 from densefuse_tf.io import pixels
-from densefuse_tf.io import video
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class ProtocolPair:
     """The source images of one pair of the protocol.
 
     Attributes:
@@ -40,12 +40,12 @@ class Pair:
     @functools.cached_property
     def digest(self) -> str:
         """The digest of both images, as hexadecimal digits."""
-        return store.digest(self.ir.shape, self.ir, self.vis.shape, self.vis)
+        return digest(self.ir.shape, self.ir, self.vis.shape, self.vis)
 
 
 def read_pairs(
     data_dir: str | os.PathLike, numbers: Sequence[int] = paper.PAIRS
-) -> list[Pair]:
+) -> list[ProtocolPair]:
     """Reads pairs of the protocol.
 
     Args:
@@ -56,7 +56,7 @@ def read_pairs(
       UserError: No such folder, a file is missing or cannot be read, or the images of
         a pair have different sizes.
     """
-    folder = _folder(data_dir)
+    folder = scoring.existing_folder(data_dir)
     names = {n: (folder / f"IR{n}.png", folder / f"VIS{n}.png") for n in numbers}
     missing = [
         path.name for paths in names.values() for path in paths if not path.exists()
@@ -71,7 +71,9 @@ def read_pairs(
         (ir, ir_colored), (vis, vis_colored) = map(scoring.read_gray, paths)
         pixels.require_same_size([ir.shape, vis.shape], paths)
         colored = zip(paths, (ir_colored, vis_colored), strict=True)
-        pairs.append(Pair(n, paths, ir, vis, tuple(p for p, is_so in colored if is_so)))
+        pairs.append(
+            ProtocolPair(n, paths, ir, vis, tuple(p for p, is_so in colored if is_so))
+        )
     return pairs
 
 
@@ -98,7 +100,7 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
             with contextlib.suppress(UserError):
                 found[name] = checkpoints.locate(name)
         return found
-    folder = _folder(folder)
+    folder = scoring.existing_folder(folder)
     for name in paper.LAMBDAS:
         for path in (folder / f"densefuse_{name}.keras", folder / name / "model.keras"):
             if path.is_file():
@@ -120,34 +122,6 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
             for path in candidates:
                 # A TensorFlow 1 checkpoint is named by its prefix.
                 found[name] = path if path.suffix == ".keras" else path.with_suffix("")
-    return found
-
-
-def find_methods(
-    methods_dir: str | os.PathLike, *, with_videos: bool = False
-) -> dict[str, pathlib.Path]:
-    """Finds the sub-folders of fused images, one for each method, by their names.
-
-    Args:
-      methods_dir: The folder.
-      with_videos: Whether a video in the folder is a method's as well.
-
-    Raises:
-      UserError: No such folder, or no sub-folder.
-    """
-    folder = _folder(methods_dir)
-    found = {
-        entry.name: entry
-        for entry in sorted(folder.iterdir())
-        if (entry.is_dir() or (with_videos and video.is_video(entry)))
-        and not entry.name.startswith(".")
-    }
-    if not found:
-        what = "sub-folder and no video" if with_videos else "sub-folder"
-        raise UserError(
-            f"{folder}: has no {what}: expected one for each method, with its "
-            "fused images"
-        )
     return found
 
 
@@ -188,14 +162,6 @@ def find_fused(
     return {n: best[n] for n in numbers}
 
 
-def _folder(path: str | os.PathLike) -> pathlib.Path:
-    folder = pathlib.Path(path)
-    if not folder.is_dir():
-        kind = "is not a folder" if folder.exists() else "no such folder"
-        raise UserError(f"{folder}: {kind}")
-    return folder
-
-
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:4])
     return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
@@ -203,3 +169,15 @@ def _some(names: Sequence[str]) -> str:
 
 def _listed(numbers: Sequence[int]) -> str:
     return "1 to 21" if 20 in numbers else "1 to 19 and 21"
+
+
+def digest(*parts: Any) -> str:
+    """Returns a hexadecimal digest of all parts and of where each of them ends."""
+    total = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            part = np.ascontiguousarray(part).tobytes()
+        elif not isinstance(part, bytes):
+            part = str(part).encode("utf-8", "surrogateescape")
+        total.update(hashlib.sha256(part).digest())
+    return total.hexdigest()

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,14 +10,12 @@ from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation import tables
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2.paper import METRICS
+from densefuse_tf.evaluation.table2.reproduce import EntryResult
 from densefuse_tf.evaluation.tables import Table
-
-if TYPE_CHECKING:
-    from densefuse_tf.evaluation.table2.reproduce import Result
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of Table II.
 
     Attributes:
@@ -60,11 +57,13 @@ class Summary:
     cells: int
     mean: float
     worst: float
-    row: Row
+    row: TableRow
     metric: str
 
 
-def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]:
+def rows(
+    results: Iterable[EntryResult], *, averages: str = "uniform"
+) -> list[TableRow]:
     """Averages the rows of the table and puts them in the paper's order.
 
     Args:
@@ -95,10 +94,10 @@ def rows(results: Iterable["Result"], *, averages: str = "uniform") -> list[Row]
     keys += [key for key in means if not key[1] and key not in in_paper]
     keys += [key for key in in_paper if key[1] and key in means]
     keys += [key for key in means if key[1] and key not in in_paper]
-    return [Row(*key, means.get(key, {}), in_paper.get(key, {})) for key in keys]
+    return [TableRow(*key, means.get(key, {}), in_paper.get(key, {})) for key in keys]
 
 
-def of_table2(rows: Sequence[Row]) -> Table:
+def of_table2(rows: Sequence[TableRow]) -> Table:
     """Makes Table II with up to three lines a row: this run, the paper, the difference.
 
     The best and second best values are marked among this run's rows, and among all
@@ -129,7 +128,7 @@ def of_table2(rows: Sequence[Row]) -> Table:
     return Table(cells, left=3, ranks=ranks)
 
 
-def summarize(rows: Iterable[Row]) -> Summary | None:
+def summarize(rows: Iterable[TableRow]) -> Summary | None:
     """Finds worst and mean absolute difference; None where nothing was compared."""
     cells = [
         (difference, row, metric)
@@ -144,7 +143,7 @@ def summarize(rows: Iterable[Row]) -> Summary | None:
     return Summary(len(cells), mean, worst, row, metric)
 
 
-def describe(rows: Sequence[Row]) -> list[str]:
+def describe(rows: Sequence[TableRow]) -> list[str]:
     """Says how far DenseFuse, each strategy and other methods are from the paper."""
     groups = {"DenseFuse": [row for row in rows if row.lambda_]}
     for strategy in paper.STRATEGIES:
@@ -162,7 +161,7 @@ def describe(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def claims(rows: Sequence[Row]) -> list[str]:
+def claims(rows: Sequence[TableRow]) -> list[str]:
     """Checks what section IV-C says of DenseFuse's best values, over the 14 rows.
 
     Args:
@@ -210,7 +209,7 @@ def _claim(best: Sequence[str], second: Sequence[str]) -> str:
     )
 
 
-def _place(rows: Sequence[Row], metric: str) -> int:
+def _place(rows: Sequence[TableRow], metric: str) -> int:
     """Returns the place of DenseFuse's best row among DenseFuse and other methods."""
     own = max(_or_least(row.values[metric]) for row in rows if row.lambda_)
     return 1 + sum(
@@ -222,7 +221,7 @@ def _or_least(value: float) -> float:
     return -np.inf if np.isnan(value) else value
 
 
-def undefined(results: Iterable["Result"]) -> list[str]:
+def undefined(results: Iterable[EntryResult]) -> list[str]:
     """Says which values are undefined and left out of the averages."""
     pairs: dict[str, list[str]] = {}
     for result in results:
@@ -235,7 +234,7 @@ def undefined(results: Iterable["Result"]) -> list[str]:
     ]
 
 
-def csv_of_table2(rows: Sequence[Row]) -> list[list[str]]:
+def csv_of_table2(rows: Sequence[TableRow]) -> list[list[str]]:
     """Returns header and rows of a CSV file: each cell that has a value.
 
     relative_difference is (value - paper) / paper; it and paper are empty for a method
@@ -260,7 +259,7 @@ def csv_of_table2(rows: Sequence[Row]) -> list[list[str]]:
     ]
 
 
-def csv_of_pairs(results: Iterable["Result"]) -> list[list[str]]:
+def csv_of_pairs(results: Iterable[EntryResult]) -> list[list[str]]:
     """Returns header and rows of a CSV file: each pair of each row of Table II."""
     return [
         ["strategy", "lambda", "pair", *METRICS],

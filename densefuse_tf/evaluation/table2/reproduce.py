@@ -14,7 +14,7 @@ from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2 import rows
-from densefuse_tf.evaluation.table2.inputs import Pair
+from densefuse_tf.evaluation.table2.inputs import ProtocolPair
 from densefuse_tf.evaluation.table2.rows import Entry
 from densefuse_tf.evaluation.table2.settings import ALL
 from densefuse_tf.evaluation.table2.settings import OURS
@@ -25,7 +25,7 @@ from densefuse_tf.io.ordered_map import ordered_map
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
+class EntryResult:
     """One fused image, evaluated.
 
     Attributes:
@@ -37,7 +37,7 @@ class Result:
     """
 
     entry: Entry
-    pair: Pair
+    pair: ProtocolPair
     path: pathlib.Path
     values: Mapping[str, float]
     colored: bool = False
@@ -54,7 +54,7 @@ class Plan:
     """
 
     entries: list[Entry]
-    pairs: list[Pair]
+    pairs: list[ProtocolPair]
     checkpoints: dict[str, pathlib.Path]
 
     @property
@@ -89,7 +89,7 @@ def plan(settings: Table2Settings) -> Plan:
         for name in methods
     ]
     if settings.methods_dir is not None:
-        found = inputs.find_methods(settings.methods_dir)
+        found = scoring.find_methods(settings.methods_dir)
         entries += [
             rows.of_folder(folder, averages=settings.averages)
             for folder in found.values()
@@ -113,8 +113,8 @@ def plan(settings: Table2Settings) -> Plan:
 
 
 def reproduce(
-    rows: Sequence[Entry], pairs: Sequence[Pair], store: Store
-) -> Iterator[Result]:
+    rows: Sequence[Entry], pairs: Sequence[ProtocolPair], store: Store
+) -> Iterator[EntryResult]:
     """Fuses and evaluates pairs.
 
     Fusing stays a few pairs ahead of the evaluation, which goes on beside it.
@@ -138,7 +138,7 @@ def reproduce(
                 if pair.number in methods:
                     yield entry, pair, *_fused(entry, methods[pair.number], pair, store)
 
-    def work(job) -> Result:
+    def work(job) -> EntryResult:
         entry, pair, path, colored, fused = job
         values = store.values(entry.title, pair, fused)
         if values is None:
@@ -147,7 +147,7 @@ def reproduce(
             store.keep_values(entry.title, pair, fused, values)
         if any(np.array_equal(fused, source) for source in (pair.ir, pair.vis)):
             values = {**values, "SCD": float("nan")}
-        return Result(entry, pair, path, values, colored)
+        return EntryResult(entry, pair, path, values, colored)
 
     return ordered_map(
         work,
@@ -159,7 +159,7 @@ def reproduce(
 
 
 def _fused(
-    entry: Entry, method: Method, pair: Pair, store: Store
+    entry: Entry, method: Method, pair: ProtocolPair, store: Store
 ) -> tuple[pathlib.Path, bool, np.ndarray]:
     """Returns where a fused image is, whether it has colour, and the image in grey."""
     if isinstance(method, rows.FusedFile):

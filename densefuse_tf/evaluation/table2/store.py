@@ -7,13 +7,12 @@ version.
 
 import dataclasses
 import glob
-import hashlib
 import json
 import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +20,10 @@ import densefuse_tf
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2.inputs import ProtocolPair
+from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.io import files
 from densefuse_tf.io import images
-
-if TYPE_CHECKING:
-    from densefuse_tf.evaluation.table2.inputs import Pair
 
 # The part of a digest that goes into the names of files.
 _KEY_LETTERS = 12
@@ -48,7 +46,7 @@ class Store:
         self._fresh = fresh
         self._keys: dict[Method, str] = {}
 
-    def fused_path(self, name: str, method: Method, pair: "Pair") -> pathlib.Path:
+    def fused_path(self, name: str, method: Method, pair: ProtocolPair) -> pathlib.Path:
         """Returns where the fused image of a pair is kept.
 
         Args:
@@ -78,7 +76,7 @@ class Store:
         images.write(path, fused)
 
     def values(
-        self, name: str, pair: "Pair", fused: np.ndarray
+        self, name: str, pair: ProtocolPair, fused: np.ndarray
     ) -> dict[str, float] | None:
         """Returns the metrics kept for a fused image, or None."""
         if self._fresh:
@@ -91,7 +89,11 @@ class Store:
         return values if all(map(math.isfinite, values.values())) else None
 
     def keep_values(
-        self, name: str, pair: "Pair", fused: np.ndarray, values: Mapping[str, float]
+        self,
+        name: str,
+        pair: ProtocolPair,
+        fused: np.ndarray,
+        values: Mapping[str, float],
     ) -> None:
         """Keeps the metrics of a fused image.
 
@@ -101,21 +103,9 @@ class Store:
         with files.replacing(self._record(name, pair, fused)) as temporary:
             temporary.write_text(json.dumps(dict(values), indent=1) + "\n", "utf-8")
 
-    def _record(self, name: str, pair: "Pair", fused: np.ndarray) -> pathlib.Path:
+    def _record(self, name: str, pair: ProtocolPair, fused: np.ndarray) -> pathlib.Path:
         key = digest(densefuse_tf.__version__, pair.digest, fused.shape, fused)
         return self._folder / f"metrics/{name}_{pair.number}_{key[:_KEY_LETTERS]}.json"
-
-
-def digest(*parts: Any) -> str:
-    """Returns a hexadecimal digest of all parts and of where each of them ends."""
-    total = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            part = np.ascontiguousarray(part).tobytes()
-        elif not isinstance(part, bytes):
-            part = str(part).encode("utf-8", "surrogateescape")
-        total.update(hashlib.sha256(part).digest())
-    return total.hexdigest()
 
 
 def _parts(method: Any) -> Iterator[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.io import images
@@ -108,7 +109,7 @@ def test_images_of_a_method_are_found_by_number(tmp_path, photograph, name):
     for n in range(1, 22):
         images.write(tmp_path / "GTF" / name.format(n), photograph(n))
     (tmp_path / "notes.txt").touch()
-    assert inputs.find_methods(tmp_path) == {"GTF": tmp_path / "GTF"}
+    assert scoring.find_methods(tmp_path) == {"GTF": tmp_path / "GTF"}
     expected = {n: tmp_path / "GTF" / name.format(n) for n in paper.ALL_PAIRS}
     assert inputs.find_fused(tmp_path / "GTF", paper.ALL_PAIRS) == expected
     del expected[20]
@@ -117,9 +118,9 @@ def test_images_of_a_method_are_found_by_number(tmp_path, photograph, name):
 
 def test_incomplete_methods_are_refused(tmp_path, photograph):
     with pytest.raises(UserError, match="has no sub-folder: expected one for each"):
-        inputs.find_methods(tmp_path)
+        scoring.find_methods(tmp_path)
     with pytest.raises(UserError, match="absent: no such folder"):
-        inputs.find_methods(tmp_path / "absent")
+        scoring.find_methods(tmp_path / "absent")
     for n in range(1, 20):
         images.write(tmp_path / f"CNN/fused{n}.png", photograph(n))
     with pytest.raises(UserError, match="CNN: no image for pair 21: expected one for"):

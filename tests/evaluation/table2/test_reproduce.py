@@ -11,14 +11,15 @@ from densefuse_tf import baselines
 from densefuse_tf import metrics
 from densefuse_tf.baselines.method import _METHODS
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2 import report
 from densefuse_tf.evaluation.table2 import reproduce
 from densefuse_tf.evaluation.table2 import rows
+from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.evaluation.table2.settings import Table2Settings
 from densefuse_tf.evaluation.table2.store import Store
-from densefuse_tf.evaluation.table2.store import digest
 from densefuse_tf.fusion import fuser
 from densefuse_tf.io import images
 
@@ -182,7 +183,7 @@ def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
     for n in range(1, 22):
         images.write(tmp_path / f"methods/cbf/{n}.png", photograph(n + 200))
         images.write(tmp_path / f"methods/New/{n}.png", photograph(n, (3,)))
-    folders = inputs.find_methods(tmp_path / "methods")
+    folders = scoring.find_methods(tmp_path / "methods")
     entries = [rows.of_folder(folder) for folder in folders.values()]
     store = Store(tmp_path / "work")
     results = list(reproduce.reproduce(entries, pairs, store))
@@ -300,7 +301,7 @@ def test_weights_settings_sources_and_version_make_it_anew(
 
     # The radius is the l1-norm's; addition stays.
     assert reproduced(window_radius=0)[1] == (2, 0)
-    changed = inputs.Pair(1, pairs[0].paths, pairs[0].ir, 255 - pairs[0].vis)
+    changed = inputs.ProtocolPair(1, pairs[0].paths, pairs[0].ir, 255 - pairs[0].vis)
     assert reproduced(pairs=[changed, pairs[1]])[1] == (2, 2)
     # All of these are kept side by side.
     assert reproduced() == (first, (0, 0))
@@ -311,7 +312,7 @@ def test_weights_settings_sources_and_version_make_it_anew(
 
 def test_authors_checkpoint_is_known_by_its_content(tmp_path, released):
     store = Store(tmp_path)
-    pair = inputs.Pair(1, ("", ""), np.zeros((2, 2)), np.zeros((2, 2)))
+    pair = inputs.ProtocolPair(1, ("", ""), np.zeros((2, 2)), np.zeros((2, 2)))
     names = [
         store.fused_path("", rows.DenseFuse(released[name]), pair)
         for name in ("1e0", "1e2")
