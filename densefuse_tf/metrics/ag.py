@@ -2,10 +2,17 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import fused_alone
+from densefuse_tf.metrics.metric import metric
 
 
-@fused_alone(smallest=2, conventions=["toolkit"])
+@metric(
+    "AG",
+    "average gradient",
+    formula="mean of sqrt((Fx^2 + Fy^2) / 2)",
+    range=(0, 255),
+    smallest=2,
+    conventions=["toolkit"],
+)
 def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
     """Computes AG, the mean strength of the gradient of the fused image.
 
@@ -14,14 +21,11 @@ def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
     border the difference to the one neighbour, as MATLAB's `gradient` takes them.
 
     Args:
-      fused: The fused image, [H, W] uint8, 2x2 or larger.
+      fused: The fused image, [H, W] uint8.
       convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
 
     Returns:
       AG in grey levels for each pixel, 0 to 255; higher is better.
-
-    Raises:
-      UserError: The image has another dtype or shape, or the convention is unknown.
 
     References:
       G. Cui, H. Feng, Z. Xu, Q. Li, Y. Chen, "Detail preserved fusion of visible and

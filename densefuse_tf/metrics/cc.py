@@ -2,27 +2,26 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.scd import corr2
 
 
-@two_sources()
+@metric(
+    "CC",
+    "correlation coefficient",
+    formula="(corr2(A, F) + corr2(B, F)) / 2",
+    range=(-1, 1),
+)
 def cc(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes CC = (corr2(ir, fused) + corr2(vis, fused)) / 2.
 
     corr2 is Pearson's correlation over all pixels.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       CC, -1 to 1; higher is better.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
 
     References:
       J. Ma, Y. Ma, C. Li, "Infrared and visible image fusion methods and applications:

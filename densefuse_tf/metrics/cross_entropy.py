@@ -1,11 +1,19 @@
 """CE: the cross entropy between the sources and the fused image."""
 
+import math
+
 import numpy as np
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
 
-@two_sources()
+@metric(
+    "CE",
+    "cross entropy",
+    formula="(Σ a log2(a / f) + Σ b log2(b / f)) / 2 of the histograms",
+    range=(-0.54, math.inf),
+    higher_is_better=False,
+)
 def cross_entropy(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes CE = (D(ir, fused) + D(vis, fused)) / 2 of the grey levels.
 
@@ -14,21 +22,15 @@ def cross_entropy(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     fusion literature calls cross entropy.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       CE in bits, -0.54 to infinity; lower is better. 0 where all three histograms are
       equal.
 
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
-
     References:
       D. M. Bulanon, T. F. Burks, V. Alchanatis, "Image fusion of visible and thermal
-      images for fruit detection", Biosystems Engineering 103(1), 2009,
+      images for fruit detection", Biosystems Eng. 103(1), 2009,
       doi:10.1016/j.biosystemseng.2009.02.009; X. Zhang, P. Ye, G. Xiao, "VIFB: a
       visible and infrared image fusion benchmark", CVPR Workshops 2020,
       doi:10.1109/CVPRW50498.2020.00060.

@@ -2,28 +2,30 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import fused_alone
+from densefuse_tf.metrics.metric import metric
 
 
-@fused_alone()
+@metric(
+    "En",
+    "entropy",
+    formula="-Σ p log2 p over the 256 grey levels of F",
+    range=(0, 8),
+)
 def entropy(fused: np.ndarray) -> float:
     """Computes En, the entropy of the grey levels of the fused image.
 
     En = -sum over l = 0..255 of p_l log2 p_l, with p_l the share of pixels of level l.
 
     Args:
-      fused: The fused image, [H, W] uint8, 1x1 or larger.
+      fused: The fused image, [H, W] uint8.
 
     Returns:
       The entropy in bits, 0 to 8; higher is better. 0 for a constant image.
 
-    Raises:
-      UserError: The image has another dtype or shape, or the convention is unknown.
-
     References:
       J. W. Roberts, J. van Aardt, F. Ahmed, "Assessment of image fusion procedures
-      using entropy, image quality, and multispectral classification", Journal of
-      Applied Remote Sensing 2, 2008, doi:10.1117/1.2945910.
+      using entropy, image quality, and multispectral classification", J. Applied
+      Remote Sensing 2, 2008, doi:10.1117/1.2945910.
 
     Notes:
       Matches MATLAB's `entropy`, which the paper's authors call. scikit-image's

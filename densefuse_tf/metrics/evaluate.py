@@ -1,22 +1,56 @@
 """Several metrics at once, those of Table II unless others are selected."""
 
 import concurrent.futures
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.metric import CONVENTIONS
-from densefuse_tf.metrics.metric import grey
-from densefuse_tf.metrics.metric import two_sources
-from densefuse_tf.metrics.registry import METRICS
-from densefuse_tf.metrics.registry import SELECTIONS
-from densefuse_tf.metrics.registry import select
+from densefuse_tf.metrics.metric import METRICS
+from densefuse_tf.metrics.metric import check_images
+from densefuse_tf.metrics.metric import checked
 
-TABLE_2 = SELECTIONS["paper"]
+# Table II of the paper, in its order.
+TABLE_2 = ("En", "Qabf", "SCD", "FMI_w", "FMI_dct", "SSIM_a", "MS_SSIM")
+SELECTIONS: Mapping[str, tuple[str, ...]] = {
+    "paper": TABLE_2,
+    # The spreadsheet of the MATLAB toolkit.
+    "toolkit": tuple("En MI SD SF AG SCD CC VIF MSE PSNR Qabf".split()),
+    "all": tuple(METRICS),
+}
 _CORES = 2
 
 
-@two_sources(conventions=CONVENTIONS[1:])
+def select(selection: str | Iterable[str]) -> tuple[str, ...]:
+    """Finds the metrics that a selection names.
+
+    Args:
+      selection: Names of metrics and of SELECTIONS, one by one or in one string with
+        commas between them, in upper or lower case.
+
+    Returns:
+      The names of the metrics as METRICS has them, in the order given, each once.
+
+    Raises:
+      UserError: A name is unknown, or there is none.
+    """
+    names = selection.split(",") if isinstance(selection, str) else list(selection)
+    known = {name.lower(): (name,) for name in METRICS} | dict(SELECTIONS)
+    found: list[str] = []
+    for name in names:
+        if str(name).strip().lower() not in known:
+            raise UserError(
+                f"metric {name!r} is unknown: expected "
+                f"{', '.join(SELECTIONS)} or names out of {', '.join(METRICS)}"
+            )
+        found.extend(known[str(name).strip().lower()])
+    if not found:
+        raise UserError(f"no metrics are named: expected some of {', '.join(METRICS)}")
+    return tuple(dict.fromkeys(found))
+
+
+@checked(conventions=CONVENTIONS[1:])
 def evaluate(
     ir: np.ndarray,
     vis: np.ndarray,
@@ -50,8 +84,7 @@ def evaluate(
     """
     names = select(metrics)
     smallest = max(METRICS[name].smallest for name in names)
-    for name, image in (("ir", ir), ("vis", vis), ("fused", fused)):
-        grey(name, image, smallest=smallest)
+    check_images({"ir": ir, "vis": vis, "fused": fused}, smallest)
     with concurrent.futures.ThreadPoolExecutor(_CORES) as pool:
         # Those that take long come first, so that both threads end together.
         futures = {

@@ -8,10 +8,26 @@ import scipy.fft
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.edge import edges
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
 
-@two_sources(smallest=3)
+@metric(
+    "FMI_dct",
+    "feature mutual information, cosine coefficients",
+    formula="mean of 2 I / (H + H) over 3x3 windows of the cosine transform",
+    range=(-0.1, 1.1),
+    options={"feature": "dct"},
+    cost=4,
+)
+@metric(
+    "FMI_w",
+    "feature mutual information, wavelet coefficients",
+    formula="mean of 2 I / (H + H) over 3x3 windows of the wavelet bands",
+    range=(-0.1, 1.1),
+    options={"feature": "wavelet"},
+    cost=8,
+    smallest=3,
+)
 def fmi(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, feature: str = "wavelet"
 ) -> float:
@@ -30,9 +46,7 @@ def fmi(
     over both sources and all windows.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 3x3 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
       feature: "wavelet" for FMI_w: one level of the discrete Meyer wavelet, symmetric
         extension, the four bands in one image rescaled to [0, 1]; "dct" for FMI_dct:
         the orthonormal cosine transform of the whole image; "edge" for FMI_pixel: the
@@ -42,16 +56,12 @@ def fmi(
       FMI, about 0 to 1; higher is better. The mixture is not always a distribution, so
       that single windows score between about -0.1 and 1.1.
 
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the feature or the convention is unknown.
-
     References:
-      M. B. A. Haghighat, A. Aghagolzadeh, H. Seyedarabi, "A non-reference image fusion
-      metric based on mutual information of image features", Computers & Electrical
-      Engineering 37(5), 2011, doi:10.1016/j.compeleceng.2011.07.012; M. Haghighat,
-      M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT 2014,
-      doi:10.1109/ICAICT.2014.7036000.
+      M. Haghighat, M. A. Razian, "Fast-FMI: non-reference image fusion metric", AICT
+      2014, doi:10.1109/ICAICT.2014.7036000; M. B. A. Haghighat, A. Aghagolzadeh,
+      H. Seyedarabi, "A non-reference image fusion metric based on mutual information of
+      image features", Computers & Electrical Engineering 37(5), 2011,
+      doi:10.1016/j.compeleceng.2011.07.012.
 
     Notes:
       Matches the Fast-FMI code in MATLAB that the paper's authors call, with three of
@@ -64,9 +74,6 @@ def fmi(
       the same single spike, vis scores 0; here equal windows score 1 for either source.
       The entropy of the 81 cells is rearranged so that only the at most 17 cells of the
       bound are visited.
-
-      What the authors publish as FMI_pixel holds edges and no pixels, because "edge" is
-      the default of the code and their call names no feature.
 
       The cosine and wavelet transforms of a constant image hold nothing but rounding
       beside the mean, and the rescaling of the windows would magnify it. For a constant

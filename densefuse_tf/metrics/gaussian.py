@@ -1,24 +1,27 @@
-"""The 11x11 Gaussian window that both structural similarities weight pixels with."""
+"""The Gaussian window that structural similarities and VIF weight pixels with."""
 
 import numpy as np
 from scipy import ndimage
 
+# Of both structural similarities: 11x11 pixels.
 RADIUS = 5
-_SIGMA = 1.5
-
-_WEIGHTS = np.exp(-(np.arange(-RADIUS, RADIUS + 1) ** 2) / (2 * _SIGMA**2))
-_WEIGHTS /= _WEIGHTS.sum()
 
 
-def gaussian_mean(image: np.ndarray) -> np.ndarray:
-    """Computes the weighted mean around every pixel, sigma 1.5, 11x11.
+def gaussian_mean(
+    image: np.ndarray, radius: int = RADIUS, sigma: float = 1.5
+) -> np.ndarray:
+    """Computes the weighted mean around every pixel.
 
     Args:
       image: [H, W] float64. Beyond the border its outermost pixels are repeated.
+      radius: How far the window reaches, in pixels.
+      sigma: Standard deviation of the weights, in pixels.
 
     Returns:
       [H, W] float64.
     """
+    weights = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
+    weights /= weights.sum()
     for axis in (0, 1):
-        image = ndimage.correlate1d(image, _WEIGHTS, axis=axis, mode="nearest")
+        image = ndimage.correlate1d(image, weights, axis=axis, mode="nearest")
     return image

@@ -9,8 +9,7 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.gaussian import gaussian_mean
-from densefuse_tf.metrics.metric import grey
-from densefuse_tf.metrics.metric import same_size
+from densefuse_tf.metrics.metric import check_images
 
 _SIDE = 2 * RADIUS + 1
 SMALLEST = 4 * _SIDE  # so that the coarsest scale holds one window
@@ -69,18 +68,9 @@ def mef_ssim(sources: Sequence[np.ndarray], fused: np.ndarray) -> float:
         )
     named = {f"source {i + 1}": image for i, image in enumerate(sources)}
     named["fused"] = fused
-    checked = {
-        name: grey(name, image, smallest=SMALLEST) for name, image in named.items()
-    }
-    same_size(checked)
-    *arrays, last = checked.values()
-    return similarity(arrays, last)
-
-
-def similarity(sources: Sequence[np.ndarray], fused: np.ndarray) -> float:
-    """Computes `mef_ssim` of images that have been checked."""
+    arrays = check_images(named, SMALLEST).values()
     # Sums of 2x2 pixels in place of means keep every scale in whole numbers.
-    images = [image.astype(np.int64) for image in (*sources, fused)]
+    images = [array.astype(np.int64) for array in arrays]
     result, unit = 1.0, 1
     for weight in _SCALE_WEIGHTS:
         if unit > 1:

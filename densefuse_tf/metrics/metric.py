@@ -1,7 +1,9 @@
-"""What every metric accepts: 8-bit grey images of one size, and a convention."""
+"""@metric: what a metric is, what it accepts, and the register of all metrics."""
 
+import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,13 +15,135 @@ from densefuse_tf.errors import UserError
 # published tables computes under the same name, and "authors" what the MATLAB code of
 # DenseFuse's authors computes. docs/metrics.md lists where they differ and why.
 CONVENTIONS = ("intended", "toolkit", "authors")
-_NAMES = ("ir", "vis", "fused")
+_CONVENTION = inspect.Parameter(
+    "convention", inspect.Parameter.KEYWORD_ONLY, default=CONVENTIONS[0]
+)
+_TAKES = {
+    1: "this metric is defined for the fused image alone",
+    3: "the metrics are defined for two source images, ir and vis, and one fused image",
+}
+_RAISES = """Raises:
+  UserError: An image is not [H, W] uint8 or smaller than {0}x{0}, two images differ in
+    size, there are more than two sources, or the convention is unknown.
+
+"""
+_REFERENCE = re.compile(r'References: (.+?), "[^"]+", (.+?, doi:\S+?)[.,;]*(?: |$)')
 
 
-def two_sources(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
-    """Decorates a metric of (ir, vis, fused): checks the three images first.
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric and what a table or a document says of it.
 
-    The metric then gets NumPy arrays [H, W] uint8 of one size. A call with more than
+    Attributes:
+      name: Its name in tables.
+      title: What the name stands for.
+      function: The function that computes it.
+      formula: The definition in one line; the function's docstring has it in full.
+      range: The least and the greatest value of the intended definition.
+      higher_is_better: The direction.
+      options: Keyword arguments of the function that make it this metric.
+      cost: How long it takes, roughly, against the quick ones.
+    """
+
+    name: str
+    title: str
+    function: Callable[..., float]
+    formula: str
+    range: tuple[float, float]
+    higher_is_better: bool = True
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    cost: int = 1
+
+    @property
+    def arrow(self) -> str:
+        """The direction as tables show it."""
+        return "↑" if self.higher_is_better else "↓"
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """The conventions under which it has values of its own, intended first."""
+        return vars(self.function)["conventions"]
+
+    @property
+    def smallest(self) -> int:
+        """The least height and width, in pixels, that it is defined for."""
+        return vars(self.function)["smallest"]
+
+    @property
+    def reference(self) -> str:
+        """The paper that defines it, its DOI at the end.
+
+        It is the first one under References in the function's docstring, without
+        initials and title; empty where Python has dropped the docstrings.
+        """
+        text = " ".join((inspect.getdoc(self.function) or "").split())
+        found = _REFERENCE.search(text)
+        if not found:
+            return ""
+        authors = re.sub(r"\b[A-Z]\. ", "", found[1])
+        return f"{' and'.join(authors.rsplit(',', 1))}, {found[2]}"
+
+    def __call__(
+        self,
+        ir: np.ndarray,
+        vis: np.ndarray,
+        fused: np.ndarray,
+        *,
+        convention: str = CONVENTIONS[0],
+    ) -> float:
+        """Computes the metric for one pair, as its function does.
+
+        Args:
+          ir, vis, fused: The images, [H, W] uint8 each, of one size.
+          convention: One of CONVENTIONS; where the metric has no values of its own
+            under it, the intended ones.
+        """
+        given = {"ir": ir, "vis": vis, "fused": fused}
+        images = {name: given[name] for name in vars(self.function)["images"]}
+        return self.function(**images, **self.options, convention=convention)
+
+
+# In the order in which the package imports the metrics, that of `--metrics=all`.
+METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    name: str,
+    title: str,
+    *,
+    smallest: int = 1,
+    conventions: Sequence[str] = (),
+    **facts: Any,
+) -> Callable:
+    """Makes a function of (ir, vis, fused), or of (fused), a metric of METRICS.
+
+    The function is then called with checked images; see `checked`. Decorated again, it
+    is a second metric, by other options.
+
+    Args:
+      name: Its name in tables.
+      title: What the name stands for.
+      smallest: The least height and width, in pixels, that it is defined for.
+      conventions: The conventions under which it differs from the intended definition.
+      **facts: The other fields of Metric: formula, range and so on.
+
+    Returns:
+      A decorator.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        if not hasattr(function, "images"):
+            function = checked(smallest=smallest, conventions=conventions)(function)
+        METRICS[name] = Metric(name, title, function, **facts)
+        return function
+
+    return decorate
+
+
+def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
+    """Decorates a function of (ir, vis, fused), or of (fused): checks the images first.
+
+    The function then gets NumPy arrays [H, W] uint8 of one size. A call with more than
     two sources is refused, since no metric here is defined for it.
 
     Every metric can be called with `convention`, one of CONVENTIONS. It is passed on
@@ -33,61 +157,28 @@ def two_sources(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callab
 
     Returns:
       A decorator. What it returns raises UserError for images that do not fit and for
-      an unknown convention, and has the attributes `images`, `smallest` and
-      `conventions` that say what it takes.
+      an unknown convention, says so in its docstring, and has the attributes `images`,
+      `smallest` and `conventions`.
     """
-    return _checking(
-        _NAMES,
-        "the metrics are defined for two source images, ir and vis, and one fused "
-        "image",
-        smallest,
-        conventions,
-    )
 
-
-def fused_alone(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
-    """Decorates a metric of the fused image alone, as `two_sources` does the others.
-
-    Args:
-      smallest: The least height and width, in pixels, that the metric is defined for.
-      conventions: The conventions under which the metric differs from the intended
-        definition.
-
-    Returns:
-      A decorator; see `two_sources`.
-    """
-    return _checking(
-        ("fused",),
-        "this metric is defined for the fused image alone",
-        smallest,
-        conventions,
-    )
-
-
-def _checking(
-    names: Sequence[str], takes: str, smallest: int, conventions: Sequence[str]
-) -> Callable:
-    """Makes the decorator of metrics that take the images `names`."""
-
-    def decorate(metric: Callable) -> Callable:
-        signature = inspect.signature(metric)
-        shown = signature
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         if not conventions:
-            convention = inspect.Parameter(
-                "convention", inspect.Parameter.KEYWORD_ONLY, default=CONVENTIONS[0]
-            )
-            shown = signature.replace(
-                parameters=[*signature.parameters.values(), convention]
-            )
+            signature = signature.replace(parameters=[*parameters, _CONVENTION])
 
-        @functools.wraps(metric)
-        def checked(*images: Any, **named: Any):
+        @functools.wraps(function)
+        def check(*images: Any, **named: Any):
             if len(images) > len(names):
-                raise UserError(f"{metric.__name__} got {len(images)} images: {takes}")
+                raise UserError(
+                    f"{function.__name__} got {len(images)} images: "
+                    f"{_TAKES[len(names)]}"
+                )
             for name, image in zip(names, images, strict=False):
                 _refuse_no_array(name, image)
             # What is missing or given twice raises Python's own TypeError here.
-            given = shown.bind(*images, **named).arguments
+            given = signature.bind(*images, **named).arguments
             if given.get("convention", CONVENTIONS[0]) not in CONVENTIONS:
                 known = ", ".join(f'"{name}"' for name in CONVENTIONS)
                 raise UserError(
@@ -95,43 +186,58 @@ def _checking(
                 )
             if not conventions:
                 given.pop("convention", None)
-            for name in names:
-                given[name] = grey(name, given[name], smallest=smallest)
-            same_size({name: given[name] for name in names})
-            return metric(**given)
+            given |= check_images({name: given[name] for name in names}, smallest)
+            return function(**given)
 
-        vars(checked).update(
-            images=tuple(names),
+        check.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(
+            "References:", _RAISES.format(smallest) + "References:", 1
+        )
+        vars(check).update(
+            images=names,
             smallest=smallest,
             conventions=(CONVENTIONS[0], *conventions),
-            __signature__=shown,
+            __signature__=signature,
         )
-        return checked
+        return check
 
     return decorate
 
 
-def grey(name: str, image: Any, *, smallest: int = 1) -> np.ndarray:
-    """Returns the image as a NumPy array, if it is 8-bit, grey and large enough.
+def check_images(images: Mapping[str, Any], smallest: int = 1) -> dict[str, np.ndarray]:
+    """Returns the images as NumPy arrays, if they are 8-bit, grey and of one size.
 
     Args:
-      name: What to call the image in an error.
-      image: An array [H, W] uint8.
+      images: Arrays [H, W] uint8 by what to call them in an error.
       smallest: The least height and width in pixels.
 
     Returns:
-      The array [H, W] uint8, not copied where that can be avoided.
+      The arrays [H, W] uint8, not copied where that can be avoided.
 
     Raises:
-      UserError: The image has another dtype or shape, or is too small.
+      UserError: An image has another dtype or shape or is too small, or two differ in
+        size.
     """
+    arrays = {name: _grey(name, image, smallest) for name, image in images.items()}
+    if len({array.shape for array in arrays.values()}) > 1:
+        sizes = ", ".join(
+            f"{name} is {array.shape[0]}x{array.shape[1]}"
+            for name, array in arrays.items()
+        )
+        raise UserError(
+            f"{sizes}: the source images and the fused image must have the same size "
+            "(height x width)"
+        )
+    return arrays
+
+
+def _grey(name: str, image: Any, smallest: int) -> np.ndarray:
     _refuse_no_array(name, image)
     array = np.asarray(image)
     if array.ndim != 2:
         raise UserError(
-            f"{name} has shape {_shape(array)}: expected one grey image [H, W]; the "
-            "metrics are defined for two source images, and colour has to be turned to "
-            "grey first"
+            f"{name} has shape {list(array.shape)}: expected one grey image [H, W]; "
+            "the metrics are defined for two source images, and colour has to be "
+            "turned to grey first"
         )
     if array.dtype != np.uint8:
         raise UserError(
@@ -155,24 +261,3 @@ def _refuse_no_array(name: str, image: Any) -> None:
             f"{name} is a {type(image).__name__}{length}: expected one array "
             "[H, W] uint8; the metrics are defined for two source images, ir and vis"
         )
-
-
-def same_size(images: Mapping[str, np.ndarray]) -> None:
-    """Checks that the images, by the names that an error calls them, have one size.
-
-    Raises:
-      UserError: They do not.
-    """
-    if len({image.shape for image in images.values()}) > 1:
-        sizes = ", ".join(
-            f"{name} is {image.shape[0]}x{image.shape[1]}"
-            for name, image in images.items()
-        )
-        raise UserError(
-            f"{sizes}: the source images and the fused image must have the same size "
-            "(height x width)"
-        )
-
-
-def _shape(array: np.ndarray) -> str:
-    return "[" + ", ".join(str(length) for length in array.shape) + "]"

@@ -4,10 +4,16 @@ import numpy as np
 
 from densefuse_tf.metrics.entropy import bits
 from densefuse_tf.metrics.entropy import entropy
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
 
-@two_sources(conventions=["toolkit", "authors"])
+@metric(
+    "MI",
+    "mutual information",
+    formula="I(A; F) + I(B; F) of the grey levels, in bits",
+    range=(0, 16),
+    conventions=["toolkit", "authors"],
+)
 def mi(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
 ) -> float:
@@ -17,18 +23,12 @@ def mi(
     the joint histogram of 256x256.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
       convention: "toolkit" for the value that the MATLAB toolkit publishes, "authors"
         for the one of the MATLAB code of the paper's authors; see Notes.
 
     Returns:
       MI in bits, 0 to 16; higher is better. 0 if the fused image is constant.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
 
     References:
       G. Qu, D. Zhang, P. Yan, "Information measure for performance of image fusion",

@@ -3,11 +3,18 @@
 import numpy as np
 
 from densefuse_tf.metrics.mef_ssim import SMALLEST
-from densefuse_tf.metrics.mef_ssim import similarity
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.mef_ssim import mef_ssim
+from densefuse_tf.metrics.metric import metric
 
 
-@two_sources(smallest=SMALLEST)
+@metric(
+    "MS_SSIM",
+    "multi-scale similarity to the best patch of the sources",
+    formula="Π mean(q)^w over 3 scales, q similarity of F to the desired patch",
+    range=(0, 1),
+    cost=2,
+    smallest=SMALLEST,
+)
 def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes MS_SSIM, the similarity to the best patch that the sources allow.
 
@@ -23,10 +30,6 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       MS_SSIM, 0 to 1; higher is better. Constant images are no exception: where
       sources and fused image are all flat, q is 1.
 
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
-
     References:
       K. Ma, K. Zeng, Z. Wang, "Perceptual quality assessment for multi-exposure image
       fusion", IEEE TIP 24(11), 2015, doi:10.1109/TIP.2015.2442920.
@@ -36,4 +39,4 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       Ma et al. as the paper's authors call it, on images of 0..255, but for the two
       departures that `mef_ssim` names.
     """
-    return similarity([ir, vis], fused)
+    return mef_ssim([ir, vis], fused)

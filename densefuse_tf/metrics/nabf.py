@@ -2,10 +2,19 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
+
+_Edges = tuple[np.ndarray, np.ndarray]
 
 
-@two_sources(smallest=2)
+@metric(
+    "Nabf",
+    "artifacts: edges that neither source has",
+    formula="share of F's stronger edges that is lost in A and B",
+    range=(0, 1),
+    higher_is_better=False,
+    smallest=2,
+)
 def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes Nabf, the fusion artifacts measure modified by Shreyamsha Kumar.
 
@@ -22,23 +31,17 @@ def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
              / sum over all pixels of w_ir + w_vis.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 2x2 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       Nabf, 0 to 1; lower is better. 0 if the fused image is constant.
 
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
-
     References:
-      V. Petrovic, C. Xydeas, "Objective image fusion performance characterisation",
-      ICCV 2005, doi:10.1109/ICCV.2005.175; B. K. Shreyamsha Kumar, "Multifocus and
-      multispectral image fusion based on pixel significance using discrete cosine
-      harmonic wavelet transform", Signal, Image and Video Processing 7, 2013,
-      doi:10.1007/s11760-012-0361-x.
+      B. K. Shreyamsha Kumar, "Multifocus and multispectral image fusion based on pixel
+      significance using discrete cosine harmonic wavelet transform", Signal, Image and
+      Video Processing 7, 2013, doi:10.1007/s11760-012-0361-x; V. Petrovic, C. Xydeas,
+      "Objective image fusion performance characterisation", ICCV 2005,
+      doi:10.1109/ICCV.2005.175.
 
     Notes:
       The weights are g^1.5 where g >= 2 and 0.001 elsewhere. They were meant for images
@@ -52,11 +55,11 @@ def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     for source in (ir, vis):
         edges_source = _edges(source)
         artifact &= edges[0] > edges_source[0]
-        lost += 1 - _preserved(*edges_source, *edges)
+        lost += 1 - _preserved(edges_source, edges)
     return float(np.sum(lost[artifact]) / (2 * fused.size))
 
 
-def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _edges(image: np.ndarray) -> _Edges:
     """Computes strength and angle of the gradient, each [H, W] float64."""
     image = np.pad(image / 255.0, 1, mode="reflect")
     above, middle, below = image[:-2], image[1:-1], image[2:]
@@ -71,13 +74,9 @@ def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.sqrt(gh * gh + gv * gv), angle
 
 
-def _preserved(
-    strength: np.ndarray,
-    angle: np.ndarray,
-    strength_fused: np.ndarray,
-    angle_fused: np.ndarray,
-) -> np.ndarray:
+def _preserved(source: _Edges, fused: _Edges) -> np.ndarray:
     """Computes Q, how well each of the source's edges is preserved, [H, W], 0 to 1."""
+    (strength, angle), (strength_fused, angle_fused) = source, fused
     lesser = np.minimum(strength, strength_fused)
     greater = np.maximum(strength, strength_fused)
     relative = np.divide(lesser, greater, out=np.zeros_like(lesser), where=lesser > 0)

@@ -2,14 +2,20 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
+_Edges = tuple[np.ndarray, np.ndarray]
 # The kernels as written in the published code; conv2 flips them.
 _HORIZONTAL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 _VERTICAL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
 
 
-@two_sources()
+@metric(
+    "Qabf",
+    "edges of the sources that are kept",
+    formula="Σ Q g / Σ g over both sources, g Sobel strength, Q edge kept",
+    range=(0, 0.9994 * 0.9879),
+)
 def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes Qabf, the gradient-based measure of Xydeas and Petrovic.
 
@@ -23,17 +29,11 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     Qabf = sum(Q_ir g_ir + Q_vis g_vis) / sum(g_ir + g_vis).
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       Qabf, 0 to 0.9873; higher is better. 0 if both sources have no edge at all (all
       black, or a single pixel), where MATLAB has 0/0 = NaN.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
 
     References:
       C. S. Xydeas, V. Petrovic, "Objective image fusion performance measure",
@@ -46,17 +46,16 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       the order in which the convolution adds its terms shows in the fourth digit; it
       is conv2's here.
     """
-    strength_fused, angle_fused = _edges(fused)
+    edges_fused = _edges(fused)
     kept = total = 0.0
     for source in (ir, vis):
-        strength, angle = _edges(source)
-        quality = _preserved(strength, angle, strength_fused, angle_fused)
-        kept += np.sum(quality * strength)
+        edges = strength, _ = _edges(source)
+        kept += np.sum(_preserved(edges, edges_fused) * strength)
         total += np.sum(strength)
     return float(kept / total) if total else 0.0
 
 
-def _edges(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _edges(image: np.ndarray) -> _Edges:
     """Computes strength and angle of the gradient, each [H, W] float64."""
     padded = np.pad(image / 255.0, 1)
     x = _convolve(padded, _HORIZONTAL)
@@ -79,13 +78,9 @@ def _convolve(padded: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return result
 
 
-def _preserved(
-    strength: np.ndarray,
-    angle: np.ndarray,
-    strength_fused: np.ndarray,
-    angle_fused: np.ndarray,
-) -> np.ndarray:
+def _preserved(source: _Edges, fused: _Edges) -> np.ndarray:
     """Computes Q, how well each of the source's edges is preserved, [H, W], 0 to 1."""
+    (strength, angle), (strength_fused, angle_fused) = source, fused
     lesser = np.minimum(strength, strength_fused)
     greater = np.maximum(strength, strength_fused)
     # The published code's own value for equal strengths, not 1.

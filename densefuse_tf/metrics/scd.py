@@ -4,26 +4,25 @@ import math
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
 
-@two_sources()
+@metric(
+    "SCD",
+    "sum of the correlations of differences",
+    formula="corr2(F - B, A) + corr2(F - A, B)",
+    range=(-2, 2),
+)
 def scd(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes SCD = corr2(fused - vis, ir) + corr2(fused - ir, vis).
 
     corr2 is Pearson's correlation over all pixels.
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       SCD, -2 to 2; higher is better.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
 
     References:
       V. Aslantas, E. Bendes, "A new image quality metric for image fusion: the sum of

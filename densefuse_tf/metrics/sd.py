@@ -2,24 +2,27 @@
 
 import numpy as np
 
-from densefuse_tf.metrics.metric import fused_alone
+from densefuse_tf.metrics.metric import metric
 
 
-@fused_alone(conventions=["toolkit"])
+@metric(
+    "SD",
+    "standard deviation",
+    formula="sqrt(mean((F - mean F)^2))",
+    range=(0, 127.5),
+    conventions=["toolkit"],
+)
 def sd(fused: np.ndarray, *, convention: str = "intended") -> float:
     """Computes SD, the standard deviation of the grey levels of the fused image.
 
     SD = sqrt(mean((F - mean(F))^2)), F in 0..255, the mean over all pixels.
 
     Args:
-      fused: The fused image, [H, W] uint8, 1x1 or larger.
+      fused: The fused image, [H, W] uint8.
       convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
 
     Returns:
       SD in grey levels, 0 to 127.5; higher is better. 0 to 15.97 by "toolkit".
-
-    Raises:
-      UserError: The image has another dtype or shape, or the convention is unknown.
 
     References:
       J. Ma, Y. Ma, C. Li, "Infrared and visible image fusion methods and applications:

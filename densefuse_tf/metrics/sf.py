@@ -1,11 +1,20 @@
 """SF: the spatial frequency of the fused image."""
 
+import math
+
 import numpy as np
 
-from densefuse_tf.metrics.metric import fused_alone
+from densefuse_tf.metrics.metric import metric
 
 
-@fused_alone(smallest=2, conventions=["toolkit"])
+@metric(
+    "SF",
+    "spatial frequency",
+    formula="sqrt(mean(row differences^2) + mean(column differences^2))",
+    range=(0, 255 * math.sqrt(2)),
+    smallest=2,
+    conventions=["toolkit"],
+)
 def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
     """Computes SF, the root mean square of the differences between neighbours.
 
@@ -13,18 +22,15 @@ def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
     neighbours in a row, CF^2 that of (F(i, j) - F(i-1, j))^2 in a column, F in 0..255.
 
     Args:
-      fused: The fused image, [H, W] uint8, 2x2 or larger.
+      fused: The fused image, [H, W] uint8.
       convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
 
     Returns:
       SF in grey levels, 0 to 360.6; higher is better. 0 to 1.415 by "toolkit".
 
-    Raises:
-      UserError: The image has another dtype or shape, or the convention is unknown.
-
     References:
       A. M. Eskicioglu, P. S. Fisher, "Image quality measures and their performance",
-      IEEE Transactions on Communications 43(12), 1995, doi:10.1109/26.477498.
+      IEEE Trans. Communications 43(12), 1995, doi:10.1109/26.477498.
 
     Notes:
       The paper divides both sums by the number of pixels, not of pairs; the difference

@@ -1,18 +1,22 @@
-"""SSIM_a and SSIM: the structural similarity of the fused image to its sources."""
+"""SSIM_a: the mean structural similarity of the fused image to its sources."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.gaussian import gaussian_mean
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.metric import metric
 
 _C1 = 0.01**2
 _C2 = 0.03**2
 
 
-@two_sources()
+@metric(
+    "SSIM_a",
+    "mean structural similarity",
+    formula="(SSIM(A, F) + SSIM(B, F)) / 2, border repeated",
+    range=(-1, 1),
+)
 def ssim_a(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     """Computes SSIM_a = (SSIM(ir, fused) + SSIM(vis, fused)) / 2, Eq. 8 of the paper.
 
@@ -23,16 +27,10 @@ def ssim_a(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
     sigma 1.5 around each pixel, C1 = 0.01^2 and C2 = 0.03^2 for images in [0, 1].
 
     Args:
-      ir: Infrared image, [H, W] uint8, 1x1 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
 
     Returns:
       SSIM_a, -1 to 1; higher is better. Constant images are no exception.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
 
     References:
       Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment:
@@ -45,44 +43,12 @@ def ssim_a(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       scikit-image's `structural_similarity` on images padded by 5 pixels gives the same
       value to 1e-15 and takes 1.5 times as long.
     """
-    return sum(float(np.mean(map_)) for map_ in _maps(ir, vis, fused)) / 2
+    return sum(float(np.mean(map_)) for map_ in similarity_maps(ir, vis, fused)) / 2
 
 
-@two_sources(smallest=2 * RADIUS + 1)
-def ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """Computes SSIM = SSIM(ir, fused) + SSIM(vis, fused), as the VIFB benchmark does.
-
-    SSIM(X, Y) is that of `ssim_a`, over the windows that lie inside the image.
-
-    Args:
-      ir: Infrared image, [H, W] uint8, 11x11 or larger.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
-
-    Returns:
-      SSIM, -2 to 2; higher is better.
-
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
-
-    References:
-      Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment:
-      from error visibility to structural similarity", IEEE TIP 13(4), 2004,
-      doi:10.1109/TIP.2003.819861; X. Zhang, P. Ye, G. Xiao, "VIFB: a visible and
-      infrared image fusion benchmark", CVPR Workshops 2020,
-      doi:10.1109/CVPRW50498.2020.00060.
-
-    Notes:
-      The window inside the image is that of the code which Wang et al. published.
-      Equals scikit-image's `structural_similarity` with Gaussian weights. No published
-      values were at hand.
-    """
-    inside = slice(RADIUS, -RADIUS)
-    return sum(float(np.mean(map_[inside, inside])) for map_ in _maps(ir, vis, fused))
-
-
-def _maps(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> Iterator[np.ndarray]:
+def similarity_maps(
+    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray
+) -> Iterator[np.ndarray]:
     """Yields the similarity around every pixel for either source, [H, W] float64."""
     fused = fused / 255.0
     mean_fused, square_fused = gaussian_mean(fused), gaussian_mean(fused * fused)

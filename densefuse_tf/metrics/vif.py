@@ -1,10 +1,14 @@
 """VIF: the visual information fidelity of the fused image to its sources."""
 
+import math
+
 import numpy as np
-from scipy import ndimage
 
-from densefuse_tf.metrics.metric import two_sources
+from densefuse_tf.metrics.gaussian import gaussian_mean
+from densefuse_tf.metrics.metric import metric
 
+# An image and its weighted mean in every window.
+_Smoothed = tuple[np.ndarray, np.ndarray]
 _NOISE = 2.0
 _EPS = 1e-10
 # Sides of the Gaussian windows, from the finest scale to the coarsest.
@@ -13,7 +17,15 @@ _SIDES = (17, 9, 5, 3)
 _SMALLEST = 41
 
 
-@two_sources(smallest=_SMALLEST, conventions=["toolkit"])
+@metric(
+    "VIF",
+    "visual information fidelity",
+    formula="VIF(A, F) + VIF(B, F), pixel domain, 4 scales",
+    range=(0, math.inf),
+    cost=3,
+    smallest=_SMALLEST,
+    conventions=["toolkit"],
+)
 def vif(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
 ) -> float:
@@ -42,10 +54,6 @@ def vif(
       VIF, from 0 on; higher is better. 2 where both sources equal the fused image, and
       more where that has more contrast.
 
-    Raises:
-      UserError: An image has another dtype, shape or size, there are more than two
-        sources, or the convention is unknown.
-
     References:
       H. R. Sheikh, A. C. Bovik, "Image information and visual quality", IEEE TIP
       15(2), 2006, doi:10.1109/TIP.2005.859378, in the pixel-domain version that its
@@ -57,7 +65,7 @@ def vif(
       have correct variances at that scale then. A source without any information, such
       as a constant one, has 0/0 = NaN in MATLAB; here it adds 0.
     """
-    limit = 255.0 if convention == "toolkit" else None
+    limit = 255.0 if convention == "toolkit" else math.inf
     sources = [image.astype(np.float64) for image in (ir, vis)]
     target = fused.astype(np.float64)
     kept, all_there_is = [0.0, 0.0], [0.0, 0.0]
@@ -66,16 +74,14 @@ def vif(
             sources = [_mean(image, side)[::2, ::2] for image in sources]
             target = _mean(target, side)[::2, ::2]
         # What concerns the fused image alone serves for both sources.
-        mean_target = _mean(target, side)
-        variance_target = _covariance(
-            target, target, mean_target, mean_target, side, limit
+        smoothed_target = target, _mean(target, side)
+        variance_target = np.maximum(
+            _covariance(smoothed_target, smoothed_target, side, limit), 0
         )
-        np.maximum(variance_target, 0, out=variance_target)
         for index, source in enumerate(sources):
-            mean = _mean(source, side)
-            variance = _covariance(source, source, mean, mean, side, limit)
-            np.maximum(variance, 0, out=variance)
-            covariance = _covariance(source, target, mean, mean_target, side, limit)
+            smoothed = source, _mean(source, side)
+            variance = np.maximum(_covariance(smoothed, smoothed, side, limit), 0)
+            covariance = _covariance(smoothed, smoothed_target, side, limit)
             gain = covariance / (variance + _EPS)
             gain[(variance < _EPS) | (variance_target < _EPS) | (gain < 0)] = 0
             variance[variance < _EPS] = 0
@@ -84,34 +90,20 @@ def vif(
                 np.sum(np.log1p(gain * gain * variance / (rest + _NOISE)))
             )
             all_there_is[index] += float(np.sum(np.log1p(variance / _NOISE)))
-        limit = None
+        limit = math.inf
     return sum(
         part / whole if whole else 0.0
         for part, whole in zip(kept, all_there_is, strict=True)
     )
 
 
-def _covariance(
-    x: np.ndarray,
-    y: np.ndarray,
-    mean_x: np.ndarray,
-    mean_y: np.ndarray,
-    side: int,
-    limit: float | None,
-) -> np.ndarray:
+def _covariance(one: _Smoothed, other: _Smoothed, side: int, limit: float):
     """Computes the weighted covariance in every window; products stop at `limit`."""
-    product = x * y
-    if limit is not None:
-        np.minimum(product, limit, out=product)
-    return _mean(product, side) - mean_x * mean_y
+    (x, mean_x), (y, mean_y) = one, other
+    return _mean(np.minimum(x * y, limit), side) - mean_x * mean_y
 
 
 def _mean(image: np.ndarray, side: int) -> np.ndarray:
     """Computes the weighted mean in every window inside the image, sigma side / 5."""
-    radius = side // 2
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-(offsets**2) / (2 * (side / 5) ** 2))
-    weights /= weights.sum()
-    for axis in (0, 1):
-        image = ndimage.correlate1d(image, weights, axis=axis)
-    return image[radius : image.shape[0] - radius, radius : image.shape[1] - radius]
+    inside = slice(side // 2, -(side // 2))
+    return gaussian_mean(image, side // 2, side / 5)[inside, inside]

@@ -76,9 +76,7 @@ def _describe(features, y, x, out):
 
 
 @compiled
-def _mutual_information(
-    source, mean, sd, entropy, target, target_mean, target_sd, target_entropy, stairs
-):
+def _mutual_information(source, facts, target, target_facts, stairs):
     """Computes the mutual information of two windows, neither constant nor one spike.
 
     The lower Frechet bound of two variables is the upper one of the first and the
@@ -86,19 +84,17 @@ def _mutual_information(
     both distribution functions serves for both.
 
     Args:
-      source: A window as _describe gives it, [5, 27].
-      mean: Mean of its index.
-      sd: Standard deviation of its index, > 0.
-      entropy: Its entropy.
+      source: A window as _describe fills it, [5, 27].
+      facts: What _describe returns for it.
       target: The fused image's window, likewise.
-      target_mean: Mean of its index.
-      target_sd: Standard deviation of its index, > 0.
-      target_entropy: Its entropy.
+      target_facts: Likewise.
       stairs: [3, 17] float64, room to work in.
 
     Returns:
       H(source) + H(target) - H(source, target).
     """
+    _, mean, sd, entropy = facts
+    _, target_mean, target_sd, target_entropy = target_facts
     product = squares = target_squares = 0.0
     for index in range(_CELLS, 2 * _CELLS):
         product += source[2, index] * target[2, index]
@@ -170,18 +166,17 @@ def window_scores(ir, vis, fused):
     for y in range(height - 2):
         total = 0.0
         for x in range(width - 2):
-            described = False
-            target_flat, target_mean, target_sd, target_entropy = False, 0.0, 0.0, 0.0
+            described, target_facts = False, (False, 0.0, 0.0, 0.0)
             for features in (ir, vis):
                 if _equal(features, fused, y, x):
                     total += 1.0
                     continue
                 if not described:
-                    target_flat, target_mean, target_sd, target_entropy = _describe(
-                        fused, y, x, target
-                    )
+                    target_facts = _describe(fused, y, x, target)
                     described = True
-                flat, mean, sd, entropy = _describe(features, y, x, source)
+                facts = _describe(features, y, x, source)
+                flat, _, sd, entropy = facts
+                target_flat, _, target_sd, target_entropy = target_facts
                 if flat or target_flat:
                     if flat and target_flat:
                         total += 1.0
@@ -189,15 +184,7 @@ def window_scores(ir, vis, fused):
                 if sd == 0.0 or target_sd == 0.0:
                     continue
                 information = _mutual_information(
-                    source,
-                    mean,
-                    sd,
-                    entropy,
-                    target,
-                    target_mean,
-                    target_sd,
-                    target_entropy,
-                    stairs,
+                    source, facts, target, target_facts, stairs
                 )
                 total += 2.0 * information / (entropy + target_entropy)
         means[y] = total / (2 * (width - 2))

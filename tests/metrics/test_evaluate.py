@@ -9,8 +9,33 @@ import pytest
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics import METRICS
+from densefuse_tf.metrics import SELECTIONS
 
 from .conftest import scene
+
+PAPER = ("En", "Qabf", "SCD", "FMI_w", "FMI_dct", "SSIM_a", "MS_SSIM")
+
+
+def test_selections():
+    assert SELECTIONS["paper"] == PAPER
+    assert SELECTIONS["all"] == tuple(METRICS)
+    assert len(SELECTIONS["toolkit"]) == 11
+    assert set(SELECTIONS["toolkit"]) < set(METRICS)
+    assert metrics.select("paper") == PAPER
+    assert metrics.select("En,SD") == metrics.select(["En", "SD"]) == ("En", "SD")
+    assert metrics.select(" sd , EN,sd") == ("SD", "En")
+    assert metrics.select("VIF,paper") == ("VIF", *PAPER)
+
+
+@pytest.mark.parametrize("selection", ["Enn", "", "En,,SD", ["SD", "ALLL"], [None]])
+def test_select_refuses_unknown_names(selection):
+    with pytest.raises(UserError, match=r"^metric .* is unknown: expected paper, .*En"):
+        metrics.select(selection)
+
+
+def test_select_refuses_nothing():
+    with pytest.raises(UserError, match="no metrics are named: expected some of En"):
+        metrics.select([])
 
 
 def test_a_selection_in_its_order(pair):

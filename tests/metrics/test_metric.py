@@ -1,6 +1,9 @@
-"""Wrong input, for every metric."""
+"""What @metric checks and says, for every metric."""
 
 import inspect
+import math
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +11,11 @@ import pytest
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics import METRICS
+from densefuse_tf.metrics import metric as module
 
+from .conftest import scene
+
+LOWER_IS_BETTER = {"MSE", "RMSE", "Nabf", "CE"}
 FUNCTIONS = {metric.function.__name__: metric.function for metric in METRICS.values()}
 FUNCTIONS["evaluate"] = metrics.evaluate
 TWO_SOURCES = sorted(
@@ -124,3 +131,122 @@ def test_every_metric_takes_every_convention_and_no_other(metric, images):
             UserError, match=r'^convention is .*: expected one of "intended", "toolkit"'
         ):
             metric(*images, convention=convention)
+
+
+def test_a_decorated_function_is_a_metric(monkeypatch, pair):
+    monkeypatch.setattr(module, "METRICS", dict(METRICS))
+
+    def decorate(name, **facts):
+        return module.metric(name, "levels", formula="n", range=(1, 256), **facts)
+
+    @decorate("Levels", smallest=3, higher_is_better=False)
+    def levels(fused, *, above=-1):
+        """Counts the levels.
+
+        Returns:
+          Their number.
+
+        References:
+          A. B. First, C. van Second, D. Third, "On levels, counted", J. Levels 3(1),
+          1999, doi:10.1000/j.levels.1999.1; E. Other, "No", Levels 1, 1998.
+        """
+        return float(sum(np.unique(fused) > above))
+
+    assert decorate("Bright", options={"above": 99}, cost=2)(levels) is levels
+    *rest, found, other = module.METRICS.values()
+    assert rest == list(METRICS.values())
+    assert (found.name, found.smallest, found.cost, found.arrow) == (
+        "Levels",
+        3,
+        1,
+        "↓",
+    )
+    assert (other.name, other.smallest, other.cost, other.arrow) == (
+        "Bright",
+        3,
+        2,
+        "↑",
+    )
+    assert found.conventions == ("intended",)
+    assert found.reference == (
+        "First, van Second and Third, J. Levels 3(1), 1999, doi:10.1000/j.levels.1999.1"
+    )
+    assert found(*pair) == levels(pair[2]) == len(set(pair[2].ravel()))
+    assert other(*pair) == levels(pair[2], above=99) < found(*pair)
+    assert "smaller than 3x3" in inspect.getdoc(levels)
+    with pytest.raises(UserError, match="fused is 2x61: expected at least 3x3 pixels"):
+        other(*(image[:2] for image in pair))
+
+
+def test_a_reference_without_docstring_is_empty(monkeypatch):
+    monkeypatch.setattr(metrics.sd, "__doc__", None)
+    assert METRICS["SD"].reference == ""
+
+
+def test_every_function_of_the_package_is_registered():
+    functions = {metric.function for metric in METRICS.values()}
+    public = [getattr(metrics, name) for name in metrics.__all__]
+    # mef_ssim takes any number of sources; MS_SSIM is that of two.
+    rest = (metrics.evaluate, metrics.select, metrics.Metric, metrics.mef_ssim)
+    assert functions == {item for item in public if callable(item) and item not in rest}
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_entry_is_complete(metric):
+    assert METRICS[metric.name] is metric
+    assert metric.title and metric.formula
+    assert re.search(r", doi:10\.\d+/\S+$", metric.reference)
+    # The DOI of the entry stands in the docstring too.
+    doi = metric.reference.partition("doi:")[2]
+    assert doi in inspect.getdoc(metric.function)
+    assert metric.range[0] < metric.range[1]
+    assert metric.conventions[0] == "intended"
+    assert metric.arrow == ("↓" if metric.name in LOWER_IS_BETTER else "↑")
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_a_convention_is_listed_where_it_changes_the_value(metric):
+    ir, vis, fused = scene(48, 61)
+    fused[:9] = 255
+    fused[9:12] = 254
+    values = {
+        convention: metric(ir, vis, fused, convention=convention)
+        for convention in metrics.CONVENTIONS
+    }
+    assert metric(ir, vis, fused) == values["intended"]
+    differing = {name for name, value in values.items() if value != values["intended"]}
+    assert differing == set(metric.conventions) - {"intended"}
+
+
+# The others look at the fused image alone or, like CE, at levels and not at places.
+@pytest.mark.parametrize("name", sorted(set(METRICS) - {"En", "SD", "SF", "AG", "CE"}))
+def test_a_better_image_scores_better(name):
+    """The fused image against its negative, turned upside down."""
+    metric = METRICS[name]
+    ir, vis, fused = scene(60, 61)
+    better, worse = metric(ir, vis, fused), metric(ir, vis, 255 - fused[::-1, ::-1])
+    assert (better > worse) == metric.higher_is_better
+
+
+def shown(value):
+    return "∞" if math.isinf(value) else f"{value:.4g}"
+
+
+def test_the_document_has_a_row_for_every_metric():
+    """Written anew by benchmarks/metrics_table.py."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    document = (root / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = [row for row in document.splitlines() if "https://doi.org/" in row]
+    assert len(rows) == len(METRICS)
+    for row, metric in zip(rows, METRICS.values(), strict=True):
+        paper, _, doi = metric.reference.partition(", doi:")
+        assert row.startswith(f"| {metric.name} {metric.arrow}<br>{metric.title} |")
+        assert metric.formula in row
+        assert f"| {' to '.join(map(shown, metric.range))} |" in row
+        assert f"| {', '.join(metric.conventions[1:]) or 'none'} |" in row
+        assert f"[{paper}](https://doi.org/{doi})" in row
+
+
+def test_infinite_ends_are_those_without_a_bound():
+    unbounded = {name for name, m in METRICS.items() if math.isinf(m.range[1])}
+    assert unbounded == {"VIF", "PSNR", "CE"}

@@ -1,0 +1,43 @@
+"""PSNR: the peak signal-to-noise ratio of the fused image against its sources."""
+
+import math
+
+import numpy as np
+
+from densefuse_tf.metrics.metric import metric
+from densefuse_tf.metrics.mse import mse
+
+
+@metric(
+    "PSNR",
+    "peak signal-to-noise ratio",
+    formula="10 log10(1 / MSE) in dB",
+    range=(0, math.inf),
+    conventions=["toolkit"],
+)
+def psnr(
+    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+) -> float:
+    """Computes PSNR, the peak signal-to-noise ratio for the mean of both errors.
+
+    PSNR = 10 log10(1 / MSE), MSE as `mse` gives it: images in [0, 1] have the peak 1.
+
+    Args:
+      ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
+
+    Returns:
+      PSNR in dB, 0 to infinity; higher is better. Infinite where both sources equal
+      the fused image. At least 48.13 by "toolkit".
+
+    References:
+      P. Jagalingam, A. V. Hegde, "A review of quality metrics for fused image",
+      Aquatic Procedia 4, 2015, doi:10.1016/j.aqpro.2015.02.019.
+
+    Notes:
+      The toolkit takes the peak of images in 0..255 with the error of images in
+      [0, 1], which adds 20 log10(255) = 48.13 dB.
+    """
+    error = mse(ir, vis, fused)
+    peak = 255 if convention == "toolkit" else 1
+    return 20 * math.log10(peak / math.sqrt(error)) if error else math.inf
