@@ -42,7 +42,7 @@ def of_columns(
     Args:
       names: The metrics.
       columns: The values of each.
-      what: What has these values.
+      what: What has these values: "pairs".
     """
     defined = [
         [value for value in column if not np.isnan(value)] or [float("nan")]
@@ -65,9 +65,7 @@ def of_columns(
 def csv_of_files(results: Sequence[Evaluated], *, one: str = "pair") -> list[list[str]]:
     """Returns header and rows for a CSV file, with all digits, and the mean.
 
-    Args:
-      results: Of the pairs, or of the frames of a sequence.
-      one: What each of them is, the head of the first column.
+    The first column is headed `one`: what each result is of, a pair or a frame.
     """
     return [
         [one, *results[0].values],
@@ -94,11 +92,7 @@ def _with_arrows(names: Iterable[str]) -> list[str]:
 
 
 def of_methods(results: Mapping[str, Sequence[Evaluated]]) -> Table:
-    """Makes the table of methods: mean ± standard deviation over the pairs.
-
-    Args:
-      results: By method, one or more each.
-    """
+    """Makes the table of methods: mean ± standard deviation over the pairs of each."""
     means = {
         name: scoring.mean(each.values for each in own) for name, own in results.items()
     }
@@ -147,12 +141,7 @@ def ranks(
 ) -> dict[tuple[Any, str], int]:
     """Ranks each metric over rows, by its direction; see `tables.rank`.
 
-    Args:
-      rows: Values by metric, by any key.
-      names: The metrics.
-
-    Returns:
-      The rank by key and metric.
+    The rows are values by metric, by any key; the ranks are by key and metric.
     """
     return {
         (key, metric): place

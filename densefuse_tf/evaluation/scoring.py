@@ -1,7 +1,4 @@
-"""Evaluates image files and frames with the metrics, several pairs side by side.
-
-Needs no TensorFlow.
-"""
+"""Evaluates image files and frames, several pairs side by side, without TensorFlow."""
 
 import dataclasses
 import itertools
@@ -18,9 +15,7 @@ from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
-from densefuse_tf.metrics.evaluate import TABLE_2
 
-METRICS = TABLE_2
 # An evaluation takes about 240 bytes for each pixel of the pair; this many pixels are
 # in work at a time, or one pair if it is larger, so that memory stays near 1 GB.
 MAX_PIXELS_AT_ONCE = 4_000_000
@@ -28,7 +23,7 @@ MAX_PIXELS_AT_ONCE = 4_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """The metrics of one fused image.
+    """Holds the metrics of one fused image.
 
     Attributes:
       pair: The name of the pair: that of the fused image, without its suffix.
@@ -56,12 +51,12 @@ def read_gray(
       [H, W] uint8, and whether the file is in colour, of which this is the luma.
 
     Raises:
-      UserError: The file cannot be read, or has more than 8 bits and no range is given:
-        how they become 8 decides the entropy, so it is not chosen here.
+      UserError: The file has more than 8 bits and no range is given: how they become 8
+        decides the entropy, so it is not chosen here.
     """
     image = images.read(path)
     if value_range is not None:
-        image = np.rint(pixels.to_pixel_range(image, value_range)[0]).astype(np.uint8)
+        image = pixels.to_uint8(pixels.to_pixel_range(image, value_range)[0])
     if image.dtype != np.uint8:
         raise UserError(
             f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
@@ -85,15 +80,11 @@ def evaluate_files(
         matches three sources.
       value_ranges: How the sources become 8-bit images; see `read_gray`.
       workers: The number of pairs evaluated at a time; by default one for each core.
-      selection: The metrics, as `metrics.select` takes them; by default the seven of
-        Table II.
+      selection: The metrics, as `metrics.select` takes them.
       convention: One of `metrics.CONVENTIONS`.
 
     Yields:
       The results in the order of `triplets`. Colour images are turned to grey.
-
-    Raises:
-      UserError: A file cannot be evaluated; names it. Or a metric is unknown.
     """
     name_of = names(triplets)
 
@@ -122,12 +113,7 @@ class Evaluating:
     """Evaluates files on a cluster: a `beam.Job` on infrared, visible and fused image.
 
     It says the values of each pair and which of its three files are in colour, or why
-    the pair cannot be evaluated.
-
-    Attributes:
-      value_ranges: As of `evaluate_files`.
-      selection: The names of the metrics.
-      convention: One of `metrics.CONVENTIONS`.
+    the pair cannot be evaluated. The fields are what `evaluate_files` takes.
     """
 
     value_ranges: Sequence[pixels.ValueRange | None]
@@ -140,11 +126,7 @@ class Evaluating:
     def do(
         self, prepared: None, items: Sequence[Sequence[str]]
     ) -> Iterator[str | tuple[list[float], list[int]]]:
-        """Evaluates the pairs one after the other.
-
-        Raises:
-          MemoryError: Memory runs out.
-        """
+        """Evaluates the pairs one after the other."""
         for item in items:
             triplet = tuple(map(pathlib.Path, item))
             try:
@@ -181,24 +163,18 @@ def evaluate_frames(
         in work.
       paths: Where the three sequences are, for `Evaluated.colored`.
       name: Returns what an error calls the fused frame of an index.
-      workers: As `evaluate_files` takes it.
-      selection: The metrics, as `metrics.select` takes them.
-      convention: One of `metrics.CONVENTIONS`.
+      workers: As `evaluate_files` takes it, like the next two.
+      selection: The metrics.
+      convention: Their convention.
 
     Yields:
       The results in the order of the moments; the pairs are named "1", "2", ... Colour
       frames are turned to grey.
-
-    Raises:
-      UserError: A frame cannot be evaluated; names it. Or a metric is unknown.
     """
 
     def scene(numbered: tuple[int, tuple[np.ndarray, ...]]) -> _Scene:
         index, frames = numbered
-        frames = tuple(
-            np.rint(frame).astype(np.uint8) if frame.dtype != np.uint8 else frame
-            for frame in frames
-        )
+        frames = tuple(map(pixels.to_uint8, frames))
         return _Scene(
             str(index + 1),
             name(index),
@@ -253,19 +229,7 @@ def evaluate(
     selection: str | Iterable[str] = "paper",
     convention: str = metrics.CONVENTIONS[0],
 ) -> dict[str, float]:
-    """Computes the metrics of one pair; see `metrics.evaluate`.
-
-    Args:
-      ir: Infrared image, [H, W] uint8.
-      vis: Visible image, same size.
-      fused: Fused image, same size.
-      name: The name of the pair, for errors.
-      selection: The metrics; by default the seven of Table II.
-      convention: One of `metrics.CONVENTIONS`.
-
-    Raises:
-      UserError: The images cannot be evaluated.
-    """
+    """Computes metrics as `metrics.evaluate` does; an error begins with the name."""
     try:
         return metrics.evaluate(
             ir, vis, fused, metrics=selection, convention=convention
@@ -275,21 +239,13 @@ def evaluate(
 
 
 def mean(rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Averages each metric over pairs.
-
-    Args:
-      rows: The same metrics of one pair or more. Values that are undefined, NaN, are
-        left out.
-
-    Returns:
-      The means by metric; NaN where no pair has a value.
-    """
+    """Averages each metric over one pair or more; see `average`."""
     rows = list(rows)
     return {name: average([row[name] for row in rows]) for name in rows[0]}
 
 
 def average(values: Iterable[float]) -> float:
-    """Averages the values that are defined; NaN if none is, inf if one is inf."""
+    """Averages the values that are defined, not NaN; NaN if none is, inf if one is."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")
 
@@ -299,12 +255,7 @@ def find_methods(
 ) -> dict[str, pathlib.Path]:
     """Finds the sub-folders of fused images, one for each method, by their names.
 
-    Args:
-      methods_dir: The folder.
-      with_videos: Whether a video in the folder is a method's as well.
-
-    Raises:
-      UserError: No such folder, or no sub-folder.
+    Where `with_videos` is true a video in the folder is a method's as well.
     """
     folder = existing_folder(methods_dir)
     found = {
@@ -323,11 +274,7 @@ def find_methods(
 
 
 def existing_folder(path: str | os.PathLike) -> pathlib.Path:
-    """Returns a folder's path.
-
-    Raises:
-      UserError: There is no such folder.
-    """
+    """Returns the path of a folder, which has to be there."""
     folder = pathlib.Path(path)
     if not folder.is_dir():
         kind = "is not a folder" if folder.exists() else "no such folder"

@@ -23,7 +23,7 @@ _LATEX_LETTERS = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of text.
+    """Holds a table of text.
 
     Attributes:
       cells: A header, then the rows, all of one length.
@@ -103,15 +103,11 @@ class Table:
 def rank(
     values: Mapping[_Key, float], *, higher_is_better: bool = True
 ) -> dict[_Key, int]:
-    """Finds the best and the second best of some values.
-
-    Args:
-      values: By any key; NaN is undefined and not ranked.
-      higher_is_better: The direction.
+    """Finds the best and the second best of some values by any key.
 
     Returns:
-      1 or 2 by the keys of the values that have this rank; equal values share it. Of
-      two values only the best is ranked, and one alone is not.
+      1 or 2 by the keys of the values that have this rank; equal values share it. NaN
+      has none. Of two values only the best is ranked, and one alone is not.
     """
     defined = {key: value for key, value in values.items() if not math.isnan(value)}
     places = {0: 0, 1: 0, 2: 1}.get(len(defined), 2)

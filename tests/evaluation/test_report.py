@@ -1,19 +1,19 @@
 """The tables of evaluated files and of methods."""
 
 from densefuse_tf.evaluation import report
-from densefuse_tf.evaluation.scoring import METRICS
 from densefuse_tf.evaluation.scoring import Evaluated
+from densefuse_tf.metrics.evaluate import TABLE_2
 
 
 def evaluated():
-    first = dict(zip(METRICS, (6, 0.5, 1.5, 0.4, 0.3, 0.7, 0.9), strict=True))
+    first = dict(zip(TABLE_2, (6, 0.5, 1.5, 0.4, 0.3, 0.7, 0.9), strict=True))
     second = {name: value / 3 for name, value in first.items()}
     return [Evaluated("VIS1", first), Evaluated("a,b", second)]
 
 
 def test_table_of_files_ends_with_the_mean():
     cells = report.of_files(evaluated()).cells
-    assert cells[0] == ["pair", *(f"{name} ↑" for name in METRICS)]
+    assert cells[0] == ["pair", *(f"{name} ↑" for name in TABLE_2)]
     assert cells[1][:3] == ["VIS1", "6.00000", "0.50000"]
     assert cells[3][:3] == ["mean", "4.00000", "0.33333"]
     rows = report.csv_of_files(evaluated())

@@ -22,14 +22,11 @@ def figure(pair: ProtocolPair, results: Iterable[EntryResult]) -> np.ndarray:
 
     Args:
       pair: The pair.
-      results: Results of `reproduce`; those of other pairs are left out.
+      results: Those of other pairs are left out.
 
     Returns:
       uint8 [height, width, 3]: the sources, other methods, then the results of each
       strategy in a row with one column for each lambda, with captions.
-
-    Raises:
-      UserError: A fused image is no longer there.
     """
     own = [result for result in results if result.pair.number == pair.number]
     others = [_captioned(r.entry.name, r) for r in own if not r.entry.lambda_]
@@ -61,14 +58,7 @@ def write(
     pairs: Sequence[ProtocolPair],
     results: Sequence[EntryResult],
 ) -> Iterator[pathlib.Path]:
-    """Writes the picture of each pair as pair<n>.png.
-
-    Yields:
-      The files, in order, as they are done.
-
-    Raises:
-      UserError: A file cannot be read or written.
-    """
+    """Writes the picture of each pair as pair<n>.png and yields it when it is done."""
 
     def work(pair: ProtocolPair) -> pathlib.Path:
         path = path_of(folder, pair)

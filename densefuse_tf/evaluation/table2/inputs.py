@@ -21,13 +21,13 @@ from densefuse_tf.io import pixels
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolPair:
-    """The source images of one pair of the protocol.
+    """Holds the two source images of a pair of the protocol.
 
     Attributes:
       number: n of IR<n>.png and VIS<n>.png.
       paths: The two files, infrared first.
-      ir: Infrared image, [H, W] uint8.
-      vis: Visible image, same size.
+      ir: [H, W] uint8.
+      vis: The same.
       colored: Those of the files that are in colour, of which the luma is taken.
     """
 
@@ -46,16 +46,7 @@ class ProtocolPair:
 def read_pairs(
     data_dir: str | os.PathLike, numbers: Sequence[int] = paper.PAIRS
 ) -> list[ProtocolPair]:
-    """Reads pairs of the protocol.
-
-    Args:
-      data_dir: A folder with IR<n>.png and VIS<n>.png for each number.
-      numbers: n of the pairs.
-
-    Raises:
-      UserError: No such folder, a file is missing or cannot be read, or the images of
-        a pair have different sizes.
-    """
+    """Reads pairs of the protocol, IR<n>.png and VIS<n>.png for each number n."""
     folder = scoring.existing_folder(data_dir)
     names = {n: (folder / f"IR{n}.png", folder / f"VIS{n}.png") for n in numbers}
     missing = [
@@ -88,9 +79,6 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
 
     Returns:
       A path as `checkpoints.load_autoencoder` takes it for each lambda there is.
-
-    Raises:
-      UserError: No such folder, or several files for a lambda.
     """
     found = {}
     if folder is None:
@@ -128,19 +116,10 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
 def find_fused(
     folder: pathlib.Path, numbers: Sequence[int] = paper.PAIRS
 ) -> dict[int, pathlib.Path]:
-    """Finds the fused images of a method for pairs of the protocol.
+    """Finds the fused image of a method for each pair of the protocol.
 
-    Args:
-      folder: Has an image for each pair. The number of the pair is the first number in
-        the files' names that tells them apart: of fused7_1e2.png, fused8_1e2.png, ...
-        it is 7, 8, ...
-      numbers: n of the pairs.
-
-    Returns:
-      The file for each number.
-
-    Raises:
-      UserError: A pair has no image, or several.
+    The number of the pair is the first number in the files' names that tells them
+    apart: of fused7_1e2.png, fused8_1e2.png, ... it is 7, 8, ...
     """
     paths = finding.find(folder)
     in_names = [re.findall("[0-9]+", path.stem) for path in paths]

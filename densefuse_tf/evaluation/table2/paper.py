@@ -59,7 +59,7 @@ CLAIMED_SECOND = ("FMI_w", "MS_SSIM")
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """How a published row was made, where it departs from the other rows.
+    """Says how a published row was made, where it departs from the other rows.
 
     Attributes:
       over_21: The metrics that average all 21 pairs.
@@ -95,9 +95,7 @@ def name_of(method: str) -> str:
 def published(name: str, averages: str) -> Published:
     """Returns how a row is made: as published, or with `averages` uniform as all are.
 
-    Args:
-      name: From `name_of`.
-      averages: One of `settings.AVERAGES`.
+    The name is that of `name_of`, `averages` is one of `settings.AVERAGES`.
     """
     return PUBLISHED.get(name, Published()) if averages == "paper" else Published()
 

@@ -16,13 +16,13 @@ from densefuse_tf.evaluation.tables import Table
 
 @dataclasses.dataclass(frozen=True)
 class TableRow:
-    """One row of Table II.
+    """Holds a row of Table II: this run's means by metric, and the paper's.
 
     Attributes:
       name: The strategy, or the name of another method.
       lambda_: The lambda; empty for another method.
-      values: This run's means by metric; empty for what was not run.
-      paper: The paper's; empty for a method that is not in it.
+      values: Empty for what was not run.
+      paper: Empty for a method that is not in the paper.
     """
 
     name: str
@@ -31,9 +31,14 @@ class TableRow:
     paper: Mapping[str, float]
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Name and lambda, as `paper.rows` has them."""
+        return self.name, self.lambda_
+
+    @property
     def title(self) -> str:
         """The row in words: "addition, 1e2"."""
-        return f"{self.name}, {self.lambda_}" if self.lambda_ else self.name
+        return ", ".join(filter(None, self.key))
 
     def difference(self, metric: str) -> float:
         """Returns (value - paper) / paper, or NaN where one of them is missing."""
@@ -44,14 +49,13 @@ class TableRow:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """How far some rows are from the paper, in relative differences.
+    """Says how far some rows are from the paper, in relative differences.
 
     Attributes:
       cells: The number of cells that were compared.
-      mean: The mean of their absolute values.
-      worst: The one of largest absolute value, with its sign.
-      row: The row of the worst one.
-      metric: The metric of the worst one.
+      mean: The mean of the absolute differences.
+      worst: The difference of largest absolute value, with its sign, which is in the
+        cell of `row` and `metric`.
     """
 
     cells: int
@@ -66,17 +70,13 @@ def rows(
 ) -> list[TableRow]:
     """Averages the rows of the table and puts them in the paper's order.
 
-    Args:
-      results: From `reproduce`.
-      averages: One of `settings.AVERAGES`: which pairs each cell averages.
-
-    Returns:
-      The six methods of the paper, with values if there are any; then other methods;
-      then the strategies and lambdas there are results for, the paper's first.
+    The six methods of the paper come first, with values if there are any; then other
+    methods; then the strategies and lambdas there are results for, the paper's first.
+    `averages`, one of `settings.AVERAGES`, decides which pairs each cell averages.
     """
     by_row: dict[tuple[str, str], dict[int, Mapping[str, float]]] = {}
     for result in results:
-        own = by_row.setdefault((result.entry.name, result.entry.lambda_), {})
+        own = by_row.setdefault(result.entry.key, {})
         own[result.pair.number] = result.values
     means = {
         (name, lambda_): {
@@ -103,20 +103,19 @@ def of_table2(rows: Sequence[TableRow]) -> Table:
     The best and second best values are marked among this run's rows, and among all
     rows of the paper.
     """
-    in_run = {(row.name, row.lambda_): row.values for row in rows if row.values}
+    in_run = {row.key: row.values for row in rows if row.values}
     of_run, of_paper = (report.ranks(each, METRICS) for each in (in_run, paper.rows()))
     cells = [["method", "lambda", "", *METRICS]]
     ranks = {}
     for row in rows:
-        key = (row.name, row.lambda_)
-        start = [*key]
+        start = [*row.key]
         for label, values, own in (
             ("run", row.values, of_run),
             ("paper", row.paper, of_paper),
         ):
             if values:
                 for column, metric in enumerate(METRICS, start=3):
-                    ranks[len(cells), column] = own.get((key, metric), 0)
+                    ranks[len(cells), column] = own.get((row.key, metric), 0)
                 cells.append(
                     [*start, label, *(tables.number(values[m]) for m in METRICS)]
                 )
@@ -164,21 +163,16 @@ def describe(rows: Sequence[TableRow]) -> list[str]:
 def claims(rows: Sequence[TableRow]) -> list[str]:
     """Checks what section IV-C says of DenseFuse's best values, over the 14 rows.
 
-    Args:
-      rows: From `rows`.
-
     Returns:
-      Lines: what the paper says, what these rows give, and where they differ, who is
-      ahead; or which rows are missing. Nothing if no other method of the paper was run.
+      What the paper says, what these rows give, and where they differ, who is ahead; or
+      which rows are missing. Nothing if no other method of the paper was run.
     """
     rows = [row for row in rows if row.paper]
-    missing = [row.name for row in rows if not row.values]
-    if {(row.name, row.lambda_) for row in rows if row.lambda_} != {
-        (strategy, lambda_) for strategy, own in paper.OURS.items() for lambda_ in own
-    }:
-        missing.append("all of DenseFuse")
     if not any(row.values for row in rows if not row.lambda_):
         return []
+    missing = [row.name for row in rows if not row.values]
+    if {row.key for row in rows} != set(paper.rows()):
+        missing.append("all of DenseFuse")
     if missing:
         return [
             "the claims of section IV-C are not checked, which needs all 14 rows: run "
@@ -245,8 +239,7 @@ def csv_of_table2(rows: Sequence[TableRow]) -> list[list[str]]:
         header,
         *(
             [
-                row.name,
-                row.lambda_,
+                *row.key,
                 metric,
                 tables.exact(row.values[metric]),
                 f"{row.paper[metric]:.5f}" if row.paper else "",
@@ -265,8 +258,7 @@ def csv_of_pairs(results: Iterable[EntryResult]) -> list[list[str]]:
         ["strategy", "lambda", "pair", *METRICS],
         *(
             [
-                result.entry.name,
-                result.entry.lambda_,
+                *result.entry.key,
                 str(result.pair.number),
                 *map(tables.exact, result.values.values()),
             ]

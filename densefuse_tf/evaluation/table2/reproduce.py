@@ -26,13 +26,13 @@ from densefuse_tf.io.ordered_map import ordered_map
 
 @dataclasses.dataclass(frozen=True)
 class EntryResult:
-    """One fused image, evaluated.
+    """Holds the metrics of the fused image that a row has of a pair.
 
     Attributes:
-      entry: The row it belongs to.
+      entry: The row.
       pair: The pair.
       path: The fused image.
-      values: Its metrics. SCD is NaN, undefined, where the fused image equals a source.
+      values: By metric. SCD is NaN, undefined, where the fused image equals a source.
       colored: Whether the file is in colour, of which the luma was evaluated.
     """
 
@@ -45,12 +45,9 @@ class EntryResult:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be fused and evaluated.
+    """Holds the rows that are to be made, the pairs that they need, and checkpoints.
 
-    Attributes:
-      entries: The rows.
-      pairs: The pairs that they need.
-      checkpoints: The checkpoints of DenseFuse by lambda.
+    The checkpoints are those of DenseFuse by lambda.
     """
 
     entries: list[Entry]
@@ -71,11 +68,7 @@ class Plan:
 
 
 def plan(settings: Table2Settings) -> Plan:
-    """Finds what the settings name.
-
-    Raises:
-      UserError: Something of it is missing, or cannot be used.
-    """
+    """Finds what the settings name."""
     if settings.data_dir is None:
         raise UserError(
             "--data_dir is missing: expected the folder of IR<n>.png and VIS<n>.png"
@@ -115,20 +108,10 @@ def plan(settings: Table2Settings) -> Plan:
 def reproduce(
     rows: Sequence[Entry], pairs: Sequence[ProtocolPair], store: Store
 ) -> Iterator[EntryResult]:
-    """Fuses and evaluates pairs.
+    """Fuses and evaluates the pairs of each row; what the store has is not done again.
 
-    Fusing stays a few pairs ahead of the evaluation, which goes on beside it.
-
-    Args:
-      rows: The rows to make.
-      pairs: Those that the rows need; a row leaves out the others.
-      store: Where results are kept; what it has is not done again.
-
-    Yields:
-      A result for each pair of each row.
-
-    Raises:
-      UserError: A pair cannot be fused or evaluated, or a file not be written.
+    Fusing stays a few pairs ahead of the evaluation, which goes on beside it. A row
+    leaves out the pairs that it does not need.
     """
 
     def jobs():

@@ -43,9 +43,14 @@ class Entry:
     inputs: tuple[pathlib.Path, ...] = ()
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Name and lambda, as `paper.rows` has them."""
+        return self.name, self.lambda_
+
+    @property
     def title(self) -> str:
         """The row in one word, for names of files."""
-        return f"{self.name}_{self.lambda_}" if self.lambda_ else self.name
+        return "_".join(filter(None, self.key))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ import densefuse_tf
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
+from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2.inputs import ProtocolPair
 from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.io import files
@@ -38,9 +39,7 @@ class Store:
     def __init__(self, folder: str | os.PathLike, *, fresh: bool = False):
         """Takes the folder, which is made when the first result is kept.
 
-        Args:
-          folder: Where results are kept.
-          fresh: Whether to find nothing there, so that all is done anew.
+        Where `fresh` is true nothing is found there, so that all is done anew.
         """
         self._folder = pathlib.Path(folder)
         self._fresh = fresh
@@ -49,10 +48,7 @@ class Store:
     def fused_path(self, name: str, method: Method, pair: ProtocolPair) -> pathlib.Path:
         """Returns where the fused image of a pair is kept.
 
-        Args:
-          name: For people: what was fused, "addition_1e2".
-          method: What fuses.
-          pair: The pair.
+        The name, "addition_1e2", is for people; method and pair decide the place.
         """
         if method not in self._keys:
             self._keys[method] = digest(densefuse_tf.__version__, *_parts(method))
@@ -68,11 +64,7 @@ class Store:
             return None
 
     def keep_fused(self, path: pathlib.Path, fused: np.ndarray) -> None:
-        """Keeps a fused image at `path`.
-
-        Raises:
-          UserError: The file cannot be written.
-        """
+        """Keeps a fused image at `path`."""
         images.write(path, fused)
 
     def values(
@@ -83,7 +75,7 @@ class Store:
             return None
         try:
             record = json.loads(self._record(name, pair, fused).read_text("utf-8"))
-            values = {metric: float(record[metric]) for metric in scoring.METRICS}
+            values = {metric: float(record[metric]) for metric in paper.METRICS}
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return values if all(map(math.isfinite, values.values())) else None
@@ -95,11 +87,7 @@ class Store:
         fused: np.ndarray,
         values: Mapping[str, float],
     ) -> None:
-        """Keeps the metrics of a fused image.
-
-        Raises:
-          UserError: The file cannot be written.
-        """
+        """Keeps the metrics of a fused image."""
         with files.replacing(self._record(name, pair, fused)) as temporary:
             temporary.write_text(json.dumps(dict(values), indent=1) + "\n", "utf-8")
 

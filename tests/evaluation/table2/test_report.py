@@ -11,14 +11,14 @@ from densefuse_tf.evaluation.table2 import figures
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2 import report
+from densefuse_tf.evaluation.table2 import rows as table_rows
 from densefuse_tf.evaluation.table2.reproduce import EntryResult
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 
 
 def result(name, lambda_, number, values, path=None):
-    title = f"{name}_{lambda_}" if lambda_ else name
-    entry = types.SimpleNamespace(name=name, lambda_=lambda_, title=title)
+    entry = table_rows.Entry(name, lambda_, (), dict)
     pair = types.SimpleNamespace(number=number)
     return EntryResult(entry, pair, path, values)
 
