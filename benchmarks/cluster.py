@@ -205,15 +205,16 @@ _CHILD = """
 import json, os, pathlib, sys, time
 from beam import peak_memory
 from densefuse_tf.io import images
+from densefuse_tf.io import outputs
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines.options import FileOptions
+from densefuse_tf.pipelines.settings import FileOptions
 start = time.perf_counter()
 names, output, address = sys.argv[1:]
 def say(what):
     seconds = time.perf_counter() - start
     print(json.dumps([what, seconds, peak_memory(os.getpid())]), flush=True)
 planned = pairs.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
-pairs.check_outputs(planned)
+outputs.check_pairs(pairs.texts(planned))
 planned = pairs.without_result(planned, FileOptions())
 say(f"list of {len(planned)} pairs made and checked")
 pathlib.Path(output).mkdir()

@@ -23,45 +23,37 @@ class Outputs:
     markdown: str | None = None
     latex: str | None = None
 
-    def check(self, inputs: Iterable[str | os.PathLike]) -> None:
+    def check(self, inputs: Iterable[Iterable[str | os.PathLike]]) -> None:
         """Refuses names that would do harm, before the work.
 
         Args:
-          inputs: The files that are read.
+          inputs: The files that are read, of each scene; iterated several times.
 
         Raises:
           UserError: There is one.
         """
         from densefuse_tf.io import files
         from densefuse_tf.io import finding
+        from densefuse_tf.io import outputs
 
         given = {
-            name: path
+            f"--{name}": path
             for name, path in dataclasses.asdict(self).items()
             if path is not None
         }
-        names = {os.path.realpath(path): name for name, path in given.items()}
-        if names:
-            real_path = files.RealPaths()
-            for path in inputs:
-                name = names.get(real_path(path))
-                if name is not None:
-                    raise UserError(f"--{name}={given[name]}: would overwrite an image")
-        taken: dict[str, str] = {}
+        if not given:
+            return
+        outputs.check_named(
+            given, lambda: ((path, "an image") for own in inputs for path in own)
+        )
         for name, path in given.items():
-            real = os.path.realpath(path)
-            if real in taken:
-                raise UserError(f"--{name}={path}: would overwrite {taken[real]}")
             # Files beside those that are read are as dear: pair 20, another checkpoint.
             suffix = pathlib.Path(path).suffix.lower()
             if suffix in finding.SUFFIXES or suffix in _SUFFIXES_OF_INPUTS:
                 raise UserError(
-                    f"--{name}={path}: is named as an image or a checkpoint: expected "
+                    f"{name}={path}: is named as an image or a checkpoint: expected "
                     "another suffix"
                 )
-            if os.path.isdir(path):
-                raise UserError(f"--{name}={path}: is a folder: expected a file")
-            taken[real] = f"what --{name} writes"
             files.check_writable(pathlib.Path(path).parent)
 
     def show(self, table, notes: Sequence[str] = ()) -> None:

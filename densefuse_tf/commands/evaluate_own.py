@@ -3,7 +3,6 @@
 import array
 import contextlib
 import dataclasses
-import itertools
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +117,7 @@ def _evaluated_files(
     """Evaluates images; returns the results by method."""
     triplets = {name: finding.pair(own) for name, own in sources.items()}
     all_triplets = [triplet for own in triplets.values() for triplet in own]
-    outputs.check(path for triplet in all_triplets for path in triplet)
+    outputs.check(all_triplets)
     for ir, vis, path in all_triplets:
         print(f"{ir} + {vis}: {path}", flush=True)
     evaluated = (
@@ -154,7 +153,7 @@ def _evaluate_on_runner(
     from densefuse_tf.pipelines import beam
 
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
-    outputs.check(path for triplet in triplets.plain for path in triplet)
+    outputs.check(triplets.plain)
     name_of = scoring.names(triplets)
     for ir, vis, path in triplets[:_SHOWN]:
         print(f"{ir} + {vis}: {path}")
@@ -219,11 +218,7 @@ def _evaluated_frames(
         name: surveying.open_sources(own, progress=progress.frames)
         for name, own in sources.items()
     }
-    outputs.check(
-        path
-        for source in itertools.chain.from_iterable(opened.values())
-        for path in getattr(source, "paths", [source.path])
-    )
+    outputs.check([source.paths for own in opened.values() for source in own])
     results: dict[str, list[Evaluated]] = {}
     colored: dict[pathlib.Path, None] = {}
     for name, own in opened.items():

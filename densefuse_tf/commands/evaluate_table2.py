@@ -1,6 +1,5 @@
 """Reproduces Table II for evaluate.py."""
 
-import os
 import pathlib
 from collections.abc import Iterable
 
@@ -36,7 +35,7 @@ def reproduce(
         # Whoever looks for the models of this project or a strategy imports it.
         startup.import_tensorflow()
     plan = reproducing.plan(chosen)
-    outputs.check(plan.inputs)
+    outputs.check([plan.inputs])
     if panels is not None:
         pictures = [figures.path_of(panels, pair) for pair in plan.pairs]
         _check_panels(panels, plan.inputs, pictures)
@@ -74,7 +73,13 @@ def _check_panels(
 
     Fused images of another method may well be named pair1.png, too.
     """
-    taken = {os.path.realpath(path) for path in inputs}
-    for path in pictures:
-        if os.path.realpath(path) in taken:
-            raise UserError(f"--panels={folder}: would overwrite {path}")
+    from densefuse_tf.io import outputs
+
+    found = outputs.clash(
+        lambda: [
+            *((path, "", True) for path in inputs),
+            *((path, "", False) for path in pictures),
+        ]
+    )
+    if found is not None:
+        raise UserError(f"--panels={folder}: would overwrite {found.path}")

@@ -84,6 +84,7 @@ def fuse(request: Request, run: Run) -> int:
     """
     from densefuse_tf.io import files
     from densefuse_tf.io import images
+    from densefuse_tf.io import outputs
     from densefuse_tf.io.streamed import Streamed
     from densefuse_tf.pipelines import pairs
 
@@ -101,7 +102,12 @@ def fuse(request: Request, run: Run) -> int:
             lambda: itertools.chain(others, (pair.raw_output for pair in planned)),
             len(others) + len(planned),
         )
-    pairs.check_outputs(planned, beside_pairs, aligned.inputs(settings))
+    outputs.check_pairs(
+        pairs.texts(planned),
+        beside_pairs,
+        aligned.inputs(settings),
+        overwrite=options.overwrite,
+    )
     if settings.register == "each" and settings.save_transform and len(planned) > 1:
         raise UserError(
             "--save_transform goes with one pair, or with --register=once: "
@@ -110,11 +116,6 @@ def fuse(request: Request, run: Run) -> int:
     todo = planned
     if options.skip_existing:
         todo = pairs.without_result(planned, options)
-    if not options.overwrite:
-        for output, *_ in pairs.texts(planned):
-            files.check_free(output)
-        for other in beside_pairs:
-            files.check_free(other)
     if launcher is None and not settings.is_on and todo:
         pairs.check_sizes(todo)
 

@@ -21,9 +21,9 @@ image, then x and y in the moving one; the centre of the first pixel is (0, 0).
 Exit status: 0, or 2 for a mistake and for a registration that is refused.
 """
 
-import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -194,30 +194,28 @@ def _check_outputs() -> None:
     """Refuses outputs where they would do harm, before the work."""
     from densefuse_tf.io import files
     from densefuse_tf.io import images
+    from densefuse_tf.io import outputs
 
-    inputs = (_FIXED, _MOVING, _POINTS, _TRANSFORM)
-    taken = {
-        os.path.realpath(flag.value): f"what --{flag.name} reads"
-        for flag in inputs
-        if flag.value is not None
-    }
-    for flag in (*_IMAGES, _SAVE_TRANSFORM):
-        if flag.value is None:
-            continue
-        path = pathlib.Path(flag.value)
-        real = os.path.realpath(path)
-        if real in taken:
-            raise UserError(f"--{flag.name}={path}: would overwrite {taken[real]}")
-        if path.is_dir():
-            raise UserError(f"--{flag.name}={path}: is a folder: expected a file")
+    def given(named: Sequence[flags.FlagHolder]) -> dict[str, pathlib.Path]:
+        return {
+            f"--{flag.name}": pathlib.Path(flag.value)
+            for flag in named
+            if flag.value is not None
+        }
+
+    read = given((_FIXED, _MOVING, _POINTS, _TRANSFORM))
+    written = given((*_IMAGES, _SAVE_TRANSFORM))
+    outputs.check_named(
+        written, lambda: ((path, f"what {name} reads") for name, path in read.items())
+    )
+    for name, path in written.items():
         is_image = path.suffix.lower() in images.FORMATS
-        if is_image == (flag is _SAVE_TRANSFORM):
+        if is_image == (name == "--save_transform"):
             expected = ".json" if is_image else ", ".join(images.FORMATS)
             raise UserError(
-                f"--{flag.name}={path}: is named {path.suffix or 'without suffix'}: "
-                f"expected {expected}"
+                f"{name}={path}: is named {path.suffix or 'without suffix'}: expected "
+                f"{expected}"
             )
-        taken[real] = f"what --{flag.name} writes"
         files.check_writable(path.parent)
 
 

@@ -68,50 +68,6 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
-class RealPaths:
-    """Works as os.path.realpath, for very many files of few folders.
-
-    A folder is looked up once. Which of its files are links is asked file by file, or
-    where there are many, by one look at the list of the folder: a disk or a network
-    takes long to say it of a million files.
-    """
-
-    def __init__(self):
-        self._folders: dict[str, _Folder] = {}
-
-    def __call__(self, path: str | os.PathLike) -> str:
-        """Returns the real path."""
-        folder, slash, name = os.fspath(path).rpartition("/")
-        if name in ("", ".", ".."):
-            return os.path.realpath(path)
-        known = self._folders.get(folder)
-        if known is None:
-            known = self._folders[folder] = _Folder(folder + slash)
-        return os.path.realpath(path) if known.has_link(name) else known.real + name
-
-
-class _Folder:
-    """Knows the real path of a folder, and which of its files are links."""
-
-    # Single lookups before the whole folder is read.
-    _MOST = 100
-
-    def __init__(self, folder: str):
-        self.real = os.path.join(os.path.realpath(folder), "")
-        self._asked = 0
-        self._links: set[str] = set()
-
-    def has_link(self, name: str) -> bool:
-        self._asked += 1
-        if self._asked < self._MOST:
-            return os.path.islink(self.real + name)
-        if self._asked == self._MOST:
-            # A folder that is not there yet has none.
-            with contextlib.suppress(OSError), os.scandir(self.real) as entries:
-                self._links = {each.name for each in entries if each.is_symlink()}
-        return name in self._links
-
-
 @contextlib.contextmanager
 def creating_folder(
     path: str | os.PathLike, *, replacing: Collection[str] = ()

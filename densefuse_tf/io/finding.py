@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import outputs
 from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.io.streamed import in_order
@@ -189,7 +189,7 @@ def refuse_one_file(scenes: Iterable[tuple[str | os.PathLike, ...]]) -> None:
       UserError: The files of a scene are all the same.
     """
     several: list[str] = []
-    real_path = files.RealPaths()
+    real_path = outputs.RealPaths()
     for paths in scenes:
         count = len(set(map(real_path, paths)))
         if count == 1:

@@ -84,6 +84,11 @@ class VideoFile:
     pixel_format: str
 
     @property
+    def paths(self) -> tuple[pathlib.Path, ...]:
+        """Returns the files of the frames: this one."""
+        return (self.path,)
+
+    @property
     def is_deep(self) -> bool:
         """Whether the frames have more than 8 bits."""
         return self.pixel_format != "rgb24"

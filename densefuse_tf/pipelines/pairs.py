@@ -5,7 +5,6 @@ fuses. How many images are held at a time does not depend on how many there are,
 large pair is held alone.
 """
 
-import array
 import contextlib
 import dataclasses
 import functools
@@ -19,7 +18,6 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
@@ -94,7 +92,7 @@ def plan(
         the pair's last source, the visible image, as PNG.
 
     Returns:
-      The pairs, with their outputs, which `check_outputs` has to check.
+      The pairs, with their outputs, which `outputs.check_pairs` has to check.
 
     Raises:
       UserError: A file is given for several pairs, or one that cannot be written.
@@ -134,7 +132,7 @@ def _pair(texts: tuple[str, ...]) -> Pair:
     return Pair(tuple(sources), output)
 
 
-def texts(pairs: Iterable[Pair]) -> Iterable[tuple[str, ...]]:
+def texts(pairs: Sequence[Pair]) -> Sequence[tuple[str, ...]]:
     """Returns the paths of each pair, that of the result first.
 
     A million pairs that were planned take seconds so, and several times as long to be
@@ -142,68 +140,10 @@ def texts(pairs: Iterable[Pair]) -> Iterable[tuple[str, ...]]:
     """
     if isinstance(pairs, Made):
         return pairs.plain
-    return ((str(pair.output), *map(str, pair.sources)) for pair in pairs)
-
-
-def check_outputs(
-    pairs: Sequence[Pair],
-    others: Sequence[pathlib.Path] = (),
-    inputs: Iterable[str | os.PathLike] = (),
-) -> None:
-    """Refuses outputs that would overwrite a source image, an input or one another.
-
-    Args:
-      pairs: All pairs of a run.
-      others: More files that the run will write.
-      inputs: More files that the run will read.
-
-    Raises:
-      UserError: Names the two.
-    """
-    real_path = files.RealPaths()
-
-    def outputs() -> Iterator[tuple[str, str, str]]:
-        for output, *sources in texts(pairs):
-            yield real_path(output), output, sources[-1]
-        for path in others:
-            yield real_path(path), str(path), "another output"
-
-    read = {os.path.realpath(path) for path in inputs}
-    # The hashes of a million pairs are held; the few that occur twice are compared.
-    read_hashes, written_hashes = array.array("q"), array.array("q")
-    for output, *sources in texts(pairs):
-        read_hashes.extend(map(hash, map(real_path, sources)))
-        written_hashes.append(hash(real_path(output)))
-    written_hashes.extend(hash(real_path(path)) for path in others)
-    taken, written = (np.sort(each) for each in (read_hashes, written_hashes))
-    places = np.searchsorted(taken, written).clip(max=len(taken) - 1)
-    doubtful = {
-        *written[1:][written[1:] == written[:-1]].tolist(),
-        *written[taken[places] == written].tolist(),
-        *map(hash, read),
-    }
-    if not doubtful:
-        return
-    sources_in_doubt = {
-        real
-        for _, *sources in texts(pairs)
-        for real in map(real_path, sources)
-        if hash(real) in doubtful
-    }
-    origins: dict[str, str] = {}
-    for real, path, origin in outputs():
-        if hash(real) not in doubtful:
-            continue
-        if real in sources_in_doubt:
-            raise UserError(f"{path}: would overwrite a source image: choose another")
-        if real in read:
-            raise UserError(f"{path}: would overwrite an input: choose another")
-        if real in origins:
-            raise UserError(
-                f"{path}: would be written twice, for {origins[real]} and {origin}: "
-                "give them different names"
-            )
-        origins[real] = origin
+    return Streamed(
+        lambda: ((str(pair.output), *map(str, pair.sources)) for pair in pairs),
+        len(pairs),
+    )
 
 
 def without_result(pairs: Sequence[Pair], options: FileOptions) -> Sequence[Pair]:

@@ -6,7 +6,6 @@ colour, and the range of the output. Here each is decided once for the whole seq
 thread fuses: how many frames are held does not depend on how many there are.
 """
 
-import collections
 import contextlib
 import fractions
 import os
@@ -18,6 +17,7 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import images
+from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
@@ -98,43 +98,21 @@ def check_output(
         overwritten, or what is no earlier result; another file that would take the
         place of a source, an input, the output or one another.
     """
-    read = {
-        os.path.realpath(file)
-        for source in sources
-        for file in (source.paths if isinstance(source, ImageFiles) else [source.path])
-    }
-    taken = read | {os.path.realpath(each) for each in (path, *inputs)}
-    for other in others:
-        real = os.path.realpath(other)
-        if real in taken:
-            raise UserError(
-                f"{other}: would overwrite a source, an input or another output: "
-                "choose another name"
-            )
-        taken.add(real)
-    text, path = os.fspath(path), pathlib.Path(path)
-    if not overwrite:
-        files.check_free(path)
-    if not _is_folder(text):
-        if path.suffix.lower() not in video.OUTPUT_FORMATS:
-            raise UserError(
-                f"{path}: cannot write a video named {path.suffix}: expected "
-                f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
-            )
-        if os.path.realpath(path) in read:
-            raise UserError(f"{path}: would overwrite a source: choose another name")
-        files.check_replaceable(path)
-        return
-    names = _frame_names(sources[-1])
-    if any(os.path.realpath(path / name) in read for name in names):
-        raise UserError(f"{path}: would overwrite a source: choose another name")
-    files.check_folder(path, names)
-    if len(set(names)) < len(names):
-        twice = next(n for n, times in collections.Counter(names).items() if times > 1)
+    is_folder = _is_folder(os.fspath(path))
+    suffix = pathlib.Path(path).suffix
+    if not is_folder and suffix.lower() not in video.OUTPUT_FORMATS:
         raise UserError(
-            f"{path / twice}: would be written twice: give the frames in "
-            f"{sources[-1].path} different names"
+            f"{pathlib.Path(path)}: cannot write a video named {suffix}: expected "
+            f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
         )
+    outputs.check_sequence(
+        path,
+        _frame_names(sources[-1]) if is_folder else (),
+        [file for source in sources for file in source.paths],
+        others,
+        inputs,
+        overwrite=overwrite,
+    )
 
 
 def _is_folder(path: str) -> bool:
