@@ -18,12 +18,12 @@ def outputs(settings: RegistrationSettings) -> list[pathlib.Path]:
     Raises:
       UserError: The checkerboard's name is not that of an image.
     """
-    from densefuse_tf.io import images
+    from densefuse_tf.io import formats
 
     for path in _given(settings.checkerboard):
-        if path.suffix.lower() not in images.FORMATS:
+        if path.suffix.lower() not in formats.WRITTEN:
             raise UserError(
-                f"--checkerboard={path}: expected {', '.join(images.FORMATS)}"
+                f"--checkerboard={path}: expected {', '.join(formats.WRITTEN)}"
             )
     return _given(settings.save_transform, settings.checkerboard)
 

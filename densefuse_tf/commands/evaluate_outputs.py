@@ -33,7 +33,7 @@ class Outputs:
           UserError: There is one.
         """
         from densefuse_tf.io import files
-        from densefuse_tf.io import finding
+        from densefuse_tf.io import formats
         from densefuse_tf.io import outputs
 
         given = {
@@ -49,7 +49,7 @@ class Outputs:
         for name, path in given.items():
             # Files beside those that are read are as dear: pair 20, another checkpoint.
             suffix = pathlib.Path(path).suffix.lower()
-            if suffix in finding.SUFFIXES or suffix in _SUFFIXES_OF_INPUTS:
+            if suffix in formats.READ or suffix in _SUFFIXES_OF_INPUTS:
                 raise UserError(
                     f"{name}={path}: is named as an image or a checkpoint: expected "
                     "another suffix"

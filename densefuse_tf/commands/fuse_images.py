@@ -221,13 +221,13 @@ def _launcher(run: Run, settings: RegistrationSettings):
 
 def _panel(run: Run) -> pathlib.Path | None:
     """Returns where the panel goes."""
-    from densefuse_tf.io import images
+    from densefuse_tf.io import formats
 
     if run.panel is None:
         return None
     path = pathlib.Path(run.panel)
-    if path.suffix.lower() not in images.FORMATS:
-        raise UserError(f"--panel={path}: expected {', '.join(images.FORMATS)}")
+    if path.suffix.lower() not in formats.WRITTEN:
+        raise UserError(f"--panel={path}: expected {', '.join(formats.WRITTEN)}")
     return path
 
 

@@ -99,6 +99,7 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
 
 
 def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
+    from densefuse_tf.io import formats
     from densefuse_tf.io import video
 
     for source in sources:
@@ -107,5 +108,5 @@ def _check_rate_is_free(fps: str, sources: Sequence, output: str) -> None:
                 f"--fps={fps} goes with folders of frames: {source.path} has "
                 f"{float(source.rate):.6g} frames per second, and so has the result"
             )
-    if pathlib.Path(output).suffix.lower() not in video.OUTPUT_FORMATS:
+    if pathlib.Path(output).suffix.lower() not in formats.WRITTEN_VIDEOS:
         raise UserError(f"--fps={fps} goes with a video as --output")

@@ -111,6 +111,8 @@ def main() -> None:
     from densefuse_tf.io import images
 
     fixed, moving = map(images.read, paths)
+    for flag, image in ((_OUTPUT, moving), (_FIXED_OUTPUT, fixed)):
+        _check_depth(flag, image)
     found = _registration(fixed, moving, paths)
     print(_summary(found), flush=True)
     if not found.accepted:
@@ -129,7 +131,7 @@ def main() -> None:
         fixed, moving = alignment.align(fixed, moving)
         for flag, image in ((_OUTPUT, moving), (_FIXED_OUTPUT, fixed)):
             if flag.value is not None:
-                _write(flag, image)
+                images.write(flag.value, image)
         if _CHECKERBOARD.value is not None:
             images.write(_CHECKERBOARD.value, registration.checkerboard(fixed, moving))
     if _SAVE_TRANSFORM.value is not None:
@@ -193,7 +195,7 @@ def _summary(found) -> str:
 def _check_outputs() -> None:
     """Refuses outputs where they would do harm, before the work."""
     from densefuse_tf.io import files
-    from densefuse_tf.io import images
+    from densefuse_tf.io import formats
     from densefuse_tf.io import outputs
 
     def given(named: Sequence[flags.FlagHolder]) -> dict[str, pathlib.Path]:
@@ -209,9 +211,9 @@ def _check_outputs() -> None:
         written, lambda: ((path, f"what {name} reads") for name, path in read.items())
     )
     for name, path in written.items():
-        is_image = path.suffix.lower() in images.FORMATS
+        is_image = path.suffix.lower() in formats.WRITTEN
         if is_image == (name == "--save_transform"):
-            expected = ".json" if is_image else ", ".join(images.FORMATS)
+            expected = ".json" if is_image else ", ".join(formats.WRITTEN)
             raise UserError(
                 f"{name}={path}: is named {path.suffix or 'without suffix'}: expected "
                 f"{expected}"
@@ -219,23 +221,18 @@ def _check_outputs() -> None:
         files.check_writable(path.parent)
 
 
-def _write(flag: flags.FlagHolder, image: np.ndarray) -> None:
-    """Writes an image with the bit depth it has."""
-    from densefuse_tf.io import files
-    from densefuse_tf.io import images
+def _check_depth(flag: flags.FlagHolder[str | None], image: np.ndarray) -> None:
+    """Refuses a name of a format that has no room for the bits of an image."""
+    from densefuse_tf.io import formats
 
-    if image.dtype == np.uint8:
-        images.write(flag.value, image)
+    if flag.value is None or image.dtype == np.uint8:
         return
-    if pathlib.Path(flag.value).suffix.lower() not in (".tif", ".tiff"):
+    deep = [suffix for suffix, each in formats.WRITTEN.items() if each.is_deep]
+    if pathlib.Path(flag.value).suffix.lower() not in deep:
         raise UserError(
             f"--{flag.name}={flag.value}: the image has {image.dtype} values: expected "
-            "a name ending in .tif or .tiff"
+            f"a name ending in {' or '.join(deep)}"
         )
-    import tifffile
-
-    with files.replacing(flag.value) as temporary:
-        tifffile.imwrite(temporary, image)
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
-from densefuse_tf.io import finding
+from densefuse_tf.io import formats
 from densefuse_tf.model import lambdas
 from densefuse_tf.model import strategies
 
@@ -166,7 +166,7 @@ def _inputs(engine: requests.Engine, examples: Sequence) -> list[gr.Component]:
                 files.append(
                     gr.File(
                         label=kind,
-                        file_types=list(finding.SUFFIXES),
+                        file_types=list(formats.READ),
                         height=124,
                         elem_id=kind.lower(),
                     )

@@ -19,29 +19,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 
 if TYPE_CHECKING:
     from densefuse_tf.io import tiff
 
-_READ = ("PNG", "TIFF", "JPEG", "BMP", "WebP")
-# Formats by the bytes at an offset. Those that are not read are named in the error.
-_SIGNATURES = (
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    *(("TIFF", 0, start) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
-    ("BMP", 0, b"BM"),
-    ("WebP", 8, b"WEBP"),
-    *(("HEIC", 4, b"ftyp" + brand) for brand in (b"hei", b"hev", b"mif1", b"msf1")),
-    ("AVIF", 4, b"ftypavi"),
-    ("GIF", 0, b"GIF8"),
-    ("JPEG 2000", 4, b"jP  "),
-    ("JPEG XL", 4, b"JXL "),
-    ("OpenEXR", 0, b"v/1\x01"),
-    ("NumPy", 0, b"\x93NUMPY"),
-    ("FITS", 0, b"SIMPLE  ="),
-    ("PDF", 0, b"%PDF"),
-)
 _pillow_limit = threading.Lock()
 
 # The UserError says in one line what is wrong with a file.
@@ -66,12 +49,13 @@ def kind(name: str, file: BinaryIO) -> str:
     start = file.read(16)
     file.seek(0)
     what = f"starts with the bytes {start[:8].hex(' ')}" if start else "is empty"
-    for found, offset, signature in _SIGNATURES:
-        if start.startswith(signature, offset):
-            if found in _READ:
-                return found
-            what = f"is in the format {found}"
-    raise UserError(f"{name}: {what}: expected {', '.join(_READ[:-1])} or {_READ[-1]}")
+    for each in formats.FORMATS:
+        if start.startswith(each.starts, each.offset):
+            if each.is_read:
+                return each.name
+            what = f"is in the format {each.name}"
+    *names, last = (each.name for each in formats.FORMATS if each.is_read)
+    raise UserError(f"{name}: {what}: expected {', '.join(names)} or {last}")
 
 
 def decode(

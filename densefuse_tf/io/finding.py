@@ -11,14 +11,12 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import outputs
 from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.io.streamed import in_order
 
-# Suffixes of the images that are picked out of a folder. What a file is when it is
-# read, its first bytes say.
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".webp")
 # A line shows so many names at most.
 _SHOWN = 3
 
@@ -26,7 +24,7 @@ _SHOWN = 3
 def find(
     source: str | os.PathLike,
     *,
-    suffixes: Sequence[str] = SUFFIXES,
+    suffixes: Sequence[str] = formats.READ,
     in_subfolders: bool = False,
 ) -> list[pathlib.Path]:
     """Finds the image files that `source` stands for, in natural sort order.
@@ -53,7 +51,7 @@ def find(
 
 def _images(
     source: str | os.PathLike,
-    suffixes: Sequence[str] = SUFFIXES,
+    suffixes: Sequence[str] = formats.READ,
     in_subfolders: bool = False,
 ) -> Iterator[str]:
     """Yields the images of `find` in any order, a folder's as it is read."""

@@ -10,19 +10,18 @@ import os
 import pathlib
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
-from densefuse_tf.io import limits
+from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 from densefuse_tf.io.finding import find
 from densefuse_tf.io.finding import pair
 
 __all__ = [
-    "FORMATS",
     "MAX_PIXELS",
     "find",
     "pair",
@@ -35,23 +34,7 @@ __all__ = [
     "writing",
 ]
 
-MAX_PIXELS = limits.MAX_PIXELS
-
-# The formats that are written, by suffix.
-FORMATS = {
-    ".png": "PNG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-}
-_WRITE_OPTIONS: dict[str, dict[str, Any]] = {
-    # A third of the time that the default level 6 takes, for files as small.
-    "PNG": {"compress_level": 4},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
-}
+MAX_PIXELS = formats.MAX_PIXELS
 
 
 def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -200,7 +183,7 @@ def _open(name: str) -> BinaryIO:
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an 8-bit image in the format of the suffix, whole or not at all.
+    """Writes an image in the format of the suffix, whole or not at all.
 
     See `writing`.
     """
@@ -210,40 +193,48 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
-    """Writes an 8-bit image, which takes its name when the body has ended.
+    """Writes an image, which takes its name when the body has ended.
 
     If the body raises, there is no new file, and an old one stays as it was.
 
     Args:
       path: Ends in .png, .tif, .tiff, .jpg, .jpeg or .bmp. JPEG is written at quality
         95 without chroma subsampling; the others lose nothing.
-      image: uint8, [height, width] or [height, width, 3].
+      image: [height, width] or [height, width, 3]; uint8, or in TIFF uint16 or float32
+        as well.
 
     Raises:
       UserError: Another suffix, shape or dtype; more than the format can hold; or the
         file cannot be written.
     """
-    from PIL import Image
-
     path = pathlib.Path(path)
-    suffix = path.suffix.lower()
-    kind = FORMATS.get(suffix)
+    kind = formats.WRITTEN.get(path.suffix.lower())
     if kind is None:
         raise UserError(
             f"{path}: cannot write an image named {path.suffix or 'without suffix'}: "
-            f"expected {', '.join(FORMATS)}"
+            f"expected {', '.join(formats.WRITTEN)}"
         )
-    if image.dtype != np.uint8:
+    is_deep = kind.is_deep and image.dtype in (np.uint16, np.float32)
+    if image.dtype != np.uint8 and not is_deep:
         raise UserError(f"{path}: cannot write {image.dtype} values: expected uint8")
     pixels.require_shape(image, os.fspath(path))
     with files.replacing(path) as temporary:
         try:
-            # Not by imageio: that first imports the plugins of all of Pillow's formats.
-            Image.fromarray(np.ascontiguousarray(image)).save(
-                temporary, format=kind, **_WRITE_OPTIONS.get(kind, {})
-            )
+            if is_deep:
+                import tifffile
+
+                tifffile.imwrite(temporary, image)
+            else:
+                # Not by imageio: it first imports the plugins of all Pillow's formats.
+                from PIL import Image
+
+                Image.fromarray(np.ascontiguousarray(image)).save(
+                    temporary, kind.name, **(kind.options or {})
+                )
         except ValueError as error:
-            raise UserError(f"{path}: cannot be written as {kind}: {error}") from error
+            raise UserError(
+                f"{path}: cannot be written as {kind.name}: {error}"
+            ) from error
         yield
 
 

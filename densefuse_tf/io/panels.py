@@ -125,8 +125,7 @@ def _resized(image: np.ndarray, width: int, height: int):
     from PIL import Image
 
     if image.dtype != np.uint8:
-        scaled, _ = pixels.to_pixel_range(image, "auto")
-        image = np.rint(scaled).astype(np.uint8)
+        image = pixels.to_uint8(pixels.to_pixel_range(image, "auto")[0])
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
     if picture.size == (width, height):
         return picture

@@ -20,14 +20,8 @@ import numpy as np
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
-
-# Files are taken for videos by their suffixes; H.264 is written into these containers.
-INPUT_FORMATS = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".wmv", ".mpg", ".mpeg"),
-    *(".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp"),
-)
-OUTPUT_FORMATS = (".mp4", ".m4v", ".mov", ".mkv")
 
 # A video opens no address. Its first stream that is no cover picture is read, each
 # frame once, whatever its time.
@@ -131,7 +125,7 @@ class VideoFile:
 def is_video(path: str | os.PathLike) -> bool:
     """Whether the path of a source is named as a video file."""
     suffix = pathlib.Path(path).suffix.lower()
-    return suffix in INPUT_FORMATS and not os.path.isdir(path)
+    return suffix in formats.VIDEOS and not os.path.isdir(path)
 
 
 def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:

@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
@@ -36,8 +37,6 @@ _AHEAD = 2
 _BEHIND = 2
 # The first pairs, whose headers are looked at before the work: in a second or two.
 _SIZES_CHECKED = 1000
-# Not written, but no name for a folder either.
-_OTHER_IMAGES = (".webp", ".gif")
 # The source pixels of either, at most. A pair that has more by itself is read when its
 # turn comes, and written before the next one is read: computing it takes so long that
 # nothing is lost, and it needs the memory.
@@ -100,7 +99,7 @@ def plan(
     folder = pathlib.Path(output)
     is_folder = folder.is_dir() or str(output).endswith(("/", os.sep))
     suffix = folder.suffix.lower()
-    is_image = suffix in images.FORMATS or suffix in _OTHER_IMAGES
+    is_image = suffix in formats.NAMED
     if is_folder or not suffix or (len(sources) > 1 and not is_image):
         plain = sources.plain if isinstance(sources, Made) else sources
         return Made(_pair, Streamed(lambda: _with_outputs(plain, folder), len(sources)))
@@ -108,10 +107,10 @@ def plan(
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
         )
-    if suffix not in images.FORMATS:
+    if suffix not in formats.WRITTEN:
         raise UserError(
             f"{folder}: cannot write an image named {folder.suffix}: expected "
-            f"{', '.join(images.FORMATS)}"
+            f"{', '.join(formats.WRITTEN)}"
         )
     return [Pair(sources[0], folder)]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
@@ -100,10 +101,10 @@ def check_output(
     """
     is_folder = _is_folder(os.fspath(path))
     suffix = pathlib.Path(path).suffix
-    if not is_folder and suffix.lower() not in video.OUTPUT_FORMATS:
+    if not is_folder and suffix.lower() not in formats.WRITTEN_VIDEOS:
         raise UserError(
             f"{pathlib.Path(path)}: cannot write a video named {suffix}: expected "
-            f"{', '.join(video.OUTPUT_FORMATS)}, or a folder for its frames"
+            f"{', '.join(formats.WRITTEN_VIDEOS)}, or a folder for its frames"
         )
     outputs.check_sequence(
         path,
@@ -138,7 +139,7 @@ def write(
     named after those of the last source, or numbered after its video.
 
     Args:
-      path: Ends in one of `video.OUTPUT_FORMATS`; or, without suffix or with a slash
+      path: Ends in one of `formats.WRITTEN_VIDEOS`; or, without suffix or with a slash
         at the end, is a folder: a new one, or one that holds no other files than an
         earlier result of the same frames, which is replaced.
       footage: The footage that is fused.

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import limits
+from densefuse_tf.io import formats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FileOptions:
     value_ranges: tuple | None = None
     range_flags: tuple[str, ...] | None = None
     max_pixels: int = dataclasses.field(
-        default=limits.MAX_PIXELS,
+        default=formats.MAX_PIXELS,
         metadata={
             "help": "The largest image that is read, in pixels.",
             "lower_bound": 1,

@@ -20,6 +20,7 @@ from absl import logging
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import finding
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
@@ -91,7 +92,7 @@ def open_sources(
     """
     paths = [pathlib.Path(source) for source in sources]
     are_videos = [
-        os.path.isfile(path) and path.suffix.lower() not in finding.SUFFIXES
+        os.path.isfile(path) and path.suffix.lower() not in formats.READ
         for path in paths
     ]
     if not any(are_videos) or len(sources) < 2:

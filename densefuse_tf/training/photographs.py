@@ -15,14 +15,13 @@ from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import finding
+from densefuse_tf.io import formats
 from densefuse_tf.training.crops import CORRUPT
 from densefuse_tf.training.crops import READABLE
 from densefuse_tf.training.crops import UNKNOWN
 from densefuse_tf.training.crops import CropCache
 from densefuse_tf.training.crops import Crops
 from densefuse_tf.training.settings import Settings
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
@@ -32,7 +31,9 @@ def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
       UserError: There is none.
     """
     # In plain order, not in natural order: runs that were begun depend on it.
-    return sorted(finding.find(source, suffixes=SUFFIXES, in_subfolders=True))
+    return sorted(
+        finding.find(source, suffixes=formats.PHOTOGRAPHS, in_subfolders=True)
+    )
 
 
 def split(settings: Settings) -> "tuple[Photographs, Photographs]":

@@ -19,6 +19,7 @@ from PIL import Image
 from PIL import ImageOps
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 
 
@@ -78,7 +79,7 @@ def test_tiff_integers_and_floats_of_other_sizes_become_float32(put, dtype):
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_bmp_and_jpeg_have_pillows_values(put, suffix, mode):
     image = Image.fromarray(smooth()).convert(mode)
-    kind = images.FORMATS[f".{suffix}"]
+    kind = formats.WRITTEN[f".{suffix}"].name
     path = put(encoded(image, kind), f"image.{suffix}")
     np.testing.assert_array_equal(images.read(path), np.asarray(Image.open(path)))
     np.testing.assert_allclose(images.read(path), np.asarray(image), atol=12)

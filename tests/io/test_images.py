@@ -13,6 +13,7 @@ from image_bytes import whole_files
 from PIL import Image
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ def test_written_image_is_read_back_exactly(tmp_path, shape, suffix):
     images.write(path, image)
     np.testing.assert_array_equal(images.read(path), image)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    assert Image.open(path).format == images.FORMATS[suffix.lower()]
+    assert Image.open(path).format == formats.WRITTEN[suffix.lower()].name
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])

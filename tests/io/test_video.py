@@ -14,6 +14,7 @@ import pytest
 import videos
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import video
 
 MAX_PIXELS = 10**6
@@ -249,7 +250,7 @@ def encode(path, frames, rate=25, pixel_aspect=None):
         raise
 
 
-@pytest.mark.parametrize("suffix", video.OUTPUT_FORMATS)
+@pytest.mark.parametrize("suffix", formats.WRITTEN_VIDEOS)
 @pytest.mark.parametrize("size", ((32, 48), (31, 48), (32, 45), (3, 5), (2, 2)))
 def test_encoder_keeps_sizes(tmp_path, suffix, size):
     path = tmp_path / f"fused{suffix}"
