@@ -39,10 +39,6 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Yields:
       A path in the same folder, so that the rename is atomic.
-
-    Raises:
-      UserError: `path` is a folder or a read-only file, its folder cannot be made or
-        written, or the disk is full.
     """
     path = pathlib.Path(path)
     try:
@@ -83,10 +79,6 @@ def creating_folder(
 
     Yields:
       A folder with the same parent; its name starts with a dot.
-
-    Raises:
-      UserError: `path` exists and is not replaced; the parent cannot be made or
-        written, or the disk is full.
     """
     path = pathlib.Path(path)
     check_folder(path, replacing)
@@ -117,11 +109,7 @@ def is_there(path: str | os.PathLike) -> bool:
 
 
 def check_free(path: str | os.PathLike) -> None:
-    """Refuses a path that exists.
-
-    Raises:
-      UserError: It exists.
-    """
+    """Refuses a path that exists."""
     if os.path.lexists(path):
         raise UserError(f"{path}: exists, and is not overwritten: choose a new name")
 
@@ -129,13 +117,8 @@ def check_free(path: str | os.PathLike) -> None:
 def check_folder(path: str | os.PathLike, replacing: Collection[str]) -> None:
     """Refuses a path that `creating_folder` would not give to its folder.
 
-    Args:
-      path: The folder.
-      replacing: As `creating_folder` takes it.
-
-    Raises:
-      UserError: The path exists, and is no folder, or one that holds something else
-        than files of these names; one of them is read-only.
+    It exists, and is no folder, or one that holds something else than files of these
+    names; or one of them is read-only.
     """
     path = pathlib.Path(path)
     if not replacing or not path.is_dir() or path.is_symlink():
@@ -194,9 +177,6 @@ def write_rows(
     """Writes a CSV file in UTF-8, whole or not at all.
 
     File names that are not UTF-8 keep their bytes.
-
-    Raises:
-      UserError: It cannot be written.
     """
     with replacing(path) as temporary:
         with open(
@@ -208,11 +188,7 @@ def write_rows(
 
 
 def check_replaceable(path: str | os.PathLike) -> None:
-    """Refuses a path that `replacing` would not replace.
-
-    Raises:
-      UserError: It is a folder or a read-only file.
-    """
+    """Refuses what `replacing` would not replace: a folder or a read-only file."""
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -227,11 +203,7 @@ def check_replaceable(path: str | os.PathLike) -> None:
 
 
 def check_writable(folder: pathlib.Path) -> None:
-    """Creates the folder if it is missing and checks that files can be made in it.
-
-    Raises:
-      UserError: They cannot.
-    """
+    """Makes the folder if it is missing, and refuses one that cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

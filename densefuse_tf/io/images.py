@@ -113,16 +113,11 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int] | None:
 
 
 def require_same_size(paths: Sequence[str | os.PathLike]) -> None:
-    """Refuses source images whose headers say that their sizes differ.
+    """Refuses source images of a pair whose headers say that their sizes differ.
 
     What headers leave open shows when the images are read: damage, and sides that an
     orientation tag swaps.
 
-    Args:
-      paths: The source images of a pair.
-
-    Raises:
-      UserError: The sizes differ.
     """
     sizes = []
     for path in paths:
@@ -202,10 +197,6 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
         95 without chroma subsampling; the others lose nothing.
       image: [height, width] or [height, width, 3]; uint8, or in TIFF uint16 or float32
         as well.
-
-    Raises:
-      UserError: Another suffix, shape or dtype; more than the format can hold; or the
-        file cannot be written.
     """
     path = pathlib.Path(path)
     kind = formats.WRITTEN.get(path.suffix.lower())
@@ -239,10 +230,6 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
 
 
 def write_raw(path: str | os.PathLike, array: np.ndarray) -> None:
-    """Writes an array as .npy (NumPy's format, float32), whole or not at all.
-
-    Raises:
-      UserError: The file cannot be written.
-    """
+    """Writes an array as .npy (NumPy's format, float32), whole or not at all."""
     with files.replacing(path) as temporary, open(temporary, "wb") as file:
         np.save(file, np.asarray(array, np.float32), allow_pickle=False)

@@ -77,9 +77,6 @@ def check_pairs(
       others: More files that the run will write; iterated several times.
       inputs: More files that the run will read.
       overwrite: Whether files that exist are replaced.
-
-    Raises:
-      UserError: Names the two.
     """
 
     def uses() -> Iterator[Use]:
@@ -126,10 +123,6 @@ def check_sequence(
       inputs: More files that the run will read.
       overwrite: Whether an earlier result is replaced: a video, or a folder that holds
         no other files than these frames.
-
-    Raises:
-      UserError: A file would take the place of one that is read, or of another one;
-        what is there is no earlier result.
     """
     path = pathlib.Path(path)
     found = clash(
@@ -166,15 +159,11 @@ def check_named(
     written: Mapping[str, str | os.PathLike],
     read: Callable[[], Iterable[tuple[str | os.PathLike, str]]],
 ) -> None:
-    """Refuses files that a user has named one by one, as by --csv.
+    """Refuses files named one by one that overwrite one another, or are folders.
 
     Args:
-      written: The files that will be written, by what names them.
+      written: The files that will be written, by what names them: --csv.
       read: Returns the files that will be read, and what they are.
-
-    Raises:
-      UserError: One would overwrite a file that is read, or another one, or is a
-        folder.
     """
     found = clash(
         lambda: itertools.chain(

@@ -32,15 +32,12 @@ ValueRange = Literal["auto"] | tuple[float, float] | Percentiles
 
 
 def check(image: np.ndarray, name: str) -> None:
-    """Checks that an array is an image that can be fused.
+    """Refuses what is no image that can be fused.
 
     Args:
-      image: [height, width] or [height, width, 3]; uint8, uint16 or a float type.
+      image: [height, width] or [height, width, 3], at least 2x2; uint8, uint16 or a
+        float type with values that are finite in float32.
       name: What the message calls it.
-
-    Raises:
-      UserError: Another type, shape or dtype; smaller than 2x2; values that are NaN,
-        infinite or beyond the range of float32.
     """
     if not isinstance(image, np.ndarray):
         raise UserError(
@@ -98,16 +95,7 @@ def require_same_size(
 
 
 def require_bytes_scale(image: np.ndarray, name: str) -> None:
-    """Refuses a float image in 0..1, which would look black in 0..255.
-
-    Args:
-      image: An image that `check` accepts. Integers are never refused, nor are images
-        without a positive value.
-      name: What the message calls it.
-
-    Raises:
-      UserError: A float image whose values are in 0..1 and not all 0.
-    """
+    """Refuses an image of floats in 0..1, not all 0: it would look black in 0..255."""
     if image.dtype.kind == "f" and image.min() >= 0 and 0 < image.max() <= 1:
         raise UserError(
             f"{name}: 0..1 found, 0..255 expected: multiply by 255, or call "
@@ -123,9 +111,6 @@ def parse_range(text: str) -> ValueRange:
 
     Returns:
       A value range as `to_pixel_range` takes it.
-
-    Raises:
-      UserError: It is something else; the first number must be the smaller one.
     """
     parts = [part.strip() for part in text.split(",")]
     if parts == ["auto"]:
@@ -155,10 +140,6 @@ def to_pixel_range(
 
     Returns:
       float32 of the same shape in 0..255, and the values that became 0 and 255.
-
-    Raises:
-      UserError: `value_range` is none of these; its first value must be the smaller
-        one, and percentiles must lie in 0..100.
     """
     if value_range is None and image.dtype == np.uint8:
         return image.astype(np.float32), (0.0, 255.0)
@@ -277,12 +258,6 @@ def row_bands(image: np.ndarray) -> Iterator[slice]:
 
     What is converted band by band needs room for a wider copy of a band, and not of
     the image.
-
-    Args:
-      image: [height, width] or [height, width, 3].
-
-    Yields:
-      Slices of rows, from top to bottom.
     """
     height, width = image.shape[:2]
     rows = max(1, _BAND_PIXELS // width)

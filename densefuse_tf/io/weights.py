@@ -33,14 +33,7 @@ _RELEASE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 
 
 def shipped(name: str) -> pathlib.Path:
-    """Returns the path of a file of weights that ships with the project.
-
-    Args:
-      name: Its name, "deepfuse.keras".
-
-    Raises:
-      UserError: The file is missing.
-    """
+    """Returns the path of a file of weights that ships with the project."""
     paths = [folder / name for folder in FOLDERS]
     for path in paths:
         if path.is_file():
@@ -57,9 +50,6 @@ def find(checkpoint: str | os.PathLike, expected: str) -> pathlib.Path:
     Args:
       checkpoint: The file or the prefix.
       expected: What the error says was expected.
-
-    Raises:
-      UserError: There is none.
     """
     path = pathlib.Path(checkpoint)
     part = _RELEASE_FILE.fullmatch(str(path))
@@ -221,9 +211,6 @@ def save(
       model: What `build` returned, of any dtype policy.
       path: A name that ends in .keras.
       build: Builds the network, of a keyword `dtype`.
-
-    Raises:
-      UserError: Another suffix, or the file cannot be written.
     """
     path = pathlib.Path(path)
     if path.suffix != ".keras":
@@ -237,9 +224,7 @@ def save(
 def read_arrays(
     path: str | os.PathLike, *, what: str, max_bytes: int
 ) -> dict[str, np.ndarray]:
-    """Reads all arrays of an .npz, .npy or MATLAB 5.0 file.
-
-    What the file is, its first bytes say.
+    """Reads all arrays of an .npz, .npy or MATLAB 5.0 file, as its first bytes say.
 
     Args:
       path: The file.
@@ -248,9 +233,6 @@ def read_arrays(
 
     Returns:
       The arrays by name; the one of an .npy file has the name "".
-
-    Raises:
-      UserError: The file is missing, too large or damaged.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -278,17 +260,13 @@ def check_arrays(
     *,
     what: str,
 ) -> None:
-    """Checks that a file holds the arrays of a network.
+    """Refuses arrays that are missing, unknown, wrongly shaped or no finite floats.
 
     Args:
-      path: The file.
+      path: The file, for messages.
       arrays: What `read_arrays` returned.
       shapes: The shape of each array that is expected.
       what: What is expected, for the message: "weights of the CNN".
-
-    Raises:
-      UserError: An array is missing, unknown, wrongly shaped, not of floats or not
-        finite.
     """
     for name, shape in shapes.items():
         if name not in arrays:
