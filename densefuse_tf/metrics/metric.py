@@ -151,9 +151,7 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
     definition, which holds under all.
 
     Args:
-      smallest: The least height and width, in pixels, that the metric is defined for.
-      conventions: The conventions under which the metric differs from the intended
-        definition.
+      smallest, conventions: As `metric` takes them.
 
     Returns:
       A decorator. What it returns raises UserError for images that do not fit and for
