@@ -46,7 +46,6 @@ import densefuse_tf
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.commands import runner
-from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import settings
 
@@ -157,12 +156,9 @@ def main() -> int:
     for name in others:
         if _FLAGS[name].present:
             raise UserError(f"--{name} {how} with --table2")
-    outputs = Outputs(
-        **{
-            field.name: _FLAGS[field.name].value
-            for field in dataclasses.fields(Outputs)
-        }
-    )
+    from densefuse_tf.commands import evaluate_outputs
+
+    outputs = common_flags.read(evaluate_outputs.Outputs, _FLAGS)
     if _TABLE2.value:
         options = common_flags.options_by_method(_METHOD_OPTIONS.value)
         chosen = common_flags.read(

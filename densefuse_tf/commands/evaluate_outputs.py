@@ -6,6 +6,10 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation.tables import Table
+from densefuse_tf.io import files
+from densefuse_tf.io import formats
+from densefuse_tf.io import outputs
 
 # Files of these kinds are dear: they are read here, or lie beside what is.
 _SUFFIXES_OF_INPUTS = (
@@ -26,16 +30,9 @@ class Outputs:
     def check(self, inputs: Iterable[Iterable[str | os.PathLike]]) -> None:
         """Refuses names that would do harm, before the work.
 
-        Args:
-          inputs: The files that are read, of each scene; iterated several times.
-
-        Raises:
-          UserError: There is one.
+        The inputs are the files that are read, of each scene; they are iterated several
+        times.
         """
-        from densefuse_tf.io import files
-        from densefuse_tf.io import formats
-        from densefuse_tf.io import outputs
-
         given = {
             f"--{name}": path
             for name, path in dataclasses.asdict(self).items()
@@ -56,10 +53,8 @@ class Outputs:
                 )
             files.check_writable(pathlib.Path(path).parent)
 
-    def show(self, table, notes: Sequence[str] = ()) -> None:
+    def show(self, table: Table, notes: Sequence[str] = ()) -> None:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
-        from densefuse_tf.io import files
-
         print("\n".join([table.text(), *notes]))
         lines = "".join(f"- {line}\n" for line in notes)
         for path, text in (
@@ -77,8 +72,6 @@ class Outputs:
 
 def write_csv(path: str | None, rows: Sequence[Sequence[str]]) -> None:
     """Writes a CSV file of a header and rows, if there is a path."""
-    from densefuse_tf.io import files
-
     if path is not None:
         files.write_rows(path, rows[0], rows[1:])
 

@@ -14,21 +14,13 @@ from densefuse_tf.evaluation.table2 import reproduce as reproducing
 from densefuse_tf.evaluation.table2 import settings
 from densefuse_tf.evaluation.table2 import store
 from densefuse_tf.io import files
+from densefuse_tf.io import outputs as guard
 
 
 def reproduce(
     chosen: settings.Table2Settings, outputs: Outputs, panels: str | None
 ) -> None:
-    """Reproduces Table II.
-
-    Args:
-      chosen: Says which rows.
-      outputs: The tables that are written.
-      panels: The folder of the pictures; None for none.
-
-    Raises:
-      UserError: The settings or the names of the files cannot be used.
-    """
+    """Reproduces Table II; writes tables, and pictures into the folder `panels`."""
     if {settings.OURS, settings.ALL} & set(chosen.methods) and (
         chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):
@@ -73,9 +65,7 @@ def _check_panels(
 
     Fused images of another method may well be named pair1.png, too.
     """
-    from densefuse_tf.io import outputs
-
-    found = outputs.clash(
+    found = guard.clash(
         lambda: [
             *((path, "", True) for path in inputs),
             *((path, "", False) for path in pictures),
