@@ -12,9 +12,10 @@ _HOMES = {
     "UserError": "densefuse_tf.errors",
     "Fuser": "densefuse_tf.fusion.fuser",
     "FusionSettings": "densefuse_tf.fusion.settings",
-    "fuse": "densefuse_tf.fusion.fuser",
+    "fuse": "densefuse_tf.fusion.methods",
     "load_fusion_model": "densefuse_tf.fusion.graph",
     "load_autoencoder": "densefuse_tf.model.checkpoints",
+    "method": "densefuse_tf.baselines.method",
     "strategy": "densefuse_tf.model.strategies",
 }
 

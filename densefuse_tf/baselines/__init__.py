@@ -14,9 +14,7 @@ from densefuse_tf.baselines.method import create
 from densefuse_tf.baselines.method import get
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import names
-from densefuse_tf.baselines.method import needs_tensorflow
-from densefuse_tf.baselines.method import options
-from densefuse_tf.baselines.method import summary
+from densefuse_tf.baselines.method import registered
 from densefuse_tf.baselines.method import to_uint8
 
 __all__ = [
@@ -28,9 +26,7 @@ __all__ = [
     "get",
     "method",
     "names",
-    "needs_tensorflow",
-    "options",
-    "summary",
+    "registered",
     "to_uint8",
 ]
 

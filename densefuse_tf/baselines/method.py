@@ -81,7 +81,8 @@ def method(name: str) -> Callable[[_Class], _Class]:
     def register(cls: _Class) -> _Class:
         if not dataclasses.is_dataclass(cls):
             raise TypeError(f"the class {cls.__qualname__} is no dataclass")
-        taken = _METHODS.get(name)
+        # DenseFuse is a method as well, though none of this room.
+        taken = "DenseFuse" if name == "densefuse" else _METHODS.get(name)
         if taken not in (None, cls.__module__) and _origin(taken) != _origin(cls):
             raise ValueError(f"the fusion method {name!r} is registered already")
         _METHODS[name] = cls
@@ -99,9 +100,12 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_METHODS))
 
 
-def summary(name: str) -> str:
-    """Returns the first line of a method's docstring."""
-    return (get(name).__doc__ or "").strip().partition("\n")[0]
+def registered() -> Mapping[str, type | str]:
+    """Returns the registered classes by name, or the modules that are to register them.
+
+    A module of this package is imported when its method is asked for.
+    """
+    return _METHODS
 
 
 def get(name: str) -> type:
@@ -121,45 +125,52 @@ def get(name: str) -> type:
     return found
 
 
-def options(name: str) -> tuple[str, ...]:
-    """Returns the names of a method's options."""
-    return tuple(_fields(get(name)))
+def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """Builds the method `name`.
+
+    Args:
+      name: A registered method.
+      options: As `with_options` takes them.
+
+    Raises:
+      UserError: There is no such method, or an option cannot be used.
+    """
+    return with_options(get(name), name, options or {})
 
 
-def _fields(cls: type) -> dict[str, dataclasses.Field]:
+def option_fields(cls: type) -> dict[str, dataclasses.Field]:
     """Returns the fields that are options, by the option's name."""
     return {
         field.name.rstrip("_"): field for field in dataclasses.fields(cls) if field.init
     }
 
 
-def needs_tensorflow(name: str) -> bool:
-    """Returns whether a method imports TensorFlow."""
-    return getattr(get(name), "needs_tensorflow", False)
-
-
-def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
-    """Builds the method `name`.
+def with_options(
+    cls: type, name: str, options: Mapping[str, Any], **others: Any
+) -> Any:
+    """Builds the dataclass of a method.
 
     Args:
-      name: A registered method.
-      options: Values for some of its fields. Text, as a command line has it, is
-        converted to the type of the field: str, int, float, bool, pathlib.Path, a
-        Literal of texts, or one of these or None.
+      cls: The class.
+      name: The method, for errors.
+      options: Values for some of its fields, by the option's or the field's name. Text,
+        as a command line has it, is converted to the type of the field: str, int,
+        float, bool, pathlib.Path, a Literal of texts, or one of these or None.
+      **others: Values of fields that are no options.
 
     Raises:
-      UserError: There is no such method or option, a text does not fit the type of
-        its field, or an option that has no default is missing.
+      UserError: There is no such option, a text does not fit the type of its field, or
+        an option that has no default is missing.
     """
-    cls = get(name)
     hints = typing.get_type_hints(cls)
-    fields = _fields(cls)
-    values = {}
-    for key, value in (options or {}).items():
-        if key not in fields:
-            known = ", ".join(fields)
+    fields = option_fields(cls)
+    values = dict(others)
+    for given, value in options.items():
+        key = given.rstrip("_")
+        if key not in fields or key in others:
+            known = ", ".join(field for field in fields if field not in others)
             raise UserError(
-                f"method {name} has no option {key!r}: "
+                f"method {name} has no option {given!r}: "
                 + (f"expected one of {known}" if known else "it has none")
             )
         field = fields[key].name
@@ -183,8 +194,9 @@ def _converted(what: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, str):
         return value
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        # An optional field: text is never None.
-        (hint,) = (part for part in typing.get_args(hint) if part is not types.NoneType)
+        # Text is never None.
+        kinds = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
+        hint = str if str in kinds else kinds[0]
     if hint is bool:
         if value.lower() in ("true", "1", "false", "0"):
             return value.lower() in ("true", "1")

@@ -45,9 +45,8 @@ from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
-    from densefuse_tf.fusion.methods import MethodSettings
+    from densefuse_tf.fusion.methods import AnySettings
 
-_DENSEFUSE = "densefuse"
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
 _SOURCES = flags.DEFINE_multi_string(
@@ -91,8 +90,8 @@ _RANGES = tuple(
 )
 _METHOD = flags.DEFINE_string(
     "method",
-    _DENSEFUSE,
-    "The fusion method, one of those above.",
+    FusionSettings.method,
+    "The fusion method, one of those above, or of --method_module.",
     flag_values=_FLAGS,
 )
 _METHOD_OPTIONS = flags.DEFINE_list(
@@ -101,15 +100,17 @@ _METHOD_OPTIONS = flags.DEFINE_list(
     "OPTION=VALUE,...: options of another method than densefuse.",
     flag_values=_FLAGS,
 )
+_METHOD_MODULE = flags.DEFINE_string(
+    "method_module",
+    None,
+    "A Python file, or the dotted name of a module, that registers fusion methods of "
+    "your own; see CONTRIBUTING.md.",
+    flag_values=_FLAGS,
+)
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(FileOptions, _FLAGS, except_=("value_ranges", "range_flags"))
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(fuse_images.Run, _FLAGS)
-# What belongs to DenseFuse alone.
-_OF_DENSEFUSE = (
-    *("strategy", "strategy_module", "window_radius", "output_range", "precision"),
-    *("memory_budget", "save_raw", "runner", "beam_options"),
-)
 
 
 def main() -> int | None:
@@ -165,37 +166,42 @@ def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:
     return settings
 
 
-def _settings(num_sources: int, is_video: bool) -> "FusionSettings | MethodSettings":
+def _settings(num_sources: int, is_video: bool) -> "AnySettings":
     """Returns the settings of DenseFuse, or of another method."""
-    if _METHOD.value == _DENSEFUSE:
-        if _METHOD_OPTIONS.value:
-            raise UserError("--method_options goes with another method than densefuse")
+    from densefuse_tf.fusion import methods
+
+    methods.load(_METHOD_MODULE.value)
+    name = _METHOD.value
+    if name not in methods.names():
+        known = ", ".join(methods.names())
+        raise UserError(f"--method={name}: unknown: expected one of {known}")
+    kind = methods.settings_class(name)
+    if kind is FusionSettings:
+        for given in (_METHOD_OPTIONS, _METHOD_MODULE):
+            if given.value:
+                raise UserError(f"--{given.name} goes with another method than {name}")
         others: dict[str, Any] = {"num_sources": num_sources}
         if is_video and not _FLAGS["output_range"].present:
             others["output_range"] = "average"
         return common_flags.read(FusionSettings, _FLAGS, **others)
-    from densefuse_tf import baselines
-    from densefuse_tf.fusion.methods import MethodSettings
-
-    name = _METHOD.value
-    if name not in baselines.names():
-        known = ", ".join((_DENSEFUSE, *baselines.names()))
-        raise UserError(f"--method={name}: unknown: expected one of {known}")
-    for flag in _OF_DENSEFUSE:
+    densefuse = FusionSettings.method
+    refused = [flag for flag in methods.options(densefuse) if flag != "checkpoint"]
+    if not kind.has_raw_output:
+        refused.append("save_raw")
+    if not kind.runs_on_beam:
+        refused += ["runner", "beam_options"]
+    for flag in refused:
         if _FLAGS[flag].present:
-            raise UserError(f"--{flag} goes with densefuse, not with method {name}")
+            raise UserError(f"--{flag} goes with {densefuse}, not with method {name}")
     options = common_flags.options(_METHOD_OPTIONS.value)
     if _FLAGS["checkpoint"].present:
         if "checkpoint" in options:
             raise UserError("--checkpoint is given in --method_options as well")
-        if "checkpoint" not in baselines.options(name):
+        if "checkpoint" not in methods.options(name):
             raise UserError(f"--checkpoint: method {name} has no weights")
         options["checkpoint"] = str(_FLAGS["checkpoint"].value)
-    # Mistakes in the options are answered before any image is looked for.
-    baselines.create(name, options)
-    return common_flags.read(
-        MethodSettings, _FLAGS, method=name, options=options, num_sources=num_sources
-    )
+    color = str(_FLAGS["color"].value)
+    return methods.settings(name, options, num_sources=num_sources, color=color)
 
 
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -224,14 +230,14 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _description() -> str:
     """Returns what --help shows above the flags: with the methods and their options."""
-    from densefuse_tf import baselines
+    from densefuse_tf.fusion import methods
 
-    summaries = {_DENSEFUSE: "Adds or weighs deep feature maps (Li and Wu 2019)."}
-    summaries |= {name: baselines.summary(name) for name in baselines.names()}
-    lines = [f"  {name:<10} {line}" for name, line in summaries.items()]
+    names = methods.names()
+    lines = [f"  {name:<10} {methods.summary(name)}" for name in names]
     lines += ["", "Options of the methods, for --method_options:"]
-    for name in baselines.names():
-        if options := baselines.options(name):
+    for name in names:
+        options = methods.options(name)
+        if options and methods.settings_class(name) is not FusionSettings:
             lines.append(f"  {name:<10} {', '.join(options)}")
     return "\n".join([__doc__.rstrip(), "", "Methods:", *lines])
 

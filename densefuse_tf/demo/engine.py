@@ -13,7 +13,6 @@ import numpy as np
 
 import densefuse_tf
 from densefuse_tf import metrics
-from densefuse_tf.demo.request import DENSEFUSE
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
@@ -74,7 +73,7 @@ class Engine:
           max_pixels: The largest image that is read, in pixels.
         """
         self.max_pixels = max_pixels
-        self._fusers: dict[tuple[str, ...], ChannelFuser] = {}
+        self._fusers: dict[tuple[str | None, ...], ChannelFuser] = {}
         self._map_makers: dict[str, MapMaker] = {}
 
     def preview(self, path: pathlib.Path) -> np.ndarray:
@@ -149,9 +148,9 @@ class Engine:
 
         Returns:
           PNG files: both activity level maps, infrared first, then both maps of
-          weights. Empty where another method than DenseFuse was used.
+          weights. Empty where the method fuses no feature maps.
         """
-        if answer.request.method != DENSEFUSE:
+        if not answer.request.fuses_maps:
             return []
         # Imports TensorFlow, which some other methods do without.
         from densefuse_tf.demo import maps
@@ -174,10 +173,9 @@ class Engine:
 
     def _fuser(self, request: Request) -> ChannelFuser:
         """Returns what fuses, loaded once for each method, strategy and checkpoint."""
-        settings = request.fusion
-        key: tuple[str, ...] = (request.method,)
-        if request.method == DENSEFUSE:
-            key += (request.strategy, request.checkpoint)
+        options = request.options
+        settings = methods.settings(request.method, options, color=request.color)
+        key = (request.method, options.get("strategy"), options.get("checkpoint"))
         if key not in self._fusers:
             self._fusers[key] = methods.build(settings)
         return self._fusers[key].with_output(

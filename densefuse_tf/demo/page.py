@@ -8,12 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from densefuse_tf import baselines
 from densefuse_tf import metrics
 from densefuse_tf.demo import engine as requests
-from densefuse_tf.demo.request import DENSEFUSE
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.io import formats
@@ -33,7 +32,6 @@ _RANGES: list[str | int | float | tuple[str, str | int | float]] = [
     "auto",
     "1%,99%",
 ]
-_SUMMARY = "Adds or weighs deep feature maps (Li and Wu 2019)."
 _LEGENDS = {
     "activity": "Activity level maps (Eq. 6): from black, none, to light yellow, the "
     "greatest of both images",
@@ -212,13 +210,13 @@ def _inputs(engine: requests.Engine, examples: Sequence) -> list[gr.Component]:
             api_visibility="private",
         )
     method = gr.Dropdown(
-        [DENSEFUSE, *baselines.names()],
-        value=DENSEFUSE,
+        list(methods.names()),
+        value=Request.method,
         label="Method",
-        info=_SUMMARY,
+        info=methods.summary(Request.method),
         elem_id="method",
     )
-    with gr.Group() as of_densefuse:
+    with gr.Group() as of_maps:
         strategy = gr.Radio(
             list(strategies.names()),
             value=Request.strategy,
@@ -233,13 +231,13 @@ def _inputs(engine: requests.Engine, examples: Sequence) -> list[gr.Component]:
         )
 
     def choose(name):
-        summary = _SUMMARY if name == DENSEFUSE else baselines.summary(name)
-        return gr.update(info=summary), gr.update(visible=name == DENSEFUSE)
+        has_strategy = methods.settings_class(name).fuses_maps
+        return gr.update(info=methods.summary(name)), gr.update(visible=has_strategy)
 
     method.input(
         choose,
         method,
-        [method, of_densefuse],
+        [method, of_maps],
         show_progress="hidden",
         api_visibility="private",
     )

@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.methods import MethodSettings
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
-# The name of DenseFuse among the methods.
-DENSEFUSE = "densefuse"
 # Beside the sources, where it takes the place of none.
 OUTPUT = "out/fused.png"
 _NAMES = ("infrared", "visible")
+# What a method has that fuses feature maps.
+_OF_MAPS = ("strategy", "checkpoint", "output_range")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Request:
     Attributes:
       ir: The file of the infrared image.
       vis: The file of the visible image.
-      method: DENSEFUSE, or the name of a method in `densefuse_tf.baselines`.
+      method: One of `methods.names()`.
       strategy: As in `FusionSettings`, like the next three.
       checkpoint: A short name.
       output_range: "minmax" or "average".
@@ -39,7 +39,7 @@ class Request:
 
     ir: pathlib.Path
     vis: pathlib.Path
-    method: str = DENSEFUSE
+    method: str = FusionSettings.method
     strategy: str = FusionSettings.strategy
     checkpoint: str = str(FusionSettings.checkpoint)
     output_range: str = FusionSettings.output_range
@@ -49,20 +49,15 @@ class Request:
     register: bool = False
 
     @property
-    def fusion(self) -> FusionSettings | MethodSettings:
-        """Returns the settings of the fusion.
+    def fuses_maps(self) -> bool:
+        """Whether the method fuses feature maps with a strategy."""
+        return methods.settings_class(self.method).fuses_maps
 
-        Raises:
-          UserError: There is no such color or output range.
-        """
-        if self.method != DENSEFUSE:
-            return MethodSettings(self.method, color=self.color)
-        return FusionSettings(
-            self.checkpoint,
-            strategy=self.strategy,
-            output_range=self.output_range,
-            color=self.color,
-        )
+    @property
+    def options(self) -> dict[str, str]:
+        """Returns what is asked of the method, for `methods.settings`."""
+        names = _OF_MAPS if self.fuses_maps else ()
+        return {name: getattr(self, name) for name in names}
 
     @property
     def value_ranges(self) -> tuple[pixels.ValueRange | None, ...]:
@@ -87,9 +82,8 @@ class Request:
     def described(self) -> dict[str, object]:
         """Returns what has an effect, for a file: names of files without folders."""
         values: dict[str, object] = {"infrared": self.ir.name, "visible": self.vis.name}
-        of_densefuse = ("strategy", "checkpoint", "output_range")
         for field in dataclasses.fields(self)[2:]:
-            if self.method == DENSEFUSE or field.name not in of_densefuse:
+            if self.fuses_maps or field.name not in _OF_MAPS:
                 values[field.name] = getattr(self, field.name)
         return values
 
@@ -102,14 +96,9 @@ class Request:
         """Returns the command line, for a shell in the folder of the images."""
         ir, vis = self.file_names()
         arguments = [f"--ir={ir}", f"--vis={vis}", f"--output={OUTPUT}"]
-        if self.method == DENSEFUSE:
-            arguments += [
-                f"--strategy={self.strategy}",
-                f"--checkpoint={self.checkpoint}",
-                f"--output_range={self.output_range}",
-            ]
-        else:
+        if self.method != Request.method:
             arguments.append(f"--method={self.method}")
+        arguments += [f"--{name}={value}" for name, value in self.options.items()]
         arguments.append(f"--color={self.color}")
         for name, text in (("ir", self.ir_range), ("vis", self.vis_range)):
             if text:
@@ -147,26 +136,16 @@ class Request:
             )
             body.append('aligner = Aligner(RegistrationSettings(register="each"))')
             body.append(f"({', '.join(_NAMES)}), _ = aligner.align({pair}, {names})")
-        if self.method == DENSEFUSE:
-            imports.insert(0, "from densefuse_tf import Fuser, FusionSettings")
-            body += [
-                "settings = FusionSettings(",
-                f"    {_quoted(self.checkpoint)},",
-                f"    strategy={_quoted(self.strategy)},",
-                f"    output_range={_quoted(self.output_range)},",
-                f"    color={_quoted(self.color)},",
-                ")",
-            ]
-            fuser = "Fuser(settings)"
-        else:
-            imports.append(
-                "from densefuse_tf.fusion.methods import MethodFuser, MethodSettings"
-            )
-            method, color = _quoted(self.method), _quoted(self.color)
-            body.append(f"settings = MethodSettings({method}, color={color})")
-            fuser = "MethodFuser(settings)"
+        imports.insert(0, "from densefuse_tf.fusion import methods")
+        body += [
+            "settings = methods.settings(",
+            f"    {_quoted(self.method)},",
+            f"    {json.dumps(self.options)},",
+            f"    color={_quoted(self.color)},",
+            ")",
+        ]
         scaled = ", are_scaled=True" if any(are_scaled) else ""
-        body.append(f"fused = {fuser}.fuse({pair}{scaled}).image")
+        body.append(f"fused = methods.build(settings).fuse({pair}{scaled}).image")
         body.append(f"images.write({_quoted(OUTPUT)}, fused)")
         return "\n".join([*imports, "", *body, ""])
 

@@ -1,11 +1,7 @@
-"""From source images, as they are stored, to the fused image.
+"""From source images, as they are stored, to the fused image of DenseFuse."""
 
-`Fuser` and `fuse` bring arrays to the network's range, fuse each channel (IV-D) and
-bring the decoder's output back to 8 bits.
-"""
-
+import dataclasses
 import functools
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,45 +105,23 @@ class Fuser(ChannelFuser):
         return raw, last
 
 
-def fuse(
-    sources: Sequence[np.ndarray],
-    checkpoint: str | os.PathLike = FusionSettings.checkpoint,
-    **settings,
-) -> np.ndarray:
-    """Fuses k source images of one scene with DenseFuse.
-
-    The graph is kept: a second call with the same settings only computes.
-
-    Args:
-      sources: k >= 2 arrays, as `Fuser.fuse` takes them; for a pair infrared first.
-      checkpoint: As `checkpoints.load_autoencoder` takes it.
-      **settings: The other fields of `FusionSettings`: strategy (one of
-        `strategies.names()`), window_radius, output_range ("minmax" or "average"),
-        color ("auto", "gray", "rgb" or "luma"), precision ("float32" or "bfloat16")
-        and memory_budget.
-
-    Returns:
-      The fused image, uint8, [H, W] or [H, W, 3].
+def kept(settings: FusionSettings) -> Fuser:
+    """Returns the `Fuser` of the settings, which is built when they are new.
 
     Raises:
-      UserError: One of the arguments cannot be used.
+      UserError: One of the settings cannot be used.
     """
-    if isinstance(sources, np.ndarray) or isinstance(checkpoint, np.ndarray):
-        raise UserError(
-            "fuse: an array is given where a list of them is expected: pass "
-            'fuse([infrared, visible]), or fuse([infrared, visible], checkpoint="1e2")'
-        )
-    path = checkpoints.locate(checkpoint)
-    chosen = FusionSettings(path, num_sources=len(sources), **settings)
-    strategy_modules.load(chosen.strategy_module)
-    fuser = _kept_fuser(
-        chosen, checkpoints.modified(path), strategies.get(chosen.strategy)
+    path = checkpoints.locate(settings.checkpoint)
+    strategy_modules.load(settings.strategy_module)
+    return _kept(
+        dataclasses.replace(settings, checkpoint=path),
+        checkpoints.modified(path),
+        strategies.get(settings.strategy),
     )
-    return fuser.fuse(sources).image
 
 
 @functools.lru_cache(maxsize=8)
-def _kept_fuser(
+def _kept(
     settings: FusionSettings, modified: int, registered: strategies.Strategy
 ) -> Fuser:
     # Parts of the key: a checkpoint written anew is read anew, and a strategy

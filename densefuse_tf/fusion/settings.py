@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
+from typing import ClassVar
 
 from densefuse_tf.errors import UserError
 
@@ -14,11 +15,23 @@ PRECISIONS = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class FusionSettings:
-    """Says how images are fused: what a `fuser.Fuser` is built from.
+    """Adds or weighs deep feature maps (Li and Wu 2019).
 
-    The description of each field is its `metadata["help"]`, from which the commands
-    make their flags.
+    These are the settings of DenseFuse, from which a `fuser.Fuser` is built. The
+    description of each field is its `metadata["help"]`, from which the commands make
+    their flags.
     """
+
+    method: ClassVar[str] = "densefuse"
+    # What other code asks of a method, whichever it is.
+    needs_tensorflow: ClassVar[bool] = True
+    # Whether a strategy fuses feature maps, which can be looked at.
+    fuses_maps: ClassVar[bool] = True
+    # Whether channels are fused into more than the pixels of the result.
+    has_raw_output: ClassVar[bool] = True
+    runs_on_beam: ClassVar[bool] = True
+    # Whether an image takes seconds at most.
+    is_quick: ClassVar[bool] = True
 
     checkpoint: str | os.PathLike = dataclasses.field(
         default="1e2",
@@ -90,6 +103,11 @@ class FusionSettings:
             "all images whole."
         },
     )
+
+    @property
+    def configured(self) -> "FusionSettings":
+        """The method with its options."""
+        return self
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from densefuse_tf import baselines
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 
 CLASSICAL = {"cbf": 6, "dchwt": 8, "gtf": 2, "wls": 1}
 # These train, or stretch what they make: of a constant image nothing can be made.
@@ -31,7 +32,7 @@ def check(fused, shape):
 @every
 def test_it_is_registered_with_a_line_that_says_what_it_is(name):
     assert name in baselines.names()
-    summary = baselines.summary(name)
+    summary = methods.summary(name)
     assert summary.endswith(".")
     assert len(summary) < 80
 

@@ -10,6 +10,7 @@ import pytest
 
 from densefuse_tf import baselines
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def mean(register):
 def test_a_decorated_class_is_registered(register, mean):
     assert baselines.get("mean") is mean
     assert baselines.create("mean") == mean()
-    assert baselines.summary("mean") == "Averages the two images with a weight."
+    assert methods.summary("mean") == "Averages the two images with a weight."
     register("abs")(dataclasses.make_dataclass("Abs", []))
     assert baselines.names() == ("abs", "mean")
 

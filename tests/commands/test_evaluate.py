@@ -16,7 +16,8 @@ from PIL import Image
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
 from densefuse_tf.evaluation.table2 import inputs
-from densefuse_tf.evaluation.table2 import rows as table_rows
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.channels import Fused
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -59,10 +60,12 @@ def protocol(tmp_path, monkeypatch, checkpoint):
 def quick(monkeypatch):
     """Fuses with a mean: for tests that are not about fusing."""
 
-    def fuse(self, *pair):
-        return np.mean(pair, axis=0).astype(np.uint8)
+    class Mean:
+        def fuse(self, sources, *, names):
+            image = np.mean(sources, axis=0).astype(np.uint8)
+            return Fused(image, image)
 
-    monkeypatch.setattr(table_rows.DenseFuse, "fuse", fuse)
+    monkeypatch.setattr(methods, "build", lambda settings: Mean())
 
 
 @pytest.fixture

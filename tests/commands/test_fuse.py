@@ -19,6 +19,7 @@ from densefuse_tf import startup
 from densefuse_tf.baselines.deepfuse import DeepFuse
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import COLOR_MODES
@@ -618,6 +619,28 @@ def test_another_method_takes_folders_colour_and_options(pairs, run):
     assert images.read("panel.png").ndim == 3
 
 
+def test_method_of_the_user_is_fused_by_its_name(pairs, run, monkeypatch):
+    module = sys.modules["densefuse_tf.baselines.method"]
+    monkeypatch.setattr(module, "_METHODS", dict(module._METHODS))
+    pathlib.Path("own.py").write_text(
+        "import dataclasses, densefuse_tf\n"
+        "@densefuse_tf.method('darker')\n"
+        "@dataclasses.dataclass(frozen=True)\n"
+        "class Darker:\n"
+        "    offset: int = 0\n"
+        "    def fuse(self, ir, vis):\n"
+        "        return ir * 0 + self.offset\n"
+    )
+    flags = (*PAIR, "--output=fused.png", "--method_module=own.py")
+    status, _, err = run(*flags)
+    assert status == 2
+    assert err == "fuse.py: --method_module goes with another method than densefuse\n"
+    options = ("--method=darker", "--method_options=offset=7")
+    status, _, _ = run(*flags, *options, checkpoint=None)
+    assert status == 0
+    assert (images.read("fused.png") == 7).all()
+
+
 def test_checkpoint_is_that_of_the_method(pairs, run, tmp_path):
     path = tmp_path / "weights.keras"
     deepfuse.autoencoder().save(path)
@@ -697,8 +720,8 @@ def test_help_imports_nothing_heavy():
     assert status == 0
     assert not {"tensorflow", "keras", "numba"} & set(modules)
     for method in baselines.names():
-        assert f"\n  {method:<10} {baselines.summary(method)}\n" in result.stdout
-        options = ", ".join(baselines.options(method))
+        assert f"\n  {method:<10} {methods.summary(method)}\n" in result.stdout
+        options = ", ".join(methods.options(method))
         assert f"\n  {method:<10} {options}\n" in result.stdout
     for flag in ("--ir", "--vis", "--sources", "--[no]save_raw", "--ir_range", "--fps"):
         assert f"\n  {flag}:" in result.stdout

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.fuser import fuse
 from densefuse_tf.fusion.fuser import rows_of_band
+from densefuse_tf.fusion.methods import fuse
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import densefuse_tf
 from densefuse_tf import baselines
 from densefuse_tf.baselines.method import _METHODS
 from densefuse_tf.baselines.method import check_pair
@@ -39,6 +40,34 @@ def blend(monkeypatch):
 
     monkeypatch.setitem(_METHODS, "blend", Blend)
     return Blend()
+
+
+OWN = """
+import dataclasses
+import numpy as np
+import densefuse_tf
+
+@densefuse_tf.method("darker")
+@dataclasses.dataclass(frozen=True)
+class Darker:
+    \"\"\"Takes the darker pixel.\"\"\"
+
+    offset: int = 0
+
+    def fuse(self, ir, vis):
+        return np.minimum(ir, vis) + np.uint8(self.offset)
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A file that registers the method "darker"."""
+    # The package's attribute `method` is the decorator.
+    module = sys.modules["densefuse_tf.baselines.method"]
+    monkeypatch.setattr(module, "_METHODS", dict(_METHODS))
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return path
 
 
 @pytest.mark.parametrize("name", ["cbf", "dchwt", "gtf", "wls"])
@@ -112,10 +141,75 @@ def test_methods_without_a_network_need_no_tensorflow():
     code = (
         "import sys, numpy as np; from densefuse_tf.fusion import methods; "
         "settings = methods.MethodSettings('wls'); "
-        "assert not methods.needs_tensorflow(settings); "
+        "assert not settings.needs_tensorflow; "
         "pair = np.random.default_rng(0).integers(0, 256, (2, 40, 48), np.uint8); "
         "methods.build(settings).fuse(list(pair)); "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert methods.needs_tensorflow(MethodSettings("cnn"))
+    assert MethodSettings("cnn").needs_tensorflow
+
+
+def test_densefuse_is_one_of_the_methods(checkpoint):
+    assert methods.names()[0] == "densefuse"
+    assert methods.options("densefuse")[:2] == ("checkpoint", "strategy")
+    assert not {"num_sources", "color"} & set(methods.options("densefuse"))
+    pair = [photograph(0), photograph(1)]
+    options = {"checkpoint": checkpoint, "strategy": "l1_norm", "window_radius": "0"}
+    fused = methods.build(methods.settings(options=options)).fuse(pair).image
+    expected = densefuse_tf.fuse(pair, checkpoint, strategy="l1_norm", window_radius=0)
+    np.testing.assert_array_equal(fused, expected)
+
+
+def test_fuse_takes_any_method_and_its_options(blend):
+    ir, vis = photograph(0), photograph(1, (3,))
+    for options in ({"weight": 0.5}, {"weight": "0.5"}):
+        fused = densefuse_tf.fuse([ir, vis], method="blend", color="gray", **options)
+        expected = dataclasses.replace(blend, weight=0.5).fuse(ir, pixels.gray(vis))
+        np.testing.assert_array_equal(fused, expected)
+    ir, vis = photograph(0), photograph(1)
+    expected = baselines.create("gtf", {"lambda": 2.5}).fuse(ir, vis)
+    for options in ({"lambda": 2.5}, {"lambda_": 2.5}):
+        fused = densefuse_tf.fuse([ir, vis], method="gtf", **options)
+        np.testing.assert_array_equal(fused, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "soup"}, "unknown method 'soup': expected one of densefuse, cbf,"),
+        ({"method": "gtf", "mu": 1}, "gtf has no option 'mu': expected one of lambda"),
+        ({"method": "gtf", "checkpoint": "1e2"}, "gtf has no option 'checkpoint'"),
+        ({"method": "gtf", "color": "pink"}, "color is 'pink': expected one of auto"),
+        ({"radius": 1}, "densefuse has no option 'radius': expected one of checkpoint"),
+        ({"window_radius": "wide"}, "window_radius of method densefuse is 'wide'"),
+    ],
+)
+def test_fuse_says_which_options_a_method_has(arguments, message):
+    with pytest.raises(UserError, match=message):
+        densefuse_tf.fuse([photograph(0), photograph(1)], **arguments)
+
+
+def test_a_method_of_the_user_fuses_by_its_name(own):
+    assert methods.load(own) == ("darker",)
+    assert methods.summary("darker") == "Takes the darker pixel."
+    ir, vis = photograph(0), photograph(1)
+    fused = densefuse_tf.fuse([ir, vis], method="darker", offset=1)
+    np.testing.assert_array_equal(fused, np.minimum(ir, vis) + np.uint8(1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"darker"', '"gtf"', "line 6: ValueError: the fusion method 'gtf' is regist"),
+        ('"darker"', '"densefuse"', "'densefuse' is registered already"),
+        ("@dataclasses", "#", "TypeError: the class Darker is no dataclass"),
+        ("@densefuse", "#", "registers no fusion method: expected a dataclass decor"),
+    ],
+)
+def test_a_module_that_registers_no_method_is_refused(own, old, new, message):
+    own.write_text(OWN.replace(old, new))
+    with pytest.raises(UserError) as raised:
+        methods.load(own)
+    assert str(raised.value).startswith(f"method_module {own}: ")
+    assert message in str(raised.value)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.fuser import fuse
+from densefuse_tf.fusion.methods import fuse
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import densefuse_tf
+from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.model import network
@@ -62,7 +63,7 @@ def test_a_module_is_run_once_under_any_name(module, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("my_strategies", path, "my_strategies.py", other):
         assert strategy_modules.load(name) == ("largest",)
-        assert strategy_modules.path_of(name).samefile(path)
+        assert user_modules.path_of(name).samefile(path)
     assert counter.read_text() == "x"
 
 

@@ -1,14 +1,14 @@
 """Fuses and evaluates what Table II averages."""
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from densefuse_tf import baselines
-from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
@@ -20,6 +20,9 @@ from densefuse_tf.evaluation.table2.settings import ALL
 from densefuse_tf.evaluation.table2.settings import OURS
 from densefuse_tf.evaluation.table2.settings import Table2Settings
 from densefuse_tf.evaluation.table2.store import Store
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.channels import ChannelFuser
+from densefuse_tf.fusion.methods import AnySettings
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -58,7 +61,7 @@ class Plan:
     def inputs(self) -> list[pathlib.Path]:
         """The images that are read."""
         return [path for pair in self.pairs for path in pair.paths] + [
-            path for entry in self.entries for path in entry.inputs
+            path for entry in self.entries for path in entry.files.values()
         ]
 
     @property
@@ -74,12 +77,11 @@ def plan(settings: Table2Settings) -> Plan:
             "--data_dir is missing: expected the folder of IR<n>.png and VIS<n>.png"
         )
     lambdas = _lambdas(settings)
-    methods = _methods(settings)
     entries = [
         rows.registered(
             name, settings.method_options.get(name, {}), averages=settings.averages
         )
-        for name in methods
+        for name in _methods(settings)
     ]
     if settings.methods_dir is not None:
         found = scoring.find_methods(settings.methods_dir)
@@ -116,10 +118,19 @@ def reproduce(
 
     def jobs():
         for entry in rows:
-            methods = entry.build()
+            settings = entry.settings()
+            # Pairs with the same settings share what is loaded, as long as the row is
+            # made.
+            build = functools.cache(methods.build)
             for pair in pairs:
-                if pair.number in methods:
-                    yield entry, pair, *_fused(entry, methods[pair.number], pair, store)
+                if pair.number in entry.files:
+                    path = entry.files[pair.number]
+                    fused, colored = scoring.read_gray(path)
+                    yield entry, pair, path, colored, fused
+                elif pair.number in settings:
+                    chosen = settings[pair.number]
+                    path, fused = _fused(entry, chosen, build, pair, store)
+                    yield entry, pair, path, False, fused
 
     def work(job) -> EntryResult:
         entry, pair, path, colored, fused = job
@@ -142,21 +153,24 @@ def reproduce(
 
 
 def _fused(
-    entry: Entry, method: Method, pair: ProtocolPair, store: Store
-) -> tuple[pathlib.Path, bool, np.ndarray]:
-    """Returns where a fused image is, whether it has colour, and the image in grey."""
-    if isinstance(method, rows.FusedFile):
-        return method.path, method.is_color, method.fuse(pair.ir, pair.vis)
-    path = store.fused_path(entry.title, method, pair)
+    entry: Entry,
+    settings: AnySettings,
+    build: Callable[[AnySettings], ChannelFuser],
+    pair: ProtocolPair,
+    store: Store,
+) -> tuple[pathlib.Path, np.ndarray]:
+    """Returns where the fused image of a pair is kept, and the image."""
+    as_jpeg = pair.number in entry.jpeg
+    path = store.fused_path(entry.title, settings, pair, as_jpeg=as_jpeg)
     fused = store.fused(path)
     if fused is None:
-        try:
-            fused = method.fuse(pair.ir, pair.vis)
-        except UserError as error:
-            names = f"{pair.paths[0]} and {pair.paths[1]}"
-            raise UserError(f"{names}, {entry.title}: {error}") from error
+        # An error names the sources, and ends with the row.
+        names = (str(pair.paths[0]), f"{pair.paths[1]}, {entry.title}")
+        fused = build(settings).fuse([pair.ir, pair.vis], names=names).image
+        if as_jpeg:
+            fused = rows.stored_as_jpeg(fused)
         store.keep_fused(path, fused)
-    return path, False, fused
+    return path, fused
 
 
 def _lambdas(settings: Table2Settings) -> list[str]:
@@ -172,6 +186,7 @@ def _lambdas(settings: Table2Settings) -> list[str]:
 
 def _methods(settings: Table2Settings) -> list[str]:
     """Returns the registered methods that are asked for."""
+    own = methods.load(settings.method_module)
     known = baselines.names()
     for name in settings.methods or ("",):
         if name not in (OURS, ALL, *known):
@@ -185,6 +200,11 @@ def _methods(settings: Table2Settings) -> list[str]:
             raise UserError(
                 f"--method_options: the method {name!r} is not in --methods"
             )
+    if own and not set(own) & set(chosen):
+        raise UserError(
+            f"--method_module={settings.method_module}: none of its methods is in "
+            f"--methods: expected some of {', '.join(own)}"
+        )
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""The rows of Table II as fusion methods: DenseFuse, registered ones, and folders."""
+"""The rows of Table II: those of DenseFuse, of other methods, and of folders."""
 
 import dataclasses
 import functools
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from densefuse_tf import baselines
-from densefuse_tf.baselines.method import Method
+from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
-from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.evaluation.table2 import paper
+from densefuse_tf.fusion.methods import AnySettings
+from densefuse_tf.fusion.methods import MethodSettings
+from densefuse_tf.fusion.settings import FusionSettings
 
 # The quality that MATLAB's imwrite has by default.
 _JPEG_QUALITY = 75
@@ -31,16 +32,17 @@ class Entry:
         it has one.
       lambda_: The lambda of DenseFuse; empty for another method.
       pairs: The numbers of the pairs that are fused.
-      build: Returns the method that fuses each of these pairs. What it loads lives as
-        long as the methods that are returned.
-      inputs: Images fused elsewhere that the row is made of.
+      settings: Returns what fuses each pair, in grey; DenseFuse's imports TensorFlow.
+      jpeg: The pairs whose result is stored as JPEG before it is measured.
+      files: Images fused elsewhere, which are taken for the results of their pairs.
     """
 
     name: str
     lambda_: str
     pairs: tuple[int, ...]
-    build: Callable[[], Mapping[int, Method]]
-    inputs: tuple[pathlib.Path, ...] = ()
+    settings: Callable[[], Mapping[int, AnySettings]] = dict
+    jpeg: Sequence[int] = ()
+    files: Mapping[int, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -53,85 +55,11 @@ class Entry:
         return "_".join(filter(None, self.key))
 
 
-@dataclasses.dataclass(frozen=True)
-class DenseFuse:
-    """Fuses with DenseFuse as Table II does: grey, and stretched to 0..255.
-
-    Attributes:
-      checkpoint: As `checkpoints.load_autoencoder` takes it.
-      strategy: A registered strategy.
-      window_radius: r of the block average (Eq. 6); None for a strategy without one.
-      strategy_module: The file that registers the strategy; None for one of this
-        package.
-    """
-
-    checkpoint: str | os.PathLike
-    strategy: str = "addition"
-    window_radius: int | None = None
-    strategy_module: pathlib.Path | None = None
-
-    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair; see `Method.fuse`."""
-        return self._fuser.fuse([ir, vis]).image
-
-    @functools.cached_property
-    def _fuser(self):
-        from densefuse_tf.fusion.fuser import Fuser
-        from densefuse_tf.fusion.settings import FusionSettings
-
-        settings = FusionSettings(
-            self.checkpoint,
-            self.strategy,
-            strategy_module=self.strategy_module,
-            color="gray",
-        )
-        if self.window_radius is not None:
-            settings = dataclasses.replace(settings, window_radius=self.window_radius)
-        return Fuser(settings)
-
-
-@dataclasses.dataclass(frozen=True)
-class FusedFile:
-    """Takes an image that was fused elsewhere for the result of its pair.
-
-    Attributes:
-      path: The file.
-    """
-
-    path: pathlib.Path
-
-    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Reads the fused image of the pair; see `Method.fuse`."""
-        return self._read[0]
-
-    @property
-    def is_color(self) -> bool:
-        """Whether the file is in colour, of which the luma is evaluated."""
-        return self._read[1]
-
-    @functools.cached_property
-    def _read(self) -> tuple[np.ndarray, bool]:
-        return scoring.read_gray(self.path)
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredAsJpeg:
-    """Fuses with another method and stores the result as JPEG before it is measured.
-
-    Attributes:
-      method: The other method.
-      quality: The quality, as Pillow counts it.
-    """
-
-    method: Method
-    quality: int = _JPEG_QUALITY
-
-    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair; see `Method.fuse`."""
-        stored = io.BytesIO()
-        fused = Image.fromarray(self.method.fuse(ir, vis))
-        fused.save(stored, "JPEG", quality=self.quality)
-        return np.asarray(Image.open(stored))
+def stored_as_jpeg(image: np.ndarray) -> np.ndarray:
+    """Returns a grey image as a JPEG file of MATLAB's default quality has it."""
+    stored = io.BytesIO()
+    Image.fromarray(image).save(stored, "JPEG", quality=_JPEG_QUALITY)
+    return np.asarray(Image.open(stored))
 
 
 def ours(
@@ -158,7 +86,7 @@ def ours(
         from densefuse_tf.model import strategy_modules
 
         more = strategy_modules.load(strategy_module)
-        path = strategy_modules.path_of(strategy_module)
+        path = user_modules.path_of(strategy_module)
     known = (*paper.STRATEGIES, *more)
     chosen = known if chosen is None else chosen
     for name in chosen or ("",):
@@ -168,22 +96,26 @@ def ours(
                 f"some of {', '.join(known)}"
             )
 
-    def build(strategy: str, checkpoint: str | os.PathLike) -> Mapping[int, Method]:
+    def settings(strategy: str, checkpoint: str | os.PathLike):
         from densefuse_tf.model import strategies
 
+        chosen = FusionSettings(
+            checkpoint,
+            strategy,
+            strategy_module=path if strategy in more else None,
+            color="gray",
+        )
         # Addition is the same for every radius and not fused again.
-        takes = strategies.get(strategy).takes_window_radius
-        radius = window_radius if takes else None
-        module = path if strategy in more else None
-        fuses = DenseFuse(checkpoint, strategy, radius, module)
-        return dict.fromkeys(paper.PAIRS, fuses)
+        if strategies.get(strategy).takes_window_radius:
+            chosen = dataclasses.replace(chosen, window_radius=window_radius)
+        return dict.fromkeys(paper.PAIRS, chosen)
 
     return [
         Entry(
             strategy,
             lambda_,
             paper.PAIRS,
-            functools.partial(build, strategy, checkpoint),
+            functools.partial(settings, strategy, checkpoint),
         )
         for strategy in dict.fromkeys(chosen)
         for lambda_, checkpoint in checkpoints.items()
@@ -209,19 +141,15 @@ def registered(
     published = paper.published(name, averages)
     numbers = paper.pairs(name, averages)
 
-    def build() -> Mapping[int, Method]:
-        # Pairs with the same options share a method, and what it has loaded.
-        shared: dict[Method, Method] = {}
-        methods = {}
-        for n in numbers:
-            own = {**published.options.get(n, {}), **_of_pair(method, options, n)}
-            made = baselines.create(method, own)
-            made = shared.setdefault(made, made)
-            methods[n] = StoredAsJpeg(made) if n in published.jpeg else made
-        return methods
-
-    build()
-    return Entry(name, "", numbers, build)
+    made = {
+        n: MethodSettings(
+            method,
+            {**published.options.get(n, {}), **_of_pair(method, options, n)},
+            color="gray",
+        )
+        for n in numbers
+    }
+    return Entry(name, "", numbers, lambda: made, published.jpeg)
 
 
 def _of_pair(method: str, options: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -246,12 +174,8 @@ def of_folder(folder: pathlib.Path, *, averages: str = "uniform") -> Entry:
     """
     name = paper.name_of(folder.name)
     numbers = paper.pairs(name, averages)
-    paths = inputs.find_fused(folder, numbers)
-
-    def build() -> Mapping[int, Method]:
-        return {n: FusedFile(paths[n]) for n in numbers}
-
-    return Entry(name, "", numbers, build, tuple(paths.values()))
+    files = inputs.find_fused(folder, numbers)
+    return Entry(name, "", numbers, files=files)
 
 
 def check_names(entries: Sequence[Entry]) -> None:

@@ -38,6 +38,11 @@ class Table2Settings:
             "file dictionary<n>.npy."
         },
     )
+    method_module: str | None = _field(
+        None,
+        "a Python file, or the dotted name of a module, that registers fusion methods "
+        "of your own, which --methods names; see CONTRIBUTING.md.",
+    )
     averages: str = _field(
         AVERAGES[0],
         "uniform: every cell averages the 20 pairs, and each method has one setting. "

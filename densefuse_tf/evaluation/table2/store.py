@@ -11,18 +11,19 @@ import json
 import math
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 import densefuse_tf
-from densefuse_tf.baselines.method import Method
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2.inputs import ProtocolPair
 from densefuse_tf.evaluation.table2.inputs import digest
+from densefuse_tf.fusion.methods import AnySettings
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 
@@ -43,17 +44,27 @@ class Store:
         """
         self._folder = pathlib.Path(folder)
         self._fresh = fresh
-        self._keys: dict[Method, str] = {}
+        self._keys: dict[AnySettings, str] = {}
 
-    def fused_path(self, name: str, method: Method, pair: ProtocolPair) -> pathlib.Path:
+    def fused_path(
+        self,
+        name: str,
+        settings: AnySettings,
+        pair: ProtocolPair,
+        *,
+        as_jpeg: bool = False,
+    ) -> pathlib.Path:
         """Returns where the fused image of a pair is kept.
 
-        The name, "addition_1e2", is for people; method and pair decide the place.
+        The name, "addition_1e2", is for people; what fuses, the pair and whether the
+        result is stored as JPEG first decide the place.
         """
-        if method not in self._keys:
-            self._keys[method] = digest(densefuse_tf.__version__, *_parts(method))
-        key = self._keys[method][:_KEY_LETTERS]
-        made = digest(self._keys[method], pair.digest)[:_KEY_LETTERS]
+        if settings not in self._keys:
+            parts = _parts(settings.configured)
+            self._keys[settings] = digest(densefuse_tf.__version__, *parts)
+        key = self._keys[settings][:_KEY_LETTERS]
+        form = ("JPEG",) * as_jpeg
+        made = digest(self._keys[settings], pair.digest, *form)[:_KEY_LETTERS]
         return self._folder / f"{name}_{key}/{pair.number}_{made}.png"
 
     def fused(self, path: pathlib.Path) -> np.ndarray | None:
@@ -97,18 +108,19 @@ class Store:
 
 
 def _parts(method: Any) -> Iterator[Any]:
-    """Yields what decides the results of a method: its name and its options.
+    """Yields what decides the results of a method: its name, its options, its code.
 
     An option that names a file, or the files of a TensorFlow 1 checkpoint, stands for
-    their content, so that a copy under another name is the same.
+    their content, so that a copy under another name is the same. The code of this
+    package is known by its version.
     """
     yield type(method).__qualname__
+    module = type(method).__module__
+    if not module.startswith("densefuse_tf."):
+        yield pathlib.Path(sys.modules[module].__file__ or "").read_bytes()
     for field in dataclasses.fields(method):
         value = getattr(method, field.name)
         yield field.name
-        if dataclasses.is_dataclass(value):
-            yield from _parts(value)
-            continue
         paths = []
         if isinstance(value, str | os.PathLike):
             path = pathlib.Path(value)

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from densefuse_tf.evaluation.table2 import rows
 from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.evaluation.table2.settings import Table2Settings
 from densefuse_tf.evaluation.table2.store import Store
-from densefuse_tf.fusion import fuser
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.channels import Fused
+from densefuse_tf.fusion.methods import MethodSettings
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 
 
@@ -60,15 +64,17 @@ class Work:
         self.fused = self.evaluated = 0
         work, evaluate = self, metrics.evaluate
 
-        def counting_fuse(self, ir, vis):
-            work.fused += 1
-            return np.mean([ir, vis], axis=0).astype(np.uint8)
+        class Mean:
+            def fuse(self, sources, *, names):
+                work.fused += 1
+                image = np.mean(sources, axis=0).astype(np.uint8)
+                return Fused(image, image)
 
         def counting_evaluate(*images, **how):
             self.evaluated += 1
             return evaluate(*images, **how)
 
-        monkeypatch.setattr(rows.DenseFuse, "fuse", counting_fuse)
+        monkeypatch.setattr(methods, "build", lambda settings: Mean())
         monkeypatch.setattr(metrics, "evaluate", counting_evaluate)
 
     def since(self):
@@ -103,7 +109,7 @@ def test_densefuse_is_fused_as_fuse_does_and_evaluated(tiny, checkpoint, tmp_pat
     for result in results:
         pair = result.pair
         settings = {"strategy": result.entry.name, "window_radius": 0}
-        fused = fuser.fuse([pair.ir, pair.vis], checkpoint, **settings)
+        fused = methods.fuse([pair.ir, pair.vis], checkpoint, **settings)
         np.testing.assert_array_equal(images.read(result.path), fused)
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
 
@@ -123,11 +129,11 @@ def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
         )
         entries = rows.ours({"1e1": checkpoint}, strategy_module=str(path))
         assert [row.name for row in entries] == [*paper.STRATEGIES, name]
-        method = entries[-1].build()[1]
-        made[name] = Store(tmp_path).fused_path("own", method, pair)
+        settings = entries[-1].settings()[1]
+        made[name] = Store(tmp_path).fused_path("own", settings, pair)
         np.testing.assert_array_equal(
-            method.fuse(pair.ir, pair.vis),
-            fuser.fuse(
+            methods.build(settings).fuse([pair.ir, pair.vis]).image,
+            methods.fuse(
                 [pair.ir, pair.vis],
                 checkpoint,
                 strategy=name,
@@ -135,7 +141,7 @@ def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
                 color="gray",
             ),
         )
-        assert entries[0].build()[1].strategy_module is None
+        assert entries[0].settings()[1].strategy_module is None
     assert len(set(made.values())) == 3
 
 
@@ -143,9 +149,9 @@ def test_registered_methods_get_options_and_files_by_pair(tmp_path, blend):
     for n in paper.PAIRS:
         np.save(tmp_path / f"table{n}.npy", np.zeros(2))
     entry = rows.registered("blend", {"weight": "0.25", "table": str(tmp_path)})
-    methods = entry.build()
-    assert tuple(methods) == entry.pairs == paper.PAIRS
-    assert methods[7] == Blend(0.25, str(tmp_path / "table7.npy"))
+    settings = entry.settings()
+    assert tuple(settings) == entry.pairs == paper.PAIRS
+    assert settings[7].configured == Blend(0.25, str(tmp_path / "table7.npy"))
     (tmp_path / "table21.npy").unlink()
     with pytest.raises(UserError, match=r"blend\.table=.*: has no table21\.npy"):
         rows.registered("blend", {"table": str(tmp_path)})
@@ -154,12 +160,15 @@ def test_registered_methods_get_options_and_files_by_pair(tmp_path, blend):
 def test_published_row_has_its_own_settings_pairs_and_jpeg(monkeypatch, blend):
     published = paper.Published(("SCD",), {6: {"weight": 0.9}}, (1, 2))
     monkeypatch.setitem(paper.PUBLISHED, "blend", published)
-    methods = rows.registered("blend", {}, averages="paper").build()
-    assert tuple(methods) == paper.ALL_PAIRS
-    assert methods[6] == Blend(0.9) and methods[7] == Blend()
-    assert methods[1] == rows.StoredAsJpeg(Blend(), 75)
-    uniform = rows.registered("blend", {}).build()
-    assert uniform == dict.fromkeys(paper.PAIRS, Blend())
+    entry = rows.registered("blend", {}, averages="paper")
+    settings = entry.settings()
+    assert tuple(settings) == paper.ALL_PAIRS
+    assert settings[6].configured == Blend(0.9) and settings[7].configured == Blend()
+    assert settings[1].configured == Blend() and entry.jpeg == (1, 2)
+    uniform = rows.registered("blend", {})
+    blend = MethodSettings("blend", color="gray")
+    assert uniform.settings() == dict.fromkeys(paper.PAIRS, blend)
+    assert not uniform.jpeg
 
 
 def test_published_gtf_has_three_other_lambdas_and_five_jpegs():
@@ -174,7 +183,7 @@ def test_jpeg_is_stored_with_quality_75(photograph, tmp_path):
 
     ir, vis = photograph(1), photograph(2)
     Image.fromarray(Blend().fuse(ir, vis)).save(tmp_path / "fused.jpg", quality=75)
-    stored = rows.StoredAsJpeg(Blend()).fuse(ir, vis)
+    stored = rows.stored_as_jpeg(Blend().fuse(ir, vis))
     np.testing.assert_array_equal(stored, images.read(tmp_path / "fused.jpg"))
 
 
@@ -236,11 +245,37 @@ def test_plan_takes_all_methods_that_are_registered(tiny, blend, released):
     names = [entry.name.casefold() for entry in plan.entries if not entry.lambda_]
     assert sorted(names) == sorted(baselines.names())
     row = next(entry for entry in plan.entries if entry.name == "blend")
-    assert row.build()[3] == Blend(0.25)
+    assert row.settings()[3].configured == Blend(0.25)
     lambdas = [entry.lambda_ for entry in plan.entries if entry.lambda_]
     assert lambdas == ["1e0", "1e2"] * 2
     assert plan.count == 20 * len(plan.entries)
     assert len(plan.inputs) == 40
+
+
+def test_a_method_of_the_user_is_a_row_kept_for_its_code(tiny, tmp_path, monkeypatch):
+    module = sys.modules["densefuse_tf.baselines.method"]
+    monkeypatch.setattr(module, "_METHODS", dict(_METHODS))
+    pair = inputs.read_pairs(tiny)[0]
+    kept = set()
+    for folder, body in (("a", "ir"), ("b", "vis")):
+        path = tmp_path / folder / "own.py"
+        path.parent.mkdir()
+        path.write_text(
+            "import dataclasses, densefuse_tf\n"
+            f"@densefuse_tf.method('own_{folder}')\n"
+            "@dataclasses.dataclass(frozen=True)\n"
+            "class Own:\n"
+            f"    fuse = lambda self, ir, vis: {body}\n"
+        )
+        settings = Table2Settings(
+            tiny, methods=(f"own_{folder}",), method_module=str(path)
+        )
+        if folder == "a":
+            with pytest.raises(UserError, match="--methods: expected some of own_a"):
+                reproduce.plan(dataclasses.replace(settings, methods=("cbf",)))
+        (entry,) = reproduce.plan(settings).entries
+        kept.add(Store(tmp_path).fused_path("own", entry.settings()[1], pair))
+    assert len(kept) == 2
 
 
 @pytest.mark.parametrize(
@@ -314,7 +349,7 @@ def test_authors_checkpoint_is_known_by_its_content(tmp_path, released):
     store = Store(tmp_path)
     pair = inputs.ProtocolPair(1, ("", ""), np.zeros((2, 2)), np.zeros((2, 2)))
     names = [
-        store.fused_path("", rows.DenseFuse(released[name]), pair)
+        store.fused_path("", FusionSettings(released[name]), pair)
         for name in ("1e0", "1e2")
     ]
     assert names[0] != names[1]
