@@ -1,1 +1,1 @@
-"""The page of densefuse-demo: `page` lays it out, `request` computes what it shows."""
+"""The page of densefuse-demo: `page` lays it out, `engine` computes what it shows."""

@@ -39,12 +39,11 @@ class Answer:
     Attributes:
       request: What was asked for.
       image: The fused image, uint8.
-      sources: The source images that were fused, in 0..255 and aligned if that was
-        asked for.
+      sources: What was fused, in 0..255 and aligned if that was asked for.
       fused_file: The fused image as a PNG file.
       settings_file: The settings as a JSON file.
-      compared: PNG files for a slider: for each source its picture and the fused one,
-        of one size.
+      compared: For each source the PNG files of a slider, of one size: its picture and
+        the fused one.
       command: The command line that does the same.
       program: The lines of Python that do the same.
       seconds: The time that reading, aligning, fusing and writing took.
@@ -67,35 +66,19 @@ class Engine:
     """Answers requests, one at a time, and keeps the models that it has loaded."""
 
     def __init__(self, max_pixels: int):
-        """Sets the limit.
-
-        Args:
-          max_pixels: The largest image that is read, in pixels.
-        """
+        """Sets the size of the largest image that is read, in pixels."""
         self.max_pixels = max_pixels
         self._fusers: dict[tuple[str | None, ...], ChannelFuser] = {}
         self._map_makers: dict[str, MapMaker] = {}
 
     def preview(self, path: pathlib.Path) -> np.ndarray:
-        """Returns a picture of a source image, which may have more than 8 bits.
-
-        Raises:
-          UserError: The file is no image, or too large.
-        """
+        """Returns a picture of a source image, which may have more than 8 bits."""
         with _named({path: path.name}):
             image = images.read(path, max_pixels=self.max_pixels)
         return _shown(pixels.to_uint8(pixels.to_pixel_range(image)[0]))
 
     def fuse(self, request: Request, folder: pathlib.Path) -> Answer:
-        """Fuses a pair.
-
-        Args:
-          request: Says what and how.
-          folder: Where the files of the answer are written.
-
-        Raises:
-          UserError: What fuse.py refuses.
-        """
+        """Fuses a pair and writes the files of the answer into a folder."""
         start = time.monotonic()
         pair = pairs.Pair((request.ir, request.vis), folder / "fused.png")
         options = FileOptions(
@@ -142,13 +125,9 @@ class Engine:
 
         Both activity level maps have one scale, which ends at the greatest value.
 
-        Args:
-          answer: From `fuse`.
-          folder: Where the pictures are written.
-
         Returns:
-          PNG files: both activity level maps, infrared first, then both maps of
-          weights. Empty where the method fuses no feature maps.
+          PNG files in the folder: both activity level maps, infrared first, then both
+          maps of weights. None where the method fuses no feature maps.
         """
         if not answer.request.fuses_maps:
             return []
@@ -184,11 +163,7 @@ class Engine:
 
 
 def evaluate(answer: Answer) -> dict[str, float]:
-    """Computes all metrics that images of this size have, of the luma.
-
-    Returns:
-      The values by name, those of Table II first.
-    """
+    """Computes all metrics that images of this size have, of the luma."""
     size = min(answer.image.shape[:2])
     names = [n for n in metrics.METRICS if metrics.METRICS[n].smallest <= size]
     ir, vis, fused = (

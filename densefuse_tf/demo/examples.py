@@ -21,10 +21,6 @@ def find(folder: str | os.PathLike | None = None) -> list[tuple[pathlib.Path, ..
     Returns:
       (infrared, visible) of each pair, in natural sort order. Empty if no folder is
       given and the project's own pairs are not there.
-
-    Raises:
-      UserError: The folder has no such sub-folders, no images, or images of which some
-        have no counterpart.
     """
     if folder is None:
         found = [each for each in _FOLDERS if (each / "ir").is_dir()]

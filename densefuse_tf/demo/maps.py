@@ -49,11 +49,7 @@ class MapMaker:
     """Computes the maps of pairs with the encoder of one checkpoint."""
 
     def __init__(self, checkpoint: str):
-        """Loads the checkpoint.
-
-        Raises:
-          UserError: It cannot be used.
-        """
+        """Loads the checkpoint."""
         encoder = inference.load_quick_autoencoder(checkpoint).get_layer("encoder")
         image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
@@ -89,23 +85,16 @@ class MapMaker:
 
 
 def activity_picture(activity: np.ndarray, greatest: float) -> np.ndarray:
-    """Colours an activity level map from black (0) over red to light yellow.
-
-    Args:
-      activity: [H, W], at least 0.
-      greatest: The value that becomes light yellow.
+    """Colours an activity level map [H, W] from black (0) over red to light yellow.
 
     Returns:
-      uint8 [H, W, 3].
+      uint8 [H, W, 3], light yellow at the greatest value.
     """
     return _colored(activity / greatest if greatest else activity, _ACTIVITY_COLORS)
 
 
 def weight_picture(weight: np.ndarray) -> np.ndarray:
-    """Colours a map of weights from blue (0) over white (1/2) to red (1).
-
-    Args:
-      weight: [H, W] in 0..1.
+    """Colours a map of weights [H, W] from blue (0) over white (1/2) to red (1).
 
     Returns:
       uint8 [H, W, 3].

@@ -57,15 +57,7 @@ _CSS = """
 def build(
     engine: requests.Engine, examples: Sequence[Sequence[pathlib.Path]]
 ) -> gr.Blocks:
-    """Builds the page.
-
-    Args:
-      engine: Answers its requests.
-      examples: (infrared, visible) of each pair that is offered.
-
-    Returns:
-      The page, for `launch`.
-    """
+    """Builds the page, which offers examples, (infrared, visible) each."""
     with gr.Blocks(
         title="DenseFuse", analytics_enabled=False, delete_cache=_CLEANING
     ) as page:
@@ -126,7 +118,7 @@ def launch(
       host: The address of this machine to listen on.
       port: The port, which has to be free.
       max_pixels: The largest image; uploads that could not be one are refused.
-      examples: As `build` got them.
+      examples: As `build` took them.
 
     Returns:
       The page's address.

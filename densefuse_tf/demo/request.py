@@ -61,11 +61,7 @@ class Request:
 
     @property
     def value_ranges(self) -> tuple[pixels.ValueRange | None, ...]:
-        """Returns the value range of each source.
-
-        Raises:
-          UserError: A text is no range.
-        """
+        """Returns the value range of each source."""
         ranges: list[pixels.ValueRange | None] = []
         for kind, text in (("infrared", self.ir_range), ("visible", self.vis_range)):
             try:
@@ -110,9 +106,8 @@ class Request:
     def program(self, are_scaled: Sequence[bool]) -> str:
         """Returns the lines of Python, for an interpreter in the folder of the images.
 
-        Args:
-          are_scaled: For each source whether its values were brought to 0..255, which
-            8-bit images without a range are not.
+        For each source `are_scaled` says whether its values were brought to 0..255,
+        which 8-bit images without a range are not.
         """
         imports = ["from densefuse_tf.io import images"]
         if any(are_scaled):
