@@ -25,7 +25,7 @@ _JPEG_QUALITY = 75
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A row to be made.
+    """Describes a row to be made.
 
     Attributes:
       name: The strategy of DenseFuse, or the name of another method; the paper's where
@@ -76,9 +76,6 @@ def ours(
       window_radius: r of the l1-norm's block average (Eq. 6).
       chosen: The strategies; by default the paper's and all of the module.
       strategy_module: Registers more strategies, as `strategy_modules.load` takes it.
-
-    Raises:
-      UserError: There is no such strategy, or the module cannot be used.
     """
     more: tuple[str, ...] = ()
     path = None
@@ -133,9 +130,6 @@ def registered(
         <option><n>.npy of the folder.
       averages: One of `settings.AVERAGES`. For "paper" the method has the settings of
         the published row; options that are given go before them.
-
-    Raises:
-      UserError: No such method or option, or a folder lacks the file of a pair.
     """
     name = paper.name_of(method)
     published = paper.published(name, averages)
@@ -167,11 +161,7 @@ def _of_pair(method: str, options: Mapping[str, Any], number: int) -> dict[str, 
 
 
 def of_folder(folder: pathlib.Path, *, averages: str = "uniform") -> Entry:
-    """Makes the row of a folder of fused images, with the folder's name.
-
-    Raises:
-      UserError: The folder lacks an image of a pair, or has several.
-    """
+    """Makes the row of a folder of fused images, with the folder's name."""
     name = paper.name_of(folder.name)
     numbers = paper.pairs(name, averages)
     files = inputs.find_fused(folder, numbers)
@@ -179,11 +169,7 @@ def of_folder(folder: pathlib.Path, *, averages: str = "uniform") -> Entry:
 
 
 def check_names(entries: Sequence[Entry]) -> None:
-    """Checks that no two entries are the same row.
-
-    Raises:
-      UserError: Two are.
-    """
+    """Refuses two entries that are the same row."""
     titles = [entry.title for entry in entries]
     for title in titles:
         if titles.count(title) > 1:
