@@ -206,16 +206,16 @@ import json, os, pathlib, sys, time
 from beam import peak_memory
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
-from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.settings import FileOptions
 start = time.perf_counter()
 names, output, address = sys.argv[1:]
 def say(what):
     seconds = time.perf_counter() - start
     print(json.dumps([what, seconds, peak_memory(os.getpid())]), flush=True)
-planned = pairs.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
-outputs.check_pairs(pairs.texts(planned))
-planned = pairs.without_result(planned, FileOptions())
+planned = planning.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
+outputs.check_pairs(planning.texts(planned))
+planned = planning.without_result(planned, FileOptions())
 say(f"list of {len(planned)} pairs made and checked")
 pathlib.Path(output).mkdir()
 import cluster
@@ -226,7 +226,7 @@ def progress(count):
     if count and not first:
         first.append(count)
         say("first pairs done on the cluster")
-job, items = cluster.Waiting(0), pairs.texts(planned)
+job, items = cluster.Waiting(0), planning.texts(planned)
 said = launcher.run(job, items, len(planned), output, progress=progress)
 assert not list(said)
 say("all done on the cluster")

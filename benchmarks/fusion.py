@@ -89,6 +89,7 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
     from densefuse_tf.fusion.settings import FusionSettings
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import pairs as files_of_pairs
+    from densefuse_tf.pipelines import planning
     from densefuse_tf.pipelines.settings import FileOptions
 
     for number, pair in enumerate(pairs):
@@ -96,7 +97,7 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
             images.write(folder / name / f"{number}.png", image)
     fuser = Fuser(FusionSettings(_CHECKPOINT.value))
     sources = images.pair([folder / "ir", folder / "vis"])
-    planned = files_of_pairs.plan(sources, folder / "out")
+    planned = planning.plan(sources, folder / "out")
     options = FileOptions()
     fuser.fuse(pairs[0])
 

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from densefuse_tf.commands import evaluate_outputs
-from densefuse_tf.commands import fuse_images
-from densefuse_tf.commands import launching
 from densefuse_tf.commands import progress
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import UserError
@@ -23,6 +21,8 @@ from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.io import files
 from densefuse_tf.io import finding
 from densefuse_tf.io import video
+from densefuse_tf.pipelines import launching
+from densefuse_tf.pipelines.settings import RunOptions
 
 # How many of very many pairs are shown, and how many errors.
 _SHOWN, _ERRORS_SHOWN = 3, 20
@@ -69,7 +69,7 @@ class Question:
         return {"selection": self.metrics, "convention": self.convention}
 
 
-def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> int:
+def evaluate_own(question: Question, run: RunOptions, outputs: Outputs) -> int:
     """Evaluates fused images or videos of one method or of several.
 
     Args:
@@ -90,8 +90,6 @@ def evaluate_own(question: Question, run: fuse_images.Run, outputs: Outputs) -> 
             if is_given:
                 raise UserError(f"--{name} does not go with --runner")
         return _evaluate_on_runner(run, question, outputs)
-    if run.beam_options:
-        raise UserError("--beam_options goes with --runner")
     fused = {"": question.fused or ""}
     if question.methods_dir is not None:
         found = scoring.find_methods(question.methods_dir, with_videos=is_video)
@@ -137,9 +135,7 @@ def _evaluated_files(
     return results
 
 
-def _evaluate_on_runner(
-    run: fuse_images.Run, question: Question, outputs: Outputs
-) -> int:
+def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -> int:
     """Evaluates images on Apache Beam, in constant memory but for their values.
 
     Returns:
@@ -149,9 +145,6 @@ def _evaluate_on_runner(
     if outputs.csv is None:
         raise UserError("--csv is missing: expected where --runner's rows go")
     launcher = launching.launcher(str(run.runner), run.beam_options)
-    # Lies in a module that is imported after the launcher is made.
-    from densefuse_tf.pipelines import beam
-
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
     outputs.check(triplets.plain)
     name_of = scoring.names(triplets)
@@ -185,14 +178,11 @@ def _evaluate_on_runner(
         by_pair = np.reshape(values, (-1, len(selection)))
         return np.ascontiguousarray(by_pair.T)
 
-    lost = None
-    with launching.with_bar(launcher, len(triplets), " pairs") as advance:
-        try:
+    try:
+        with progress.bar_of_runner(len(triplets), " pairs") as advance:
             files.write_rows(outputs.csv, ["pair", *selection], rows())
-        except beam.PipelineError as error:
-            lost = error
-    if lost is not None:
-        print(f"not all pairs were evaluated: {lost}", file=sys.stderr)
+    except launching.PipelineError as error:
+        print(f"not all pairs were evaluated: {error}", file=sys.stderr)
         return 1
     evaluate_outputs.say_colored([path for paths in colored for path in paths])
     if values:

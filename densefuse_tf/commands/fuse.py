@@ -35,14 +35,13 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from densefuse_tf.commands import common_flags
-from densefuse_tf.commands import fuse_images
-from densefuse_tf.commands import fuse_video
 from densefuse_tf.commands import runner
-from densefuse_tf.commands.request import Request
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
+from densefuse_tf.pipelines.settings import RunOptions
 
 if TYPE_CHECKING:
     from densefuse_tf.fusion.methods import AnySettings
@@ -110,10 +109,12 @@ _METHOD_MODULE = flags.DEFINE_string(
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(FileOptions, _FLAGS, except_=("value_ranges", "range_flags"))
 common_flags.define(RegistrationSettings, _FLAGS)
-common_flags.define(fuse_images.Run, _FLAGS)
+common_flags.define(RunOptions, _FLAGS)
 
 
 def main() -> int | None:
+    from densefuse_tf.io import video
+
     names, sources = _sources()
     output = _OUTPUT.value
     if not output:
@@ -121,32 +122,42 @@ def main() -> int | None:
     for place in (*sources, output):
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
-    is_video = _VIDEO.value or fuse_video.is_asked_for(sources, output)
+    is_video = _VIDEO.value or any(map(video.is_video, (*sources, output)))
     ranges: dict[str, Any] = {}
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
         ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
     if _FLAGS["skip_existing"].value and _FLAGS["overwrite"].present:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
-    request = Request(
-        names,
+    run = RunOptions()
+    if is_video:
+        for name in ("save_raw", "panel", "report", "runner", "beam_options"):
+            if _FLAGS[name].value:
+                raise UserError(f"--{name} goes with images, not with a video")
+    else:
+        run = common_flags.read(RunOptions, _FLAGS)
+        if _FPS.value is not None:
+            raise UserError(
+                "--fps goes with a video: give --video if these are its frames"
+            )
+    request = FusionRequest(
         sources,
         output,
         _settings(len(sources), is_video),
         common_flags.read(FileOptions, _FLAGS, **ranges),
         _registration(len(sources), is_video),
+        run,
+        names,
+        _FPS.value,
     )
-    if not is_video:
-        if _FPS.value is not None:
-            raise UserError(
-                "--fps goes with a video: give --video if these are its frames"
-            )
-        return fuse_images.fuse(request, common_flags.read(fuse_images.Run, _FLAGS))
-    for name in ("save_raw", "panel", "report", "runner", "beam_options"):
-        if _FLAGS[name].value:
-            raise UserError(f"--{name} goes with images, not with a video")
-    fuse_video.fuse(request, _FPS.value)
-    return None
+    if is_video:
+        from densefuse_tf.commands import fuse_video
+
+        fuse_video.fuse(request)
+        return None
+    from densefuse_tf.commands import fuse_images
+
+    return fuse_images.fuse(request)
 
 
 def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:

@@ -1,11 +1,13 @@
-"""Shows how far a command is."""
+"""Shows how far a command is; without a terminal nothing is shown."""
 
+import contextlib
+import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 
 def bar(items: Iterable | None, count: int, unit: str, **settings):
-    """Shows a bar with items per second on a terminal.
+    """Shows a bar with items per second.
 
     Args:
       items: What is iterated; None where `update` is called.
@@ -13,30 +15,38 @@ def bar(items: Iterable | None, count: int, unit: str, **settings):
       unit: What they are called.
       **settings: Others of tqdm's.
     """
-    import tqdm
-
-    return tqdm.tqdm(
+    return _line(
         items,
         total=count,
         unit=unit,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, "
         "{rate_noinv_fmt}]",
-        disable=None,
         **settings,
     )
 
 
+@contextlib.contextmanager
+def bar_of_runner(count: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """Shows a bar while standard error is hushed for what a runner prints.
+
+    Yields:
+      What moves the bar on by a number of items.
+    """
+    # The bar goes where standard error goes before that.
+    with os.fdopen(os.dup(2), "w") as stderr:
+        with contextlib.closing(bar(None, count, unit, file=stderr)) as shown:
+            yield shown.update
+
+
 def frames(items: Iterable, total: int | None, what: str) -> Iterable:
-    """Shows a bar with frames per second; without a terminal there is none.
+    """Shows a bar with frames per second.
 
     Args:
       items: One for each frame.
       total: How many there are; None where that is not known yet.
       what: Says what is done with them. The bar of the fusing or evaluating stays.
     """
-    import tqdm
-
-    return tqdm.tqdm(
+    return _line(
         items,
         desc=what,
         total=total,
@@ -47,19 +57,14 @@ def frames(items: Iterable, total: int | None, what: str) -> Iterable:
             else "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
             "[{elapsed}<{remaining}, {rate_noinv_fmt}]"
         ),
-        disable=None,
         leave=what in ("fusing", "evaluating"),
     )
 
 
-def elapsed(items: Iterable, what: str) -> Iterator:
-    """Shows what is done and for how long, anew each second, until all items are there.
-
-    Without a terminal nothing is shown.
-    """
-    import tqdm
-
-    line = tqdm.tqdm(desc=what, bar_format="{desc} [{elapsed}]", disable=None)
+@contextlib.contextmanager
+def elapsed(what: str) -> Iterator[None]:
+    """Shows what is done and for how long, anew each second, until the body ends."""
+    line = _line(desc=what, bar_format="{desc} [{elapsed}]")
     done = threading.Event()
 
     def show() -> None:
@@ -70,9 +75,16 @@ def elapsed(items: Iterable, what: str) -> Iterator:
     if not line.disable:
         thread.start()
     try:
-        yield from items
+        yield
     finally:
         done.set()
         if thread.ident is not None:
             thread.join()
         line.close()
+
+
+def _line(items: Iterable | None = None, **settings):
+    # Its import takes 0.1 s, which --help and one pair do without.
+    import tqdm
+
+    return tqdm.tqdm(items, disable=None, **settings)

@@ -22,6 +22,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Engine:
     def fuse(self, request: Request, folder: pathlib.Path) -> Answer:
         """Fuses a pair and writes the files of the answer into a folder."""
         start = time.monotonic()
-        pair = pairs.Pair((request.ir, request.vis), folder / "fused.png")
+        pair = Pair((request.ir, request.vis), folder / "fused.png")
         options = FileOptions(
             value_ranges=request.value_ranges,
             range_flags=tuple(

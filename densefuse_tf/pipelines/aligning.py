@@ -8,6 +8,8 @@ from absl import logging
 
 from densefuse_tf import registration
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.registration import Registration
 
@@ -140,6 +142,29 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
         return Aligner(settings)
     found, origin = _of_a_rig(settings, scenes)
     return Aligner(settings, found, origin)
+
+
+def write(
+    settings: RegistrationSettings,
+    sources: Sequence[np.ndarray],
+    found: Registration | None,
+    events: Events,
+) -> None:
+    """Writes the files that show how the first pair or frame was aligned.
+
+    Args:
+      settings: Names them.
+      sources: The aligned sources, infrared first.
+      found: How they were registered.
+      events: Is told what is written.
+    """
+    if settings.save_transform is not None:
+        registration.save(settings.save_transform, found)
+        events.wrote("transform", settings.save_transform)
+    if settings.checkerboard is not None:
+        picture = registration.checkerboard(sources[-1], sources[0])
+        images.write(settings.checkerboard, picture)
+        events.wrote("checkerboard", settings.checkerboard)
 
 
 def _of_a_rig(

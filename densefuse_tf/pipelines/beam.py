@@ -38,6 +38,8 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.launching import PipelineError
+from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
@@ -55,10 +57,6 @@ _MOST_PAIRS = 100
 # The interval between looks at what is done.
 _SECONDS = 0.5
 _PAIRS, _DONE = "pairs", "done_"
-
-
-class PipelineError(RuntimeError):
-    """Says in one line why the pipeline did not come to its end."""
 
 
 class Job(Protocol):
@@ -84,7 +82,7 @@ class Job(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Fusing:
-    """Fuses pairs: a `Job` on the paths that `pairs.texts` returns.
+    """Fuses pairs: a `Job` on the paths that `planning.texts` returns.
 
     It says the reason why a pair could not be fused.
 
@@ -120,10 +118,10 @@ class Fusing:
         """
         fuser, computing = prepared
         planned = [
-            pairs.Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output))
+            Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output))
             for output, *sources in items
         ]
-        results = pairs.fuse_pairs(
+        outcomes = pairs.fuse_pairs(
             fuser,
             planned,
             self.options,
@@ -131,9 +129,9 @@ class Fusing:
             with_images=False,
             computing=computing,
         )
-        with contextlib.closing(results):
-            for result in results:
-                error = result.error
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                error = outcome.error
                 if error is not None and isinstance(error.__cause__, MemoryError):
                     # The image is not to blame; there may be more the next time, or
                     # elsewhere.
@@ -148,8 +146,6 @@ class Launcher:
 
     Attributes:
       is_local: Whether the runner is Beam's on this machine.
-      prints_here: Whether the runner prints on this machine what the results and the
-        exception say, and more of it.
       threads: The cores of one of several processes that share this machine; 0 where
         the runner starts none.
     """
@@ -173,7 +169,8 @@ class Launcher:
         self._is_dask = runner == _DASK
         if self._is_dask and not any(o.startswith(_DASK_PARTITIONS) for o in options):
             options = [*options, "--dask_partition_size=1"]
-        self.prints_here = self.is_local or self._is_dask
+        # What the outcomes and the exception say, and more of it.
+        self._prints_here = self.is_local or self._is_dask
         with _log_level(logging.CRITICAL):
             self._options = _parsed(options)
             standard = self._options.view_as(pipeline_options.StandardOptions)
@@ -227,8 +224,9 @@ class Launcher:
                 | "work" >> apache_beam.ParDo(_Work(job, str(working)))
             )
             # A cluster's runner logs how the job stands.
-            level = logging.CRITICAL + 1 if self.prints_here else logging.INFO
-            with _log_level(level), _following(working, parts, progress):
+            level = logging.CRITICAL + 1 if self._prints_here else logging.INFO
+            hushed = startup.hushed() if self._prints_here else contextlib.nullcontext()
+            with hushed, _log_level(level), _following(working, parts, progress):
                 try:
                     state = _run(pipeline)
                 finally:

@@ -10,6 +10,7 @@ import contextlib
 import fractions
 import os
 import pathlib
+import re
 from collections.abc import Callable, Generator, Iterable, Sequence
 
 import numpy as np
@@ -22,6 +23,10 @@ from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines import surveying
+from densefuse_tf.pipelines.events import SILENT
+from densefuse_tf.pipelines.events import Events
+from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.surveying import Footage
 from densefuse_tf.pipelines.surveying import ImageFiles
 from densefuse_tf.pipelines.surveying import Source
@@ -30,6 +35,89 @@ DEFAULT_RATE = fractions.Fraction(25)
 
 # The frames that are written behind.
 _BEHIND = 2
+
+
+def run(request: FusionRequest, events: Events = SILENT) -> bool:
+    """Fuses a sequence: a whole run, from its sources to the written result.
+
+    Args:
+      request: Says what is fused: video files, or folders or patterns of frames, into a
+        video file, or a folder.
+      events: Is told how the run goes on.
+
+    Returns:
+      Whether it was fused; an earlier result may be left as it is.
+
+    Raises:
+      UserError: A mistake, before the first frame is fused where it can be found then.
+    """
+    rate = _rate(request.fps)
+    output, options, registration = (
+        request.output,
+        request.options,
+        request.registration,
+    )
+    if options.skip_existing and files.is_there(output):
+        return False
+    beside = list(map(pathlib.Path, registration.outputs.values()))
+    opened = surveying.open_sources(
+        request.sources,
+        max_pixels=options.max_pixels,
+        any_sizes=registration.is_on,
+        progress=events.frames,
+    )
+    check_output(
+        output, opened, beside, registration.inputs, overwrite=options.overwrite
+    )
+    if request.fps is not None:
+        _check_rate_is_free(request.fps, opened, output)
+
+    fuser = request.fuser()
+    for path in (pathlib.Path(output), *beside):
+        files.check_writable(path.parent)
+    footage = surveying.survey(
+        opened,
+        value_ranges=options.value_ranges,
+        range_flags=options.range_flags,
+        color=request.settings.color,
+        registration=registration,
+        progress=events.frames,
+    )
+    events.surveyed(footage)
+    if beside:
+        from densefuse_tf.pipelines import aligning
+
+        with contextlib.closing(footage.frames()) as moments:
+            found = footage.aligner and footage.aligner.registration
+            aligning.write(registration, next(moments), found, events)
+    frames = fuse(fuser, footage, progress=events.frames)
+    write(output, footage, frames, rate or DEFAULT_RATE)
+    return True
+
+
+def _rate(fps: str | None) -> fractions.Fraction | None:
+    """Returns frames per second as a number."""
+    if fps is None:
+        return None
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?|\d{1,9}/0*[1-9]\d{0,8}", fps):
+        rate = fractions.Fraction(fps)
+        if 0 < rate <= 1000:
+            return rate
+    raise UserError(
+        f"--fps={fps}: expected frames per second, up to 1000, as 25, 29.97 or "
+        "30000/1001"
+    )
+
+
+def _check_rate_is_free(fps: str, sources: Sequence[Source], output: str) -> None:
+    for source in sources:
+        if isinstance(source, video.VideoFile):
+            raise UserError(
+                f"--fps={fps} goes with folders of frames: {source.path} has "
+                f"{float(source.rate):.6g} frames per second, and so has the result"
+            )
+    if pathlib.Path(output).suffix.lower() not in formats.WRITTEN_VIDEOS:
+        raise UserError(f"--fps={fps} goes with a video as --output")
 
 
 def fuse(
@@ -81,7 +169,7 @@ def check_output(
     path: str | os.PathLike,
     sources: Sequence[Source],
     others: Iterable[pathlib.Path] = (),
-    inputs: Iterable[pathlib.Path] = (),
+    inputs: Iterable[str | os.PathLike] = (),
     *,
     overwrite: bool = True,
 ) -> None:

@@ -1,12 +1,20 @@
-"""Settings of reading, aligning and writing; importing them needs no other package."""
+"""What a run is asked for: its request and settings, which need no other package."""
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
+
+if TYPE_CHECKING:
+    from densefuse_tf.fusion.methods import AnySettings
+
+# The panel shows at most so many pairs, the first ones.
+PANEL_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +160,17 @@ class RegistrationSettings:
         """Returns whether pairs are registered."""
         return (self.register, self.transform, self.points) != (None, None, None)
 
+    @property
+    def inputs(self) -> list[str | os.PathLike]:
+        """Returns the files that are read besides the sources."""
+        return [path for path in (self.transform, self.points) if path is not None]
+
+    @property
+    def outputs(self) -> dict[str, str | os.PathLike]:
+        """Returns the files that are written besides the results, by what they are."""
+        given = {"transform": self.save_transform, "checkerboard": self.checkerboard}
+        return {what: path for what, path in given.items() if path is not None}
+
     def fixed_first(self, pair: Sequence) -> tuple:
         """Returns (fixed, moving) for what belongs to (infrared, visible), and back."""
         infrared, visible = pair
@@ -202,3 +221,111 @@ class RegistrationSettings:
                 f"save_transform is {os.fspath(path)}: expected a name that ends in "
                 ".json"
             )
+        _check_image_name("checkerboard", self.checkerboard)
+
+
+def _check_image_name(setting: str, path: str | os.PathLike | None) -> None:
+    """Refuses a file for a picture that is not named as an image."""
+    if path is not None and pathlib.Path(path).suffix.lower() not in formats.WRITTEN:
+        raise UserError(f"--{setting}={path}: expected {', '.join(formats.WRITTEN)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Says what a run over many pairs runs on, and what it writes beside the results.
+
+    The description of each field is its `metadata["help"]`.
+    """
+
+    panel: str | os.PathLike | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Also write one picture of sources and results side by side (of "
+            f"the first {PANEL_ROWS} pairs)."
+        },
+    )
+    report: str | os.PathLike | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Also write a CSV file of the pairs that could not be fused, a row "
+            "each: output, source_1, source_2, ..., error; a header alone if there are "
+            "none. With --runner by default fuse_report.csv in the folder of the "
+            "results."
+        },
+    )
+    runner: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
+            "same results: DirectRunner for processes of this machine; DaskRunner "
+            "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
+            "DataflowRunner, ... for machines that all see the files under the same "
+            "paths. See docs/scaling.md."
+        },
+    )
+    beam_options: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "With --runner: Beam's pipeline options, as on a command line."
+        },
+    )
+
+    def __post_init__(self):
+        """Refuses names that say something else, and options without a runner.
+
+        Raises:
+          UserError: There are some.
+        """
+        if self.beam_options and self.runner is None:
+            raise UserError("--beam_options goes with --runner")
+        _check_image_name("panel", self.panel)
+        if (
+            self.report is not None
+            and pathlib.Path(self.report).suffix.lower() != ".csv"
+        ):
+            raise UserError(
+                f"--report={self.report}: expected a name that ends in .csv"
+            )
+
+
+_DENSEFUSE = FusionSettings()
+
+
+@dataclasses.dataclass(frozen=True)
+class FusionRequest:
+    """Says what is fused, how, and where the result goes: image pairs or a sequence.
+
+    Attributes:
+      sources: For each kind of source a file, a folder or a pattern; of a sequence a
+        video, or a folder or a pattern of frames.
+      output: A file or a folder.
+      settings: Says how images are fused.
+      options: Says how images are read and written.
+      registration: Says whether and how the sources are aligned first.
+      run: Says what a run over pairs runs on and writes beside the results.
+      names: The name of each kind of source, for a panel.
+      fps: Frames per second of a sequence of images that becomes a video, as text: 25,
+        29.97 or 30000/1001.
+    """
+
+    sources: tuple[str, ...]
+    output: str
+    settings: "AnySettings" = _DENSEFUSE
+    options: FileOptions = FileOptions()
+    registration: RegistrationSettings = RegistrationSettings()
+    run: RunOptions = RunOptions()
+    names: tuple[str, ...] = ("infrared", "visible")
+    fps: str | None = None
+
+    def fuser(self):
+        """Builds what fuses.
+
+        Raises:
+          UserError: One of the settings cannot be used.
+        """
+        from densefuse_tf import startup
+        from densefuse_tf.fusion import methods
+
+        if self.settings.needs_tensorflow:
+            startup.import_tensorflow()
+        return methods.build(self.settings)

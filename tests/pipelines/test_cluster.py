@@ -13,7 +13,7 @@ from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.pairs import fuse_pairs
-from densefuse_tf.pipelines.pairs import plan
+from densefuse_tf.pipelines.planning import plan
 from densefuse_tf.pipelines.settings import FileOptions
 
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[dask]'")

@@ -1,8 +1,7 @@
-"""Plans and pairs of files: order, errors, bounded memory."""
+"""Pairs of files: order, errors, bounded memory."""
 
 import contextlib
 import gc
-import pathlib
 import threading
 import weakref
 
@@ -15,9 +14,10 @@ from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
-from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import planning
+from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
 RAW = FileOptions(save_raw=True)
@@ -35,73 +35,6 @@ class Mean:
         pixels.require_same_size([source.shape for source in sources], names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
         return Fused(to_uint8(raw, "average"), raw)
-
-
-def paths(*names):
-    return tuple(pathlib.Path(name) for name in names)
-
-
-@pytest.fixture
-def five(tmp_path):
-    """Five five of tiny images on disk."""
-    found = []
-    for index in range(5):
-        sources = paths(tmp_path / f"ir/{index}.png", tmp_path / f"vis/{index}.png")
-        for path, value in zip(sources, (10 * index, 20 * index), strict=True):
-            images.write(path, np.full((3, 4), value, np.uint8))
-        found.append(pairs.Pair(sources, tmp_path / f"out/{index}.png"))
-    return found
-
-
-def test_plan_of_one_pair_into_a_file(tmp_path):
-    pair = paths("ir.png", "vis.jpg")
-    assert pairs.plan([pair], tmp_path / "f.tif") == [
-        pairs.Pair(pair, tmp_path / "f.tif")
-    ]
-
-
-@pytest.mark.parametrize("end", ("folder", "made.today", "slash.png/"))
-def test_plan_of_pairs_into_a_folder(tmp_path, end):
-    (tmp_path / "made.today").mkdir()
-    sources = [paths("ir/a.png", "vis/b.jpg"), paths("ir/c.png", "vis/d.e.tif")]
-    folder = tmp_path / end
-    count = 1 if end.endswith("/") else 2
-    planned = pairs.plan(sources[:count], f"{tmp_path}/{end}")
-    expected = [folder / "b.png", folder / "d.e.png"][:count]
-    assert [pair.output for pair in planned] == expected
-    assert planned[0].raw_output == folder / "b.npy"
-
-
-def test_plan_refuses_a_file_for_several_pairs(tmp_path):
-    sources = [paths("a.png", "b.png"), paths("c.png", "d.png")]
-    with pytest.raises(UserError, match="as an image: expected a folder for 2 pairs"):
-        pairs.plan(sources, tmp_path / "fused.png")
-
-
-def test_plan_refuses_an_unknown_suffix(tmp_path):
-    with pytest.raises(UserError, match="cannot write an image named .gif"):
-        pairs.plan([paths("a.png", "b.png")], tmp_path / "fused.gif")
-
-
-def test_refuses_two_results_of_one_name(tmp_path):
-    sources = [paths("ir/1.png", "vis/a.jpg"), paths("ir/2.png", "vis/a.png")]
-    with pytest.raises(UserError, match=r"a.png: would be written twice, for vis"):
-        outputs.check_pairs(pairs.texts(pairs.plan(sources, tmp_path)))
-
-
-@pytest.mark.parametrize("output", ("vis", "vis/x.png", "ir/x.png", "link"))
-def test_refuses_to_overwrite_a_source(tmp_path, output):
-    (tmp_path / "vis").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "vis")
-    sources = paths(tmp_path / "ir/x.png", tmp_path / "vis/x.png")
-    with pytest.raises(UserError, match=r"x.png: would overwrite a source image"):
-        outputs.check_pairs(pairs.texts(pairs.plan([sources], tmp_path / output)))
-
-
-@pytest.mark.parametrize("other", ("out/1.png", "vis/1.png"))
-def test_refuses_another_output_that_collides(five, tmp_path, other):
-    with pytest.raises(UserError, match=r"1.png: would"):
-        outputs.check_pairs(pairs.texts(five), [tmp_path / other])
 
 
 @pytest.mark.parametrize("save_raw", (False, True))
@@ -241,7 +174,7 @@ def test_brings_16_bits_to_the_network_s_range(tmp_path, five, caplog):
     deep = np.linspace(7000, 9000, 12).astype(np.uint16).reshape(3, 4)
     infrared = tmp_path / "deep.tif"
     tifffile.imwrite(infrared, deep)
-    pair = pairs.Pair((infrared, five[1].sources[1]), tmp_path / "deep.png")
+    pair = Pair((infrared, five[1].sources[1]), tmp_path / "deep.png")
     (done,) = pairs.fuse_pairs(Mean(), [pair], FileOptions())
     assert done.sources[0].dtype == np.float32
     assert (done.sources[0].min(), done.sources[0].max()) == (0, 255)
@@ -258,22 +191,10 @@ def test_a_dark_image_brought_to_0_to_255_is_fused(five, checkpoint):
     assert 0 < done.sources[0].max() < 1
 
 
-def test_unequal_sizes_are_found_before_the_work(five, caplog):
-    pairs.check_sizes(five)
-    assert not caplog.text
-    images.write(five[3].sources[1], np.zeros((5, 5), np.uint8))
-    five[4].sources[1].write_bytes(b"no image")
-    pairs.check_sizes(five)
-    assert "1 of 5 pairs cannot be fused, the first of them: " in caplog.text
-    assert f"{five[3].sources[1]} is 5x5" in caplog.text
-    with pytest.raises(UserError, match="3.png is 3x4 and .* is 5x5: the source"):
-        pairs.check_sizes(five[3:4])
-
-
 def test_only_what_has_no_whole_result_is_left(five):
     raw = FileOptions(save_raw=True)
     list(pairs.fuse_pairs(Mean(), five[:3], FileOptions()))
     list(pairs.fuse_pairs(Mean(), five[1:2], raw))
-    left = pairs.without_result(five, FileOptions())
+    left = planning.without_result(five, FileOptions())
     assert list(left) == five[3:] and len(left) == 2 and left[0] == five[3]
-    assert list(pairs.without_result(five, raw)) == [five[0], *five[2:]]
+    assert list(planning.without_result(five, raw)) == [five[0], *five[2:]]

@@ -1,0 +1,257 @@
+"""Fuses a folder of image pairs, or one pair: a whole run, from plan to summary."""
+
+import dataclasses
+import itertools
+import os
+import pathlib
+import time
+from collections.abc import Iterable, Sequence
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import files
+from densefuse_tf.io import images
+from densefuse_tf.io import outputs
+from densefuse_tf.io import pixels
+from densefuse_tf.io.streamed import Streamed
+from densefuse_tf.pipelines import launching
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import planning
+from densefuse_tf.pipelines.events import SILENT
+from densefuse_tf.pipelines.events import Events
+from densefuse_tf.pipelines.pairs import Outcome
+from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.settings import PANEL_ROWS
+from densefuse_tf.pipelines.settings import FusionRequest
+
+# So many of the pairs that look misaligned are named.
+_NAMED = 3
+
+
+@dataclasses.dataclass
+class Summary:
+    """Says how a run ended.
+
+    Attributes:
+      planned: All pairs of the run.
+      todo: Those that had no result yet.
+      failed: How those ended that could not be fused.
+      misaligned: The first of those that look as if they should be aligned first.
+      num_misaligned: How many do.
+      report: The CSV file of what failed; None where none is asked for.
+      seconds: The time that all of it took.
+    """
+
+    planned: Sequence[Pair]
+    todo: Sequence[Pair]
+    failed: list[Outcome] = dataclasses.field(default_factory=list)
+    misaligned: list[Pair] = dataclasses.field(default_factory=list)
+    num_misaligned: int = 0
+    report: pathlib.Path | None = None
+    seconds: float = 0.0
+
+
+def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
+    """Fuses one pair, or many, and writes what is asked for beside the results.
+
+    Args:
+      request: Says what is fused.
+      events: Is told how the run goes on.
+
+    Returns:
+      How it ended. A pair of several that fails does not stop the others.
+
+    Raises:
+      UserError: A mistake, before the first pair is fused where it can be found then;
+        the only pair cannot be fused.
+      launching.PipelineError: The runner did not come to its end.
+    """
+    start = time.monotonic()
+    run, registration, options = request.run, request.registration, request.options
+    launcher = None
+    if run.runner is not None:
+        _check_stays_here(request)
+        launcher = launching.launcher(run.runner, run.beam_options)
+    planned = planning.plan(images.pair(request.sources), request.output)
+    beside = _beside(request, planned)
+    todo = _check(request, planned, list(beside.values()))
+    if launcher is None and not registration.is_on and todo:
+        planning.check_sizes(todo)
+
+    # With a runner as well, whose workers have their own: a mistake in the settings is
+    # answered here, and at once.
+    fuser = request.fuser()
+    for path in (planned[0].output, *beside.values()):
+        files.check_writable(path.parent)
+    aligner = None
+    if registration.is_on and todo:
+        # All pairs take part, so that what a run that was cut off left is aligned in
+        # the same way.
+        aligner = pairs.prepare_aligner(planned, options, registration)
+    events.planned(todo, len(planned))
+    summary = Summary(planned, todo, report=beside.get("report"))
+    if summary.report is not None:
+        # That of an earlier run would say of this one, if it is cut off, that all is
+        # well.
+        summary.report.unlink(missing_ok=True)
+
+    if todo and launcher is not None:
+        del fuser
+        summary.failed = _on_beam(launcher, request, todo, aligner, events)
+    elif todo:
+        outcomes = pairs.fuse_pairs(
+            fuser,
+            todo,
+            options,
+            aligner=aligner,
+            with_images=not beside.keys().isdisjoint(("panel", "checkerboard")),
+        )
+        _follow(outcomes, request, summary, events)
+    if summary.report is not None:
+        _write_report(summary.report, summary.failed, len(request.sources))
+    if summary.failed and len(planned) == 1:
+        error = summary.failed[0].error
+        assert error is not None
+        raise error
+    summary.seconds = time.monotonic() - start
+    return summary
+
+
+def _check_stays_here(request: FusionRequest) -> None:
+    """Refuses what needs the images on this machine, where a runner has the work."""
+    for name, value in (
+        ("panel", request.run.panel),
+        ("checkerboard", request.registration.checkerboard),
+        ("save_transform", request.registration.save_transform),
+    ):
+        if value is not None:
+            raise UserError(
+                f"--{name} does not go with --runner: the images are not here"
+            )
+    if request.registration.register == "once":
+        raise UserError(
+            "--register=once does not go with --runner: save a transform first, from "
+            "some of the pairs without --runner, by --save_transform; then give it as "
+            "--transform"
+        )
+
+
+def _beside(request: FusionRequest, planned: Sequence[Pair]) -> dict[str, pathlib.Path]:
+    """Returns the files that are written beside the results, by what they are."""
+    report: str | os.PathLike | None = request.run.report
+    if report is None and request.run.runner is not None:
+        report = planned[0].output.parent / "fuse_report.csv"
+    if report is not None:
+        files.check_replaceable(report)
+    given = {"panel": request.run.panel, "report": report}
+    given |= request.registration.outputs
+    return {
+        what: pathlib.Path(path) for what, path in given.items() if path is not None
+    }
+
+
+def _check(
+    request: FusionRequest, planned: Sequence[Pair], beside: Sequence[pathlib.Path]
+) -> Sequence[Pair]:
+    """Refuses outputs that would do harm; returns the pairs that have no result yet."""
+    registration, options = request.registration, request.options
+    others: Sequence[pathlib.Path] = beside
+    if options.save_raw:
+        others = Streamed(
+            lambda: itertools.chain(beside, (pair.raw_output for pair in planned)),
+            len(beside) + len(planned),
+        )
+    outputs.check_pairs(
+        planning.texts(planned),
+        others,
+        registration.inputs,
+        overwrite=options.overwrite,
+    )
+    if registration.register == "each" and registration.save_transform:
+        if len(planned) > 1:
+            raise UserError(
+                "--save_transform goes with one pair, or with --register=once: "
+                f"--register=each finds a transform for each of {len(planned)} pairs"
+            )
+    if options.skip_existing:
+        return planning.without_result(planned, options)
+    return planned
+
+
+def _on_beam(
+    launcher, request: FusionRequest, todo: Sequence[Pair], aligner, events: Events
+) -> list[Outcome]:
+    """Fuses on Apache Beam; returns what failed."""
+    from densefuse_tf.pipelines import beam
+
+    # Other methods go with no runner.
+    assert isinstance(request.settings, FusionSettings)
+    settings = beam.with_absolute_paths(request.settings)
+    job = beam.Fusing(settings, request.options, aligner, launcher.threads)
+    items, folder = planning.texts(todo), todo[0].output.parent
+    with events.fusing(len(todo)) as advance:
+        errors = dict(launcher.run(job, items, len(todo), folder, progress=advance))
+    if not errors:
+        return []
+    return [
+        Outcome(pair, error=UserError(errors[index]))
+        for index, pair in enumerate(todo)
+        if index in errors
+    ]
+
+
+def _follow(
+    outcomes: Iterable[Outcome],
+    request: FusionRequest,
+    summary: Summary,
+    events: Events,
+) -> None:
+    """Takes the outcomes into the summary; writes what shows the images."""
+    panel = request.run.panel
+    rows: list = []
+    is_first = True
+    with events.fusing(len(summary.todo)) as advance:
+        for outcome in outcomes:
+            advance(1)
+            if outcome.error is not None:
+                summary.failed.append(outcome)
+                continue
+            if outcome.looks_misaligned:
+                summary.num_misaligned += 1
+                if summary.num_misaligned <= _NAMED:
+                    summary.misaligned.append(outcome.pair)
+            if is_first and request.registration.outputs:
+                from densefuse_tf.pipelines import aligning
+
+                found = outcome.registration
+                aligning.write(request.registration, outcome.sources, found, events)
+            is_first = False
+            if panel is not None and len(rows) < PANEL_ROWS:
+                rows.append(_panel_row(outcome, request))
+    if panel is not None and rows:
+        from densefuse_tf.io import panels
+
+        images.write(panel, panels.panel(rows))
+        events.wrote("panel", panel)
+
+
+def _panel_row(outcome: Outcome, request: FusionRequest) -> list:
+    """Returns (caption, image) of the sources and the result of one pair."""
+    row = [
+        (f"{name}: {path.name}", pixels.to_uint8(source))
+        for name, path, source in zip(
+            request.names, outcome.pair.sources, outcome.sources, strict=True
+        )
+    ]
+    return [*row, (f"fused, {request.settings.title}", outcome.image)]
+
+
+def _write_report(
+    path: pathlib.Path, failed: Iterable[Outcome], num_sources: int
+) -> None:
+    sources = [f"source_{i + 1}" for i in range(num_sources)]
+    rows = (
+        [str(outcome.pair.output), *map(str, outcome.pair.sources), outcome.reason]
+        for outcome in failed
+    )
+    files.write_rows(path, ["output", *sources, "error"], rows)
