@@ -134,11 +134,11 @@ def reproduce(
 
     def work(job) -> EntryResult:
         entry, pair, path, colored, fused = job
-        values = store.values(entry.title, pair, fused)
-        if values is None:
-            name = f"{pair.paths[0]} and {pair.paths[1]}, {entry.title}"
-            values = scoring.evaluate(pair.ir, pair.vis, fused, name=name)
-            store.keep_values(entry.title, pair, fused, values)
+        name = " and ".join(_names(entry, pair))
+        evaluate = functools.partial(
+            scoring.evaluate, pair.ir, pair.vis, fused, name=name
+        )
+        values = store.values(entry.title, pair, fused, evaluate)
         if any(np.array_equal(fused, source) for source in (pair.ir, pair.vis)):
             values = {**values, "SCD": float("nan")}
         return EntryResult(entry, pair, path, values, colored)
@@ -161,16 +161,19 @@ def _fused(
 ) -> tuple[pathlib.Path, np.ndarray]:
     """Returns where the fused image of a pair is kept, and the image."""
     as_jpeg = pair.number in entry.jpeg
-    path = store.fused_path(entry.title, settings, pair, as_jpeg=as_jpeg)
-    fused = store.fused(path)
-    if fused is None:
-        # An error names the sources, and ends with the row.
-        names = (str(pair.paths[0]), f"{pair.paths[1]}, {entry.title}")
+
+    def fuse() -> np.ndarray:
+        names = _names(entry, pair)
         fused = build(settings).fuse([pair.ir, pair.vis], names=names).image
-        if as_jpeg:
-            fused = rows.stored_as_jpeg(fused)
-        store.keep_fused(path, fused)
-    return path, fused
+        return rows.stored_as_jpeg(fused) if as_jpeg else fused
+
+    path = store.fused_path(entry.title, settings, pair, as_jpeg=as_jpeg)
+    return path, store.fused(path, fuse)
+
+
+def _names(entry: Entry, pair: ProtocolPair) -> tuple[str, str]:
+    """Returns what an error calls the sources; it ends with the row."""
+    return str(pair.paths[0]), f"{pair.paths[1]}, {entry.title}"
 
 
 def _lambdas(settings: Table2Settings) -> list[str]:

@@ -5,6 +5,7 @@ source images and this package's version; metrics under the three images and the
 version.
 """
 
+import contextlib
 import dataclasses
 import glob
 import json
@@ -12,7 +13,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -67,44 +68,39 @@ class Store:
         made = digest(self._keys[settings], pair.digest, *form)[:_KEY_LETTERS]
         return self._folder / f"{name}_{key}/{pair.number}_{made}.png"
 
-    def fused(self, path: pathlib.Path) -> np.ndarray | None:
-        """Returns the fused image kept at `path`, or None if none is there whole."""
-        try:
-            return None if self._fresh else scoring.read_gray(path)[0]
-        except UserError:
-            return None
+    def fused(self, path: pathlib.Path, fuse: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns the image kept at `path`; if none is there whole, fuses and keeps it.
 
-    def keep_fused(self, path: pathlib.Path, fused: np.ndarray) -> None:
-        """Keeps a fused image at `path`."""
+        The image that `fuse` returns is grey, of 8 bits.
+        """
+        if not self._fresh:
+            with contextlib.suppress(UserError):
+                return scoring.read_gray(path)[0]
+        fused = fuse()
         images.write(path, fused)
+        return fused
 
     def values(
-        self, name: str, pair: ProtocolPair, fused: np.ndarray
-    ) -> dict[str, float] | None:
-        """Returns the metrics kept for a fused image, or None."""
-        if self._fresh:
-            return None
-        try:
-            record = json.loads(self._record(name, pair, fused).read_text("utf-8"))
-            values = {metric: float(record[metric]) for metric in paper.METRICS}
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return values if all(map(math.isfinite, values.values())) else None
-
-    def keep_values(
         self,
         name: str,
         pair: ProtocolPair,
         fused: np.ndarray,
-        values: Mapping[str, float],
-    ) -> None:
-        """Keeps the metrics of a fused image."""
-        with files.replacing(self._record(name, pair, fused)) as temporary:
-            temporary.write_text(json.dumps(dict(values), indent=1) + "\n", "utf-8")
-
-    def _record(self, name: str, pair: ProtocolPair, fused: np.ndarray) -> pathlib.Path:
+        evaluate: Callable[[], dict[str, float]],
+    ) -> dict[str, float]:
+        """Returns the metrics of a fused image; evaluates and keeps what is missing."""
         key = digest(densefuse_tf.__version__, pair.digest, fused.shape, fused)
-        return self._folder / f"metrics/{name}_{pair.number}_{key[:_KEY_LETTERS]}.json"
+        name = f"{name}_{pair.number}_{key[:_KEY_LETTERS]}"
+        path = self._folder / f"metrics/{name}.json"
+        if not self._fresh:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                record = json.loads(path.read_text("utf-8"))
+                values = {metric: float(record[metric]) for metric in paper.METRICS}
+                if all(map(math.isfinite, values.values())):
+                    return values
+        values = evaluate()
+        with files.replacing(path) as temporary:
+            temporary.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+        return values
 
 
 def _parts(method: Any) -> Iterator[Any]:
