@@ -15,3 +15,7 @@ class UserError(ValueError):
     def __init__(self, line: str):
         # A name of a file may have line breaks in it.
         super().__init__(line.replace("\n", "\\n").replace("\r", "\\r"))
+
+
+class PipelineError(UserError):
+    """Says in one line why a pipeline of Apache Beam did not come to its end."""

@@ -13,6 +13,7 @@ import numpy as np
 from densefuse_tf.commands import evaluate_outputs
 from densefuse_tf.commands import progress
 from densefuse_tf.commands.evaluate_outputs import Outputs
+from densefuse_tf.errors import PipelineError
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import report
 from densefuse_tf.evaluation import scoring
@@ -20,7 +21,7 @@ from densefuse_tf.evaluation import tables
 from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.io import files
 from densefuse_tf.io import finding
-from densefuse_tf.io import video
+from densefuse_tf.io import formats
 from densefuse_tf.pipelines import launching
 from densefuse_tf.pipelines.settings import RunOptions
 
@@ -81,7 +82,7 @@ def evaluate_own(question: Question, run: RunOptions, outputs: Outputs) -> int:
       The exit status.
     """
     texts = (question.ir, question.vis, question.fused or "")
-    is_video = question.video or any(map(video.is_video, texts))
+    is_video = question.video or any(map(formats.is_video, texts))
     if run.runner is not None:
         for name, is_given in (
             ("methods_dir", question.methods_dir is not None),
@@ -181,7 +182,7 @@ def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -
     try:
         with progress.bar_of_runner(len(triplets), " pairs") as advance:
             files.write_rows(outputs.csv, ["pair", *selection], rows())
-    except launching.PipelineError as error:
+    except PipelineError as error:
         print(f"not all pairs were evaluated: {error}", file=sys.stderr)
         return 1
     evaluate_outputs.say_colored([path for paths in colored for path in paths])

@@ -38,6 +38,7 @@ from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import formats
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
@@ -113,8 +114,6 @@ common_flags.define(RunOptions, _FLAGS)
 
 
 def main() -> int | None:
-    from densefuse_tf.io import video
-
     names, sources = _sources()
     output = _OUTPUT.value
     if not output:
@@ -122,7 +121,7 @@ def main() -> int | None:
     for place in (*sources, output):
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
-    is_video = _VIDEO.value or any(map(video.is_video, (*sources, output)))
+    is_video = _VIDEO.value or any(map(formats.is_video, (*sources, output)))
     ranges: dict[str, Any] = {}
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import logging
 
 from densefuse_tf.commands import progress
+from densefuse_tf.errors import PipelineError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
-from densefuse_tf.pipelines.launching import PipelineError
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FusionRequest
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -261,7 +261,7 @@ def find_methods(
     found = {
         entry.name: entry
         for entry in sorted(folder.iterdir())
-        if (entry.is_dir() or (with_videos and video.is_video(entry)))
+        if (entry.is_dir() or (with_videos and formats.is_video(entry)))
         and not entry.name.startswith(".")
     }
     if not found:

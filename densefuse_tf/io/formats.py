@@ -4,6 +4,8 @@ Importing it needs no other package.
 """
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,3 +96,8 @@ VIDEOS = (
     *(*WRITTEN_VIDEOS, ".avi", ".webm", ".wmv", ".mpg", ".mpeg"),
     *(".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp"),
 )
+
+
+def is_video(path: str | os.PathLike) -> bool:
+    """Returns whether a path is named as a video file, and is no folder."""
+    return pathlib.Path(path).suffix.lower() in VIDEOS and not os.path.isdir(path)

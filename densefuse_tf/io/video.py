@@ -20,7 +20,6 @@ import numpy as np
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 
 # A video opens no address. Its first stream that is no cover picture is read, each
@@ -120,12 +119,6 @@ class VideoFile:
                 if dtype.kind == "f":
                     pixels.check(frame, self.name(index))
                 yield frame
-
-
-def is_video(path: str | os.PathLike) -> bool:
-    """Whether the path of a source is named as a video file."""
-    suffix = pathlib.Path(path).suffix.lower()
-    return suffix in formats.VIDEOS and not os.path.isdir(path)
 
 
 def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -11,7 +12,10 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.settings import RegistrationSettings
-from densefuse_tf.registration import Registration
+
+if TYPE_CHECKING:
+    from densefuse_tf.registration import Alignment
+    from densefuse_tf.registration import Registration
 
 # The pairs or frames whose transforms a rig's is the median of, at most.
 FIRST = 5
@@ -45,7 +49,7 @@ class Aligner:
     def __init__(
         self,
         settings: RegistrationSettings,
-        found: Registration | None = None,
+        found: "Registration | None" = None,
         origin: str = "",
     ):
         self.settings = settings
@@ -73,7 +77,7 @@ class Aligner:
 
     def align(
         self, sources: Sequence[np.ndarray], names: Sequence[str]
-    ) -> tuple[tuple[np.ndarray, ...], Registration]:
+    ) -> "tuple[tuple[np.ndarray, ...], Registration]":
         """Aligns a pair.
 
         Args:
@@ -147,7 +151,7 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
 def write(
     settings: RegistrationSettings,
     sources: Sequence[np.ndarray],
-    found: Registration | None,
+    found: "Registration | None",
     events: Events,
 ) -> None:
     """Writes the files that show how the first pair or frame was aligned.
@@ -169,7 +173,7 @@ def write(
 
 def _of_a_rig(
     settings: RegistrationSettings, scenes: Iterable[Scene]
-) -> tuple[Registration, str]:
+) -> "tuple[Registration, str]":
     """Returns the registration of a rigid rig, and what it was found from."""
     each, first, error = [], "", None
     for sources, names in scenes:
@@ -203,7 +207,7 @@ def _of_a_rig(
 
 def _register(
     sources: Sequence[np.ndarray], names: Sequence[str], settings: RegistrationSettings
-) -> Registration:
+) -> "Registration":
     fixed_name, moving_name = settings.fixed_first(names)
     found = registration.register(
         *settings.fixed_first(sources),
@@ -222,8 +226,8 @@ def _register(
 
 
 def _alignment(
-    settings: RegistrationSettings, found: Registration, origin: str
-) -> registration.Alignment:
+    settings: RegistrationSettings, found: "Registration", origin: str
+) -> "Alignment":
     if not found.accepted:
         raise UserError(
             f"{origin}: not registered: {found.reason}; --points takes points picked "

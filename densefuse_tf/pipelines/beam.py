@@ -34,11 +34,11 @@ from apache_beam.runners.runner import PipelineState
 from apache_beam.utils import shared
 
 from densefuse_tf import startup
+from densefuse_tf.errors import PipelineError
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines.launching import PipelineError
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
@@ -183,6 +183,12 @@ class Launcher:
             # Checks the options that the runner cannot do without.
             self._pipeline()
         self.threads = self._threads()
+
+    def fusing(
+        self, settings: FusionSettings, options: FileOptions, aligner: "Aligner | None"
+    ) -> Fusing:
+        """Returns the job of `Fusing`, for workers of this runner."""
+        return Fusing(with_absolute_paths(settings), options, aligner, self.threads)
 
     def run(
         self,

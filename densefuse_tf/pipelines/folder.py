@@ -8,13 +8,11 @@ import time
 from collections.abc import Iterable, Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io.streamed import Streamed
-from densefuse_tf.pipelines import launching
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.events import SILENT
@@ -64,13 +62,15 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     Raises:
       UserError: A mistake, before the first pair is fused where it can be found then;
         the only pair cannot be fused.
-      launching.PipelineError: The runner did not come to its end.
+      errors.PipelineError: The runner did not come to its end.
     """
     start = time.monotonic()
     run, registration, options = request.run, request.registration, request.options
     launcher = None
     if run.runner is not None:
         _check_stays_here(request)
+        from densefuse_tf.pipelines import launching
+
         launcher = launching.launcher(run.runner, run.beam_options)
     planned = planning.plan(images.pair(request.sources), request.output)
     beside = _beside(request, planned)
@@ -182,12 +182,7 @@ def _on_beam(
     launcher, request: FusionRequest, todo: Sequence[Pair], aligner, events: Events
 ) -> list[Outcome]:
     """Fuses on Apache Beam; returns what failed."""
-    from densefuse_tf.pipelines import beam
-
-    # Other methods go with no runner.
-    assert isinstance(request.settings, FusionSettings)
-    settings = beam.with_absolute_paths(request.settings)
-    job = beam.Fusing(settings, request.options, aligner, launcher.threads)
+    job = launcher.fusing(request.settings, request.options, aligner)
     items, folder = planning.texts(todo), todo[0].output.parent
     with events.fusing(len(todo)) as advance:
         errors = dict(launcher.run(job, items, len(todo), folder, progress=advance))

@@ -7,10 +7,6 @@ from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 
 
-class PipelineError(UserError):
-    """Says in one line why a pipeline did not come to its end."""
-
-
 def launcher(runner: str, options: str | None):
     """Returns the `beam.Launcher` of a runner.
 

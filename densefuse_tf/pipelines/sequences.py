@@ -23,6 +23,7 @@ from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import surveying
 from densefuse_tf.pipelines.events import SILENT
 from densefuse_tf.pipelines.events import Events
@@ -85,8 +86,6 @@ def run(request: FusionRequest, events: Events = SILENT) -> bool:
     )
     events.surveyed(footage)
     if beside:
-        from densefuse_tf.pipelines import aligning
-
         with contextlib.closing(footage.frames()) as moments:
             found = footage.aligner and footage.aligner.registration
             aligning.write(registration, next(moments), found, events)

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
@@ -323,7 +324,6 @@ class FusionRequest:
         Raises:
           UserError: One of the settings cannot be used.
         """
-        from densefuse_tf import startup
         from densefuse_tf.fusion import methods
 
         if self.settings.needs_tensorflow:

@@ -12,7 +12,6 @@ import itertools
 import os
 import pathlib
 from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
@@ -25,10 +24,8 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines.settings import RegistrationSettings
-
-if TYPE_CHECKING:
-    from densefuse_tf.pipelines.aligning import Aligner
 
 # The frames of each source that are read ahead.
 _AHEAD = 2
@@ -151,7 +148,7 @@ class Footage:
     value_ranges: tuple[tuple[float, float] | None, ...]
     has_color: bool
     in_gray: tuple[bool, ...]
-    aligner: "Aligner | None" = None
+    aligner: aligning.Aligner | None = None
 
     @property
     def count(self) -> int:
@@ -199,7 +196,7 @@ class Footage:
     def _aligned(
         self,
         frames: Generator[tuple[np.ndarray, ...], None, None],
-        aligner: "Aligner",
+        aligner: aligning.Aligner,
     ) -> Generator[tuple[np.ndarray, ...], None, None]:
         with contextlib.closing(frames):
             for index, sources in enumerate(frames):
@@ -390,8 +387,6 @@ def survey(
 
 def _aligned(footage: Footage, settings: RegistrationSettings) -> Footage:
     """Finds the transform of all frames."""
-    from densefuse_tf.pipelines import aligning
-
     step = max(1, min(_STEP, footage.count // aligning.FIRST))
     with contextlib.closing(footage.frames()) as frames:
         scenes = (

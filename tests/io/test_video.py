@@ -144,7 +144,7 @@ def test_paths_that_are_no_regular_file_are_refused(tmp_path, name):
         os.mkfifo(path)
     elif name == "folder.mp4":
         path.mkdir()
-    assert not (name == "folder.mp4" and video.is_video(path))
+    assert not (name == "folder.mp4" and formats.is_video(path))
     with pytest.raises(UserError, match="as a video: expected a regular file"):
         open_video(path)
 
