@@ -23,6 +23,7 @@ from absl import flags
 from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.commands import runner
+from densefuse_tf.demo import examples
 from densefuse_tf.errors import UserError
 
 _FLAGS = flags.FlagValues()
@@ -61,8 +62,6 @@ def main() -> None:
     _check_port(_HOST.value, _PORT.value)
     extras.require("demo", "the page")
     max_pixels = int(_MAX_MEGAPIXELS.value * 1e6)
-    from densefuse_tf.demo import examples
-
     pairs = examples.find(_EXAMPLES.value)
     startup.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix="densefuse_demo_") as folder:

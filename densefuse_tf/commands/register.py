@@ -21,107 +21,109 @@ image, then x and y in the moving one; the centre of the first pixel is (0, 0).
 Exit status: 0, or 2 for a mistake and for a registration that is refused.
 """
 
+import dataclasses
 import pathlib
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
 
+from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
+from densefuse_tf.io import formats
+from densefuse_tf.io import images
+from densefuse_tf.io import outputs
+from densefuse_tf.setting import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class RegisterSettings:
+    """Says what is registered, how, and which files are written."""
+
+    fixed: str | None = setting(
+        None, "The image that stays as it is, usually the visible one."
+    )
+    moving: str | None = setting(
+        None,
+        "The image that is laid over the fixed one, usually the infrared one; its size "
+        "and bit depth may differ.",
+    )
+    model: str = setting(
+        "affine",
+        "What the transform may do: shift; scale and turn as well; shear as well; or "
+        "perspective.",
+        choices=("translation", "similarity", "affine", "homography"),
+    )
+    points: str | None = setting(
+        None,
+        "A CSV file of four or more points picked by hand, fixed_x,fixed_y,moving_x,"
+        "moving_y, to which the transform is fitted instead.",
+    )
+    transform: str | None = setting(
+        None, "A file that --save_transform wrote: its transform is applied."
+    )
+    save_transform: str | None = setting(
+        None, "Write the transform to this file, as JSON."
+    )
+    output: str | None = setting(None, "Write the aligned moving image.")
+    fixed_output: str | None = setting(
+        None, "Write the fixed image, cropped to the area that both cover."
+    )
+    checkerboard: str | None = setting(
+        None,
+        "Write a picture of both images in turn, in squares: aligned edges go on "
+        "across them.",
+    )
+    uncovered: str = setting(
+        "crop",
+        "What becomes of the pixels that the moving image does not cover: cut off, or "
+        "left at the fixed image's size, black or showing the fixed image.",
+        choices=("crop", "black", "fixed"),
+    )
+
+    def files(self, *names: str) -> dict[str, pathlib.Path]:
+        """Returns those of some files that are given, by their flags."""
+        paths = {f"--{name}": getattr(self, name) for name in names}
+        return {
+            name: pathlib.Path(path) for name, path in paths.items() if path is not None
+        }
+
 
 _FLAGS = flags.FlagValues()
-_FIXED = flags.DEFINE_string(
-    "fixed",
-    None,
-    "The image that stays as it is, usually the visible one.",
-    flag_values=_FLAGS,
-)
-_MOVING = flags.DEFINE_string(
-    "moving",
-    None,
-    "The image that is laid over the fixed one, usually the infrared one; its size and "
-    "bit depth may differ.",
-    flag_values=_FLAGS,
-)
-_MODEL = flags.DEFINE_enum(
-    "model",
-    "affine",
-    ["translation", "similarity", "affine", "homography"],
-    "What the transform may do: shift; scale and turn as well; shear as well; or "
-    "perspective.",
-    flag_values=_FLAGS,
-)
-_POINTS = flags.DEFINE_string(
-    "points",
-    None,
-    "A CSV file of four or more points picked by hand, fixed_x,fixed_y,moving_x,"
-    "moving_y, to which the transform is fitted instead.",
-    flag_values=_FLAGS,
-)
-_TRANSFORM = flags.DEFINE_string(
-    "transform",
-    None,
-    "A file that --save_transform wrote: its transform is applied.",
-    flag_values=_FLAGS,
-)
-_SAVE_TRANSFORM = flags.DEFINE_string(
-    "save_transform",
-    None,
-    "Write the transform to this file, as JSON.",
-    flag_values=_FLAGS,
-)
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Write the aligned moving image.", flag_values=_FLAGS
-)
-_FIXED_OUTPUT = flags.DEFINE_string(
-    "fixed_output",
-    None,
-    "Write the fixed image, cropped to the area that both cover.",
-    flag_values=_FLAGS,
-)
-_CHECKERBOARD = flags.DEFINE_string(
-    "checkerboard",
-    None,
-    "Write a picture of both images in turn, in squares: aligned edges go on across "
-    "them.",
-    flag_values=_FLAGS,
-)
-_UNCOVERED = flags.DEFINE_enum(
-    "uncovered",
-    "crop",
-    ["crop", "black", "fixed"],
-    "What becomes of the pixels that the moving image does not cover: cut off, or left "
-    "at the fixed image's size, black or showing the fixed image.",
-    flag_values=_FLAGS,
-)
-_IMAGES = (_OUTPUT, _FIXED_OUTPUT, _CHECKERBOARD)
+common_flags.define(RegisterSettings, _FLAGS)
 
 
 def main() -> None:
-    paths = _given(_FIXED), _given(_MOVING)
-    if _TRANSFORM.value is not None:
-        for flag in (_POINTS, _MODEL):
-            if _FLAGS[flag.name].present:
-                raise UserError(f"--{flag.name} does not go with --transform")
-    _check_outputs()
+    settings = common_flags.read(RegisterSettings, _FLAGS)
+    pair = settings.files("fixed", "moving")
+    for name in ("--fixed", "--moving"):
+        if name not in pair:
+            raise UserError(
+                f"{name} is missing: expected --fixed and --moving, the two images of "
+                "a pair"
+            )
+    if settings.transform is not None:
+        for name in ("points", "model"):
+            if _FLAGS[name].present:
+                raise UserError(f"--{name} does not go with --transform")
+    _check_outputs(settings)
 
     from densefuse_tf import registration
-    from densefuse_tf.io import images
 
-    fixed, moving = map(images.read, paths)
-    for flag, image in ((_OUTPUT, moving), (_FIXED_OUTPUT, fixed)):
-        _check_depth(flag, image)
-    found = _registration(fixed, moving, paths)
+    fixed, moving = map(images.read, pair.values())
+    _check_depth(settings, "output", moving)
+    _check_depth(settings, "fixed_output", fixed)
+    found = _registration(settings, fixed, moving)
     print(_summary(found), flush=True)
     if not found.accepted:
         raise UserError(
-            f"{paths[1]} is not registered to {paths[0]}: {found.reason}; "
+            f"{settings.moving} is not registered to {settings.fixed}: {found.reason}; "
             "--points takes points picked by hand"
         )
-    if any(flag.value is not None for flag in _IMAGES):
-        alignment = registration.Alignment(found, uncovered=_UNCOVERED.value)
+    if settings.files("output", "fixed_output", "checkerboard"):
+        alignment = registration.Alignment(found, uncovered=settings.uncovered)
         if alignment.area is not None:
             area = alignment.area
             print(
@@ -129,50 +131,44 @@ def main() -> None:
                 f"{area.left} to {area.right - 1}"
             )
         fixed, moving = alignment.align(fixed, moving)
-        for flag, image in ((_OUTPUT, moving), (_FIXED_OUTPUT, fixed)):
-            if flag.value is not None:
-                images.write(flag.value, image)
-        if _CHECKERBOARD.value is not None:
-            images.write(_CHECKERBOARD.value, registration.checkerboard(fixed, moving))
-    if _SAVE_TRANSFORM.value is not None:
-        registration.save(_SAVE_TRANSFORM.value, found)
+        if settings.output is not None:
+            images.write(settings.output, moving)
+        if settings.fixed_output is not None:
+            images.write(settings.fixed_output, fixed)
+        if settings.checkerboard is not None:
+            images.write(
+                settings.checkerboard, registration.checkerboard(fixed, moving)
+            )
+    if settings.save_transform is not None:
+        registration.save(settings.save_transform, found)
 
 
-def _given(flag: flags.FlagHolder[str | None]) -> str:
-    """Returns the file that a flag names, which has to be given."""
-    if flag.value is None:
-        raise UserError(
-            f"--{flag.name} is missing: expected --fixed and --moving, the two images "
-            "of a pair"
-        )
-    return flag.value
-
-
-def _registration(fixed: np.ndarray, moving: np.ndarray, paths: tuple[str, str]):
-    """Finds the registration that the flags ask for."""
+def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndarray):
+    """Finds the registration that is asked for."""
     from densefuse_tf import registration
 
-    if _TRANSFORM.value is not None:
-        found = registration.load(_TRANSFORM.value)
-        for image, shape, flag in (
-            (fixed, found.fixed_shape, _FIXED),
-            (moving, found.moving_shape, _MOVING),
+    if settings.transform is not None:
+        found = registration.load(settings.transform)
+        for image, shape, name in (
+            (fixed, found.fixed_shape, "fixed"),
+            (moving, found.moving_shape, "moving"),
         ):
             if image.shape[:2] != shape:
                 raise UserError(
-                    f"{flag.value} is {image.shape[0]}x{image.shape[1]}: expected "
-                    f"{shape[0]}x{shape[1]}, as the --{flag.name} image of "
-                    f"{_TRANSFORM.value}"
+                    f"{getattr(settings, name)} is {image.shape[0]}x{image.shape[1]}: "
+                    f"expected {shape[0]}x{shape[1]}, as the --{name} image of "
+                    f"{settings.transform}"
                 )
         return found
-    if _POINTS.value is not None:
+    if settings.points is not None:
         return registration.from_points(
-            *registration.read_points(_POINTS.value),
+            *registration.read_points(settings.points),
             shapes=(fixed.shape[:2], moving.shape[:2]),
-            model=_MODEL.value,
-            name=_POINTS.value,
+            model=settings.model,
+            name=settings.points,
         )
-    return registration.register(fixed, moving, model=_MODEL.value, names=paths)
+    names = str(settings.fixed), str(settings.moving)
+    return registration.register(fixed, moving, model=settings.model, names=names)
 
 
 def _summary(found) -> str:
@@ -192,21 +188,10 @@ def _summary(found) -> str:
     return "\n".join(lines)
 
 
-def _check_outputs() -> None:
+def _check_outputs(settings: RegisterSettings) -> None:
     """Refuses outputs where they would do harm, before the work."""
-    from densefuse_tf.io import files
-    from densefuse_tf.io import formats
-    from densefuse_tf.io import outputs
-
-    def given(named: Sequence[flags.FlagHolder]) -> dict[str, pathlib.Path]:
-        return {
-            f"--{flag.name}": pathlib.Path(flag.value)
-            for flag in named
-            if flag.value is not None
-        }
-
-    read = given((_FIXED, _MOVING, _POINTS, _TRANSFORM))
-    written = given((*_IMAGES, _SAVE_TRANSFORM))
+    read = settings.files("fixed", "moving", "points", "transform")
+    written = settings.files("output", "fixed_output", "checkerboard", "save_transform")
     outputs.check_named(
         written, lambda: ((path, f"what {name} reads") for name, path in read.items())
     )
@@ -221,17 +206,16 @@ def _check_outputs() -> None:
         files.check_writable(path.parent)
 
 
-def _check_depth(flag: flags.FlagHolder[str | None], image: np.ndarray) -> None:
+def _check_depth(settings: RegisterSettings, name: str, image: np.ndarray) -> None:
     """Refuses a name of a format that has no room for the bits of an image."""
-    from densefuse_tf.io import formats
-
-    if flag.value is None or image.dtype == np.uint8:
+    path = getattr(settings, name)
+    if path is None or image.dtype == np.uint8:
         return
     deep = [suffix for suffix, each in formats.WRITTEN.items() if each.is_deep]
-    if pathlib.Path(flag.value).suffix.lower() not in deep:
+    if pathlib.Path(path).suffix.lower() not in deep:
         raise UserError(
-            f"--{flag.name}={flag.value}: the image has {image.dtype} values: expected "
-            f"a name ending in {' or '.join(deep)}"
+            f"--{name}={path}: the image has {image.dtype} values: expected a name "
+            f"ending in {' or '.join(deep)}"
         )
 
 

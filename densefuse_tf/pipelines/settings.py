@@ -10,6 +10,7 @@ from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
+from densefuse_tf.setting import setting
 
 if TYPE_CHECKING:
     from densefuse_tf.fusion.methods import AnySettings
@@ -35,35 +36,27 @@ class FileOptions:
 
     value_ranges: tuple | None = None
     range_flags: tuple[str, ...] | None = None
-    max_pixels: int = dataclasses.field(
-        default=formats.MAX_PIXELS,
-        metadata={
-            "help": "The largest image that is read, in pixels.",
-            "lower_bound": 1,
-        },
+    max_pixels: int = setting(
+        formats.MAX_PIXELS,
+        "The largest image that is read, in pixels.",
+        lower_bound=1,
     )
-    save_raw: bool = dataclasses.field(
-        default=False,
-        metadata={
-            "help": "Also write the decoder's output, float32, as NAME.npy: with "
-            "addition the sum over the sources, about 0..255 times their number."
-        },
+    save_raw: bool = setting(
+        False,
+        "Also write the decoder's output, float32, as NAME.npy: with "
+        "addition the sum over the sources, about 0..255 times their number.",
     )
 
-    overwrite: bool = dataclasses.field(
-        default=True,
-        metadata={
-            "help": "Replace results that exist, each once the new one is whole; "
-            "--nooverwrite refuses a run that would replace any, before it starts."
-        },
+    overwrite: bool = setting(
+        True,
+        "Replace results that exist, each once the new one is whole; "
+        "--nooverwrite refuses a run that would replace any, before it starts.",
     )
-    skip_existing: bool = dataclasses.field(
-        default=False,
-        metadata={
-            "help": "Fuse only what has no result yet, so that the same command "
-            "finishes what a run that was cut off left; a result is there only when it "
-            "is whole. A video that is there is left as it is."
-        },
+    skip_existing: bool = setting(
+        False,
+        "Fuse only what has no result yet, so that the same command "
+        "finishes what a run that was cut off left; a result is there only when it "
+        "is whole. A video that is there is left as it is.",
     )
 
     def __post_init__(self):
@@ -88,72 +81,56 @@ class RegistrationSettings:
     given. The description of each field is its `metadata["help"]`.
     """
 
-    register: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Register the infrared and the visible image first; their sizes "
-            "may differ. each: every pair by itself; once: the cameras are fixed to "
-            "each other, the transform is the median of those of the first pairs or "
-            "frames. Without a value once for a video, else each. See "
-            "docs/registration.md.",
-            "choices": ("each", "once"),
-            "bare": "auto",
-        },
+    register: str | None = setting(
+        None,
+        "Register the infrared and the visible image first; their sizes "
+        "may differ. each: every pair by itself; once: the cameras are fixed to "
+        "each other, the transform is the median of those of the first pairs or "
+        "frames. Without a value once for a video, else each. See "
+        "docs/registration.md.",
+        choices=("each", "once"),
+        bare="auto",
     )
-    register_to: str = dataclasses.field(
-        default="visible",
-        metadata={
-            "help": "The image that stays as it is; the other one is laid over it.",
-            "choices": ("visible", "infrared"),
-        },
+    register_to: str = setting(
+        "visible",
+        "The image that stays as it is; the other one is laid over it.",
+        choices=("visible", "infrared"),
     )
-    register_model: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "What the transform may do: translation, shift; similarity, scale "
-            "and turn as well; affine, the default, shear as well; homography, "
-            "perspective.",
-            "choices": ("translation", "similarity", "affine", "homography"),
-        },
+    register_model: str | None = setting(
+        None,
+        "What the transform may do: translation, shift; similarity, scale "
+        "and turn as well; affine, the default, shear as well; homography, "
+        "perspective.",
+        choices=("translation", "similarity", "affine", "homography"),
     )
-    transform: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Instead of --register: apply the transform in this file, which "
-            "--save_transform or densefuse-register wrote."
-        },
+    transform: str | os.PathLike | None = setting(
+        None,
+        "Instead of --register: apply the transform in this file, which "
+        "--save_transform or densefuse-register wrote.",
     )
-    points: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Instead of --register: fit one transform for all pairs to four or "
-            "more points picked by hand, a CSV file with x and y in the image that "
-            "stays, then x and y in the other one, a row each."
-        },
+    points: str | os.PathLike | None = setting(
+        None,
+        "Instead of --register: fit one transform for all pairs to four or "
+        "more points picked by hand, a CSV file with x and y in the image that "
+        "stays, then x and y in the other one, a row each.",
     )
-    save_transform: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Also write the transform to this file, as JSON; of one pair, or "
-            "of all with --register=once."
-        },
+    save_transform: str | os.PathLike | None = setting(
+        None,
+        "Also write the transform to this file, as JSON; of one pair, or "
+        "of all with --register=once.",
     )
-    uncovered: str = dataclasses.field(
-        default="crop",
-        metadata={
-            "help": "What becomes of pixels that only the image that stays has: crop, "
-            "the result is cut to the area that both share; visible or infrared, the "
-            "result has full size and shows that image alone there; black, the other "
-            "image is black there.",
-            "choices": ("crop", "visible", "infrared", "black"),
-        },
+    uncovered: str = setting(
+        "crop",
+        "What becomes of pixels that only the image that stays has: crop, "
+        "the result is cut to the area that both share; visible or infrared, the "
+        "result has full size and shows that image alone there; black, the other "
+        "image is black there.",
+        choices=("crop", "visible", "infrared", "black"),
     )
-    checkerboard: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Also write a picture of the first pair's or frame's aligned "
-            "sources in turn, in squares: aligned edges go on across them."
-        },
+    checkerboard: str | os.PathLike | None = setting(
+        None,
+        "Also write a picture of the first pair's or frame's aligned "
+        "sources in turn, in squares: aligned edges go on across them.",
     )
 
     @property
@@ -238,37 +215,29 @@ class RunOptions:
     The description of each field is its `metadata["help"]`.
     """
 
-    panel: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Also write one picture of sources and results side by side (of "
-            f"the first {PANEL_ROWS} pairs)."
-        },
+    panel: str | os.PathLike | None = setting(
+        None,
+        "Also write one picture of sources and results side by side (of "
+        f"the first {PANEL_ROWS} pairs).",
     )
-    report: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Also write a CSV file of the pairs that could not be fused, a row "
-            "each: output, source_1, source_2, ..., error; a header alone if there are "
-            "none. With --runner by default fuse_report.csv in the folder of the "
-            "results."
-        },
+    report: str | os.PathLike | None = setting(
+        None,
+        "Also write a CSV file of the pairs that could not be fused, a row "
+        "each: output, source_1, source_2, ..., error; a header alone if there are "
+        "none. With --runner by default fuse_report.csv in the folder of the "
+        "results.",
     )
-    runner: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
-            "same results: DirectRunner for processes of this machine; DaskRunner "
-            "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
-            "DataflowRunner, ... for machines that all see the files under the same "
-            "paths. See docs/scaling.md."
-        },
+    runner: str | None = setting(
+        None,
+        "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
+        "same results: DirectRunner for processes of this machine; DaskRunner "
+        "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
+        "DataflowRunner, ... for machines that all see the files under the same "
+        "paths. See docs/scaling.md.",
     )
-    beam_options: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "With --runner: Beam's pipeline options, as on a command line."
-        },
+    beam_options: str | None = setting(
+        None,
+        "With --runner: Beam's pipeline options, as on a command line.",
     )
 
     def __post_init__(self):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import setting
 
 FORMATS = ("saved_model", "litert", "onnx")
 
@@ -14,30 +15,24 @@ class ExportSettings:
     The description of each field is its `metadata["help"]`.
     """
 
-    format: str = dataclasses.field(
-        default="saved_model",
-        metadata={
-            "help": "saved_model, for TensorFlow and TensorFlow Serving; litert "
-            "(needs pip install 'densefuse-tf[litert]'); onnx (needs pip install "
-            "'densefuse-tf[onnx]').",
-            "choices": FORMATS,
-        },
+    format: str = setting(
+        "saved_model",
+        "saved_model, for TensorFlow and TensorFlow Serving; litert "
+        "(needs pip install 'densefuse-tf[litert]'); onnx (needs pip install "
+        "'densefuse-tf[onnx]').",
+        choices=FORMATS,
     )
-    max_pixels: int = dataclasses.field(
-        default=2048 * 2048,
-        metadata={
-            "help": "The largest image that the SavedModel's fuse_encoded decodes, in "
-            "pixels; fusing takes some 1,100 bytes of memory a pixel.",
-            "lower_bound": 1,
-        },
+    max_pixels: int = setting(
+        2048 * 2048,
+        "The largest image that the SavedModel's fuse_encoded decodes, in "
+        "pixels; fusing takes some 1,100 bytes of memory a pixel.",
+        lower_bound=1,
     )
-    warmup: bool = dataclasses.field(
-        default=False,
-        metadata={
-            "help": "Also write requests that TensorFlow Serving runs before it "
-            "reports a SavedModel as available (needs pip install "
-            "'densefuse-tf[serving]')."
-        },
+    warmup: bool = setting(
+        False,
+        "Also write requests that TensorFlow Serving runs before it "
+        "reports a SavedModel as available (needs pip install "
+        "'densefuse-tf[serving]').",
     )
 
     def __post_init__(self):
