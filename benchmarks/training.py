@@ -37,36 +37,32 @@ def main() -> None:
     if _TRAIN_DIR.value is None:
         raise UserError("--train_dir is missing")
     startup.import_tensorflow()
-    import keras
+    import numpy as np
     import tensorflow as tf
 
-    from densefuse_tf.training import networks
     from densefuse_tf.training import photographs
-    from densefuse_tf.training import recipes
+    from densefuse_tf.training.settings import TrainingSettings
     from densefuse_tf.training.trainer import Trainer
 
     source = photographs.Photographs(photographs.find_photographs(_TRAIN_DIR.value))
     batches = source.training_batches(_BATCH_SIZE)
     data = next(iter(batches))
-    trainer = Trainer(networks.build("densefuse"), recipes.PAPER, 100.0)
-    trainer.compile(keras.optimizers.Adam(1e-4), jit_compile=False)
-    step = tf.function(trainer.train_step)
+    trainer = Trainer(TrainingSettings(_TRAIN_DIR.value))
     matrix = tf.random.normal([_MATRIX.value, _MATRIX.value])
     multiply = tf.function(lambda a: tf.matmul(a, a))
 
     def seconds(function, argument) -> float:
         start = time.perf_counter()
-        result = function(argument)
-        tf.nest.map_structure(lambda tensor: tensor.numpy(), result)
+        tf.nest.map_structure(np.asarray, function(argument))
         return time.perf_counter() - start
 
     for _ in range(3):
-        seconds(step, data)
+        seconds(trainer.step, data)
         seconds(multiply, matrix)
     steps, products = [], []
     for _ in range(_STEPS.value):
         products.append(seconds(multiply, matrix))
-        steps.append(seconds(step, data))
+        steps.append(seconds(trainer.step, data))
     step_seconds = statistics.median(steps)
     # Forward once, backward twice: gradients of the maps and of the kernels.
     step_work = 3 * 2 * _MULTIPLY_ADDS * _BATCH_SIZE * _SIZE**2

@@ -23,7 +23,7 @@ def test_metrics_and_settings_need_no_tensorflow():
     code = (
         "import sys, densefuse_tf; densefuse_tf.metrics.evaluate; "
         "densefuse_tf.FusionSettings('1e2'); "
-        "from densefuse_tf.training import recipes, settings; "
+        "from densefuse_tf.training import settings; "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -24,6 +24,7 @@ Notes:
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -47,30 +48,38 @@ _LOG_EVERY = 100
 _LEARNING_RATES = ((0.6, 1.0), (0.85, 0.1), (1.0, 0.01))
 
 
+def _field(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class CnnTrainingSettings:
     """Everything that decides a training run.
 
-    Attributes:
-      iterations: Length of the run.
-      batch_size: Pairs of patches in a step; each is shown in both orders.
-      learning_rate: The rate in the first part of the run.
-      levels: How many blurred versions each photograph has.
-      patches_per_level: Pairs taken from a photograph and each of its versions.
-      min_variance: Least variance of a sharp patch, in grey levels squared. In a patch
-        of one grey there is nothing to tell.
-      num_val_photographs: So many photographs, drawn by the seed, are held out.
-      seed: Decides the patches, their order and the initial kernels.
+    The description of each field is its `metadata["help"]`, from which the command
+    makes its flags.
     """
 
-    iterations: int = 1000
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    levels: int = 5
-    patches_per_level: int = 20
-    min_variance: float = 25.0
-    num_val_photographs: int = 10
-    seed: int = 0
+    iterations: int = _field(1000, "Length of the run.")
+    batch_size: int = _field(
+        64, "Pairs of patches in a step, each of which is shown in both orders."
+    )
+    learning_rate: float = _field(
+        0.01, "Rate of the first part of the run; it falls to a tenth twice."
+    )
+    levels: int = _field(5, "Blurred versions of each photograph.")
+    patches_per_level: int = _field(
+        20, "Pairs of patches from a photograph and each of its blurred versions."
+    )
+    min_variance: float = _field(
+        25.0,
+        "Least variance of a sharp patch, in grey levels squared; in a patch of one "
+        "grey there is nothing to tell.",
+    )
+    num_val_photographs: int = _field(
+        10, "Photographs held out of train_dir to validate on."
+    )
+    seed: int = _field(0, "Decides the patches, their order and the initial kernels.")
 
     def check(self) -> None:
         """Raises a UserError for a value that no run can have."""
@@ -107,7 +116,7 @@ def blurred_versions(photograph: np.ndarray, levels: int) -> list[np.ndarray]:
 
 
 def sample_patches(
-    photograph: np.ndarray, settings: Settings, random: np.random.Generator
+    photograph: np.ndarray, settings: CnnTrainingSettings, random: np.random.Generator
 ) -> np.ndarray:
     """Takes pairs of patches from a photograph and its blurred versions.
 
@@ -136,7 +145,7 @@ def sample_patches(
 
 
 def train(
-    photographs: Sequence[str | os.PathLike], settings: Settings
+    photographs: Sequence[str | os.PathLike], settings: CnnTrainingSettings
 ) -> tuple[dict[str, np.ndarray], float]:
     """Trains the network.
 
@@ -204,7 +213,7 @@ def train(
 
 def _pairs(
     photographs: Sequence[str | os.PathLike],
-    settings: Settings,
+    settings: CnnTrainingSettings,
     random: np.random.Generator,
 ) -> np.ndarray:
     """Samples the patches of all photographs that can be read."""
@@ -247,7 +256,7 @@ def _examples(pairs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     return patches, np.tile(np.array([1, 0])[:, None], (len(pairs), 1, 1))
 
 
-def _fit(model, pairs: np.ndarray, settings: Settings, random) -> None:
+def _fit(model, pairs: np.ndarray, settings: CnnTrainingSettings, random) -> None:
     """Trains; the pairs come in a new order whenever all were used."""
     order = np.empty(0, np.int64)
     logged = []

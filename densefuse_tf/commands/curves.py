@@ -45,7 +45,7 @@ def main() -> None:
         )
     extras.require("train", "drawing the curves")
     from densefuse_tf.training import curves
-    from densefuse_tf.training import history
+    from densefuse_tf.training import folder
 
     histories = {}
     for item in _HISTORY.value:
@@ -54,7 +54,7 @@ def main() -> None:
             raise UserError(f"--history={item}: expected FILE or NAME=FILE")
         if os.path.exists(item):
             name, path = "", item
-        rows = history.read(path)
+        rows = folder.read_history(path)
         label = curves.label(path, name or None)
         if label in histories:
             raise UserError(
@@ -62,12 +62,10 @@ def main() -> None:
                 "expected NAME=FILE with a name of its own"
             )
         histories[label] = rows
-    for panels, name in (
-        (curves.FIGURE_5, "figure5.png"),
-        (curves.FIGURE_6, "figure6.png"),
-    ):
+    last = _LAST_ITERATION.value
+    for name, validation in (("figure5.png", False), ("figure6.png", True)):
         path = os.path.join(_OUTPUT_DIR.value, name)
-        curves.draw(histories, panels, path, last_iteration=_LAST_ITERATION.value)
+        curves.draw(histories, path, validation=validation, last_iteration=last)
         print(path)
 
 

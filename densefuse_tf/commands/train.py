@@ -21,25 +21,26 @@ from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
-from densefuse_tf.training.settings import Settings
+from densefuse_tf.training.settings import TrainingSettings
 
 _FLAGS = flags.FlagValues()
-common_flags.define(Settings, _FLAGS)
+common_flags.define(TrainingSettings, _FLAGS)
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "The run's folder: results and state.", flag_values=_FLAGS
 )
 
 
 def main() -> None:
-    settings = common_flags.read(Settings, _FLAGS)
+    settings = common_flags.read(TrainingSettings, _FLAGS)
     if not _RUN_DIR.value:
         raise UserError("--run_dir is missing: expected the folder for the results")
     settings.check()
     extras.require("train", "training")
     startup.import_tensorflow()
-    from densefuse_tf.training.run import Run
+    from densefuse_tf.training.run import TrainingRun
 
-    Run(settings, _RUN_DIR.value, multi_worker="TF_CONFIG" in os.environ).train()
+    multi_worker = "TF_CONFIG" in os.environ
+    TrainingRun(settings, _RUN_DIR.value, multi_worker=multi_worker).train()
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """The training curves of the paper, Figures 5 and 6, drawn from histories."""
 
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -7,18 +8,7 @@ from collections.abc import Mapping, Sequence
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.training import folder
-from densefuse_tf.training import history
 
-# The panels of a figure: column of the history, title, whether the axis is logarithmic.
-FIGURE_5 = (
-    ("pixel_loss", "Pixel loss", True),
-    ("ssim_loss", "SSIM loss", True),
-    ("total_loss", "Total loss", True),
-)
-FIGURE_6 = (
-    ("val_pixel_loss", "Pixel loss, validation", True),
-    ("val_ssim", "SSIM, validation", False),
-)
 LAST_ITERATION = 5000
 
 
@@ -33,12 +23,12 @@ def label(path: str | os.PathLike, name: str | None = None) -> str:
     Raises:
       UserError: There is neither a name nor config.json, or the latter is damaged.
     """
-    described = folder.read(pathlib.Path(path).parent)
+    described = folder.read_config(pathlib.Path(path).parent)
     number = _number(name)
     if described is None:
         if name is None:
             raise UserError(
-                f"{path}: has no {folder.NAME} beside it that tells lambda: expected "
+                f"{path}: has no {folder.CONFIG} beside it that tells lambda: expected "
                 "NAME=FILE"
             )
         return name if number is None else f"λ = {name}"
@@ -56,18 +46,18 @@ def _number(name: str | None) -> float | None:
 
 
 def draw(
-    histories: Mapping[str, Sequence[history.Row]],
-    panels: Sequence[tuple[str, str, bool]],
+    histories: Mapping[str, Sequence[dict[str, float]]],
     path: str | os.PathLike,
     *,
+    validation: bool = False,
     last_iteration: int = LAST_ITERATION,
 ) -> None:
-    """Draws one figure, a panel per quantity and a curve per history.
+    """Draws Figure 5 or 6, a panel for each column of the histories, a curve for each.
 
     Args:
       histories: Rows by the legend of the curve, for instance "λ = 100".
-      panels: FIGURE_5 or FIGURE_6.
       path: The picture, in the format of its suffix.
+      validation: Draw what was validated, Figure 6, not the training losses, Figure 5.
       last_iteration: Where the curves end.
 
     Raises:
@@ -78,29 +68,43 @@ def draw(
     from matplotlib.figure import Figure
 
     for name, rows in histories.items():
-        if not any(row.iteration <= last_iteration for row in rows):
+        if not any(row["iteration"] <= last_iteration for row in rows):
             raise UserError(
                 f"the history of {name} has no point up to iteration {last_iteration}"
             )
-    figure = Figure(figsize=(4.6 * len(panels), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (column, title, logarithmic) in zip(axes, panels, strict=True):
+    columns = dict.fromkeys(
+        name
+        for rows in histories.values()
+        for name in rows[0]
+        if name != "iteration" and name.startswith("val_") == validation
+    )
+    figure = Figure(figsize=(4.6 * len(columns), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(columns), squeeze=False)[0]
+    for axis, column in zip(axes, columns, strict=True):
         for name, rows in histories.items():
-            shown = [row for row in rows if row.iteration <= last_iteration]
+            shown = [row for row in rows if row["iteration"] <= last_iteration]
             axis.plot(
-                [row.iteration for row in shown],
-                [getattr(row, column) for row in shown],
+                [row["iteration"] for row in shown],
+                # One recipe may have a term that another has not.
+                [row.get(column, math.nan) for row in shown],
                 linewidth=1.2,
                 label=name,
             )
-        axis.set_title(title)
+        axis.set_title(_title(column))
         axis.set_xlabel("iteration")
-        if logarithmic:
-            axis.set_yscale("log")
-        else:
+        if column == "val_ssim":
             # SSIM starts near 0; what tells the curves apart is close to 1.
             axis.set_ylim(0.96, 1.0)
+        else:
+            axis.set_yscale("log")
         axis.grid(alpha=0.3)
     axes[0].legend()
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def _title(column: str) -> str:
+    """Makes "SSIM, validation" of val_ssim."""
+    words = column.removeprefix("val_").replace("_", " ").capitalize()
+    words = words.replace("Ssim", "SSIM")
+    return f"{words}, validation" if column.startswith("val_") else words

@@ -1,27 +1,51 @@
-"""config.json: the settings of a run, by which its folder is known."""
+"""The folder of a run: its files, config.json by which it is known, and history.csv.
 
+A row of history.csv is a point of the curves. The training losses are means over the
+iterations since the row before; the validation values, val_..., are those of the
+weights at this iteration. Losses are those of the run's recipe, val_ssim is always the
+full index on a range of 255.
+"""
+
+import csv
 import dataclasses
 import importlib.metadata
 import json
 import os
 import pathlib
 import platform
+from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
-from densefuse_tf.training import recipes
-from densefuse_tf.training import settings as settings_module
-from densefuse_tf.training.settings import Settings
+from densefuse_tf.training.settings import MAY_CHANGE
+from densefuse_tf.training.settings import TrainingSettings
 
-NAME = "config.json"
+CONFIG = "config.json"
 
 
-def describe(settings: Settings, num_train_images: int, num_val_images: int) -> dict:
+class Paths:
+    """The files of a run in its folder."""
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+        # The weights of the last save, and of the least validation loss of the curves.
+        self.model = self.folder / "model.keras"
+        self.best = self.folder / "best.keras"
+        self.history = self.folder / "history.csv"
+        self.state = self.folder / "state.npz"
+        # The losses over all validation images at the end.
+        self.validation = self.folder / "validation.json"
+        self.tensorboard = self.folder / "tensorboard"
+
+
+def describe(
+    settings: TrainingSettings, num_train_images: int, num_val_images: int
+) -> dict:
     """Returns what config.json holds."""
     packages = ("tensorflow", "keras", "numpy", "pillow")
     return {
         "settings": dataclasses.asdict(settings),
-        "recipe": dataclasses.asdict(recipes.get(settings.recipe, settings.network)),
+        "recipe": dataclasses.asdict(settings.weighted_recipe),
         "num_train_images": num_train_images,
         "num_val_images": num_val_images,
         "versions": {
@@ -31,23 +55,24 @@ def describe(settings: Settings, num_train_images: int, num_val_images: int) -> 
     }
 
 
-def write(run_dir: str | os.PathLike, config: dict) -> None:
-    """Writes config.json into the folder of a run.
-
-    Raises:
-      UserError: It cannot be written.
-    """
-    with files.replacing(pathlib.Path(run_dir) / NAME) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+def write_config(run_dir: str | os.PathLike, config: dict) -> None:
+    """Writes config.json into the folder of a run."""
+    write_json(pathlib.Path(run_dir) / CONFIG, config)
 
 
-def read(run_dir: str | os.PathLike) -> dict | None:
+def write_json(path: pathlib.Path, content: dict) -> None:
+    """Writes a JSON file, replacing it in one step."""
+    with files.replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_config(run_dir: str | os.PathLike) -> dict | None:
     """Returns what `describe` gave for the run in a folder, or None without a run.
 
     Raises:
       UserError: config.json is damaged.
     """
-    path = pathlib.Path(run_dir) / NAME
+    path = pathlib.Path(run_dir) / CONFIG
     if not path.exists():
         return None
     try:
@@ -68,12 +93,12 @@ def check_same(run_dir: str | os.PathLike, config: dict) -> None:
     Raises:
       UserError: The run in the folder had other settings or photographs.
     """
-    held = read(run_dir)
+    held = read_config(run_dir)
     if held is None:
         return
     for name, value in config["settings"].items():
         before = held["settings"].get(name)
-        if name not in settings_module.MAY_CHANGE and before != value:
+        if name not in MAY_CHANGE and before != value:
             raise UserError(
                 f"{run_dir}: holds a run with {name}={before}, this one has "
                 f"{name}={value}: give another run_dir"
@@ -86,3 +111,39 @@ def check_same(run_dir: str | os.PathLike, config: dict) -> None:
             f"{run_dir}: its run was on {before} photographs, now there are {counts}: "
             "give another run_dir"
         )
+
+
+def write_history(
+    path: str | os.PathLike, columns: Sequence[str], rows: Sequence[dict[str, float]]
+) -> None:
+    """Writes all rows, replacing the file in one step."""
+    files.write_rows(path, columns, [list(map(str, row.values())) for row in rows])
+
+
+def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
+    """Reads the rows of a file that `write_history` made, by their columns.
+
+    Raises:
+      UserError: It cannot be read, or is no history.
+    """
+    try:
+        with open(path, newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if not {"iteration", "total_loss"} <= {*columns}:
+                raise UserError(
+                    f"{path}: expected the columns of a history: iteration, losses, "
+                    "total_loss, validation values"
+                )
+            return [
+                {
+                    name: int(text) if name == "iteration" else float(text)
+                    for name, text in line.items()
+                }
+                for line in reader
+            ]
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read as a history: {reason}") from error

@@ -1,16 +1,17 @@
 """The losses of Eq. 1-3, each with one value per image.
 
+A new loss is a function here and a Term of a recipe in `settings`, which names it.
+
 The paper defines L_p and L_ssim for an output O and an input I. Over a batch they are
 averaged: the result then depends neither on the batch size nor on how a batch is
 split over devices. The mean squared error of the release is the same either way.
 """
 
-import functools
+from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
-from densefuse_tf.training.recipes import Recipe
+from densefuse_tf.training.settings import Term
 
 DYNAMIC_RANGE = 255.0
 # Gaussian window of both SSIM forms.
@@ -69,7 +70,7 @@ def contrast_structure_ssim(
     no variance is below 0, so that the denominator is never below C2.
 
     Args:
-      images: [batch, H, W, 1] float32 in 0..255, H and W at least 11.
+      images: As of `full_ssim`.
       outputs: Same shape.
       dynamic_range: The release has 1, although pixels are 0..255.
 
@@ -96,33 +97,21 @@ def _window_mean(images: tf.Tensor) -> tf.Tensor:
     return tf.nn.conv2d(along_columns, weights[None, :, None, None], 1, "VALID")
 
 
-_PIXEL_LOSSES = {"euclidean": euclidean, "mean_squared": mean_squared}
-_SSIMS = {
-    "full": full_ssim,
-    "contrast_structure": functools.partial(
-        contrast_structure_ssim, dynamic_range=DYNAMIC_RANGE
-    ),
-    "contrast_structure_of_1": contrast_structure_ssim,
-}
+def full_ssim_loss(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Computes L_ssim = 1 - SSIM of the paper, Eq. 3."""
+    return 1.0 - full_ssim(images, outputs)
 
 
-class PixelLoss(keras.losses.Loss):
-    """Computes L_p of a recipe over [batch, H, W, 1]."""
-
-    def __init__(self, recipe: Recipe, name: str = "pixel_loss"):
-        super().__init__(name=name)
-        self._function = _PIXEL_LOSSES[recipe.pixel_loss]
-
-    def call(self, y_true, y_pred):
-        return self._function(y_true, y_pred)
+def contrast_structure_loss(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Computes L_ssim without the luminance term, on a dynamic range of 255."""
+    return 1.0 - contrast_structure_ssim(images, outputs, DYNAMIC_RANGE)
 
 
-class SSIMLoss(keras.losses.Loss):
-    """Computes L_ssim = 1 - SSIM (Eq. 3) of a recipe over [batch, H, W, 1]."""
+def contrast_structure_of_1_loss(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Computes L_ssim of the release, on a dynamic range of 1."""
+    return 1.0 - contrast_structure_ssim(images, outputs)
 
-    def __init__(self, recipe: Recipe, name: str = "ssim_loss"):
-        super().__init__(name=name)
-        self._function = _SSIMS[recipe.ssim]
 
-    def call(self, y_true, y_pred):
-        return 1.0 - self._function(y_true, y_pred)
+def of(term: Term) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns the function from images and outputs to the losses of a term, [batch]."""
+    return globals()[term.loss]

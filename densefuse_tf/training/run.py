@@ -1,43 +1,28 @@
-"""A training run: its folder, its data and model, and the loop from start to end."""
+"""A training run: its data, its model and the loop from start to end."""
 
-import json
+import contextlib
+import math
 import os
 import pathlib
-import warnings
+import signal
+import threading
+from collections.abc import Iterator, Mapping
 
 import keras
+import tensorflow as tf
+import tqdm
 from absl import logging
 
-from densefuse_tf.io import files
+from densefuse_tf.errors import UserError
 from densefuse_tf.training import devices
 from densefuse_tf.training import folder
-from densefuse_tf.training import history
-from densefuse_tf.training import interrupts
-from densefuse_tf.training import networks
 from densefuse_tf.training import photographs
-from densefuse_tf.training import recipes
-from densefuse_tf.training import state
-from densefuse_tf.training.recorder import Recorder
-from densefuse_tf.training.settings import Settings
+from densefuse_tf.training.settings import TrainingSettings
+from densefuse_tf.training.state import State
 from densefuse_tf.training.trainer import Trainer
 
 
-class Paths:
-    """The files of a run in its folder."""
-
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = pathlib.Path(folder)
-        # The weights of the last save, and of the least validation loss of the curves.
-        self.model = self.folder / "model.keras"
-        self.best = self.folder / "best.keras"
-        self.history = self.folder / "history.csv"
-        self.state = self.folder / "state.npz"
-        # The losses over all validation images at the end.
-        self.validation = self.folder / "validation.json"
-        self.tensorboard = self.folder / "tensorboard"
-
-
-class Run:
+class TrainingRun:
     """One training run in one folder.
 
     Attributes:
@@ -53,7 +38,7 @@ class Run:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TrainingSettings,
         run_dir: str | os.PathLike,
         *,
         multi_worker: bool = False,
@@ -72,13 +57,13 @@ class Run:
         """
         settings.check()
         self.settings = settings
-        self.paths = Paths(run_dir)
-        self._recipe = recipes.get(settings.recipe, settings.network)
-        self._strategy = devices.choose_strategy(
+        self.paths = folder.Paths(run_dir)
+        self._recipe = settings.weighted_recipe
+        strategy = devices.choose_strategy(
             settings.batch_size, multi_worker=multi_worker
         )
-        devices.check_shares(settings.batch_size, self._strategy.num_replicas_in_sync)
-        self.is_chief = self._strategy.extended.should_checkpoint
+        devices.check_shares(settings.batch_size, strategy.num_replicas_in_sync)
+        self.is_chief = strategy.extended.should_checkpoint
         keras.utils.set_random_seed(settings.seed)
         self.train_images, self.val_images = photographs.split(settings)
         self.train_images.require(settings.batch_size)
@@ -90,9 +75,10 @@ class Run:
         if self.is_chief:
             # Only once nothing is wrong with what was given, since it decides what
             # else may run in this folder.
-            folder.write(run_dir, described)
-        self.trainer = self._build()
-        self.state = state.State()
+            folder.write_config(run_dir, described)
+        self.trainer = Trainer(settings, strategy)
+        devices.log_placement(strategy, self.trainer.variables[0].value)
+        self.state = State(self._recipe)
         if self.paths.state.exists():
             self._restore()
 
@@ -114,8 +100,8 @@ class Run:
         if self.state.iteration >= self.num_iterations:
             logging.info("%s holds the finished run", self.paths.folder)
         else:
-            with interrupts.deferred() as interrupted:
-                self._fit(Recorder(self, interrupted))
+            with interrupts_deferred() as interrupted:
+                self._take_steps(interrupted)
                 if self.train_images.num_corrupt:
                     logging.warning(
                         "could not be read and skipped: %s",
@@ -142,52 +128,18 @@ class Run:
         """
         if not self.is_chief:
             return
-        self.save_weights(self.paths.model)
-        history.write(self.state.rows, self.paths.history)
-        self.state.save(self.paths.state, self._variables())
-
-    def save_weights(self, path: pathlib.Path) -> None:
-        """Writes the weights as a .keras file."""
-        networks.save(self.settings.network, self.trainer.autoencoder, path)
+        self.trainer.save(self.paths.model)
+        self._write_history()
+        self.state.save(self.paths.state, self.trainer.variables)
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
-        """Returns mean pixel_loss and ssim over the first `limit` validation images."""
-        batches = self.val_images.validation_batches(
-            self.settings.batch_size, limit=limit
+        """Measures the first `limit` validation images; see `Trainer.measure`."""
+        return self.trainer.measure(
+            self.val_images.validation_batches(self.settings.batch_size, limit=limit)
         )
-        with warnings.catch_warnings():
-            # Keras learns at the end of the data how long it is, and warns of that.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            return self.trainer.evaluate(batches, verbose=0, return_dict=True)
-
-    def _build(self) -> Trainer:
-        settings = self.settings
-        dtype = "float32"
-        if settings.mixed_precision != "none":
-            dtype = f"mixed_{settings.mixed_precision}"
-        with self._strategy.scope():
-            trainer = Trainer(
-                networks.build(settings.network, dtype=dtype, xla=settings.xla),
-                self._recipe,
-                settings.ssim_weight,
-            )
-            optimizer = keras.optimizers.Adam(settings.learning_rate)
-            if settings.mixed_precision == "float16":
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            trainer.compile(optimizer, jit_compile=settings.xla)
-            optimizer.build(trainer.trainable_variables)
-        devices.log_placement(self._strategy, trainer.trainable_variables[0].value)
-        return trainer
-
-    def _variables(self) -> list[keras.Variable]:
-        """Returns all that a step changes, in a fixed order."""
-        return [
-            *self.trainer.autoencoder.variables,
-            *self.trainer.optimizer.variables,
-        ]
 
     def _restore(self) -> None:
-        self.state = state.load(self.paths.state, self._variables())
+        self.state.load(self.paths.state, self.trainer.variables)
         if self.state.iteration < self.num_iterations:
             self.paths.validation.unlink(missing_ok=True)
             logging.info(
@@ -196,32 +148,154 @@ class Run:
                 self.paths.folder,
             )
 
-    def _fit(self, recorder: Recorder) -> None:
-        settings = self.settings
+    def _take_steps(self, interrupted: threading.Event) -> None:
+        """Trains until the run is at its end or the event is set."""
+        settings, state = self.settings, self.state
         batches = self.train_images.training_batches(
             settings.batch_size,
             epochs=settings.epochs if settings.iterations is None else None,
-            start=self.state.next_position,
+            start=state.next_position,
             interleaved=self._recipe.interleaved_batches,
         )
-        with warnings.catch_warnings():
-            # Corrupt photographs make the last epoch shorter than was counted.
-            warnings.filterwarnings("ignore", "Your input ran out of data")
-            self.trainer.fit(batches, callbacks=[recorder], shuffle=False, verbose=0)
+        tensorboard = self.paths.tensorboard if self.is_chief else None
+        with _Display(state.iteration, self.num_iterations, tensorboard) as display:
+            for batch in self.trainer.shared(batches):
+                losses = self.trainer.step(batch)
+                first, last = int(losses.pop("first")), int(losses.pop("last"))
+                state.count(losses, last_position=last)
+                self._check_finite(losses["total_loss"], first, last)
+                display.step(losses)
+                if state.iteration % settings.val_every == 0:
+                    display.point(self._close_row())
+                if state.iteration % settings.save_every == 0:
+                    self.save()
+                if state.iteration >= self.num_iterations or interrupted.is_set():
+                    return
+
+    def _check_finite(self, loss: float, first: int, last: int) -> None:
+        if not math.isfinite(loss):
+            names = ", ".join(map(str, self.train_images.files_between(first, last)))
+            raise UserError(
+                f"iteration {self.state.iteration}: the loss is {loss} on {names}; "
+                f"{self.paths.folder} keeps the last good save"
+            )
+
+    def _close_row(self) -> dict[str, float]:
+        """Makes a point of the curves, and keeps the weights if they are the best."""
+        loss = self._recipe.validation_loss
+        least = min(map(loss, self.state.rows), default=math.inf)
+        row = self.state.close_row(self.validate(self.settings.num_curve_images))
+        if self.is_chief:
+            self._write_history()
+            if loss(row) < least:
+                self.trainer.save(self.paths.best)
+        return row
+
+    def _write_history(self) -> None:
+        folder.write_history(self.paths.history, self._recipe.columns, self.state.rows)
 
     def _validate_at_end(self) -> None:
         values = self.validate()
         count = len(self.val_images.paths)
         if self.is_chief:
             report = {"iteration": self.state.iteration, "num_images": count, **values}
-            with files.replacing(self.paths.validation) as temporary:
-                temporary.write_text(json.dumps(report, indent=2) + "\n")
+            folder.write_json(self.paths.validation, report)
         logging.info(
-            "iteration %d: validation pixel loss %.4f, SSIM %.5f over %d images; "
-            "the model is %s",
+            "iteration %d: validation %s over %d images; the model is %s",
             self.state.iteration,
-            values["pixel_loss"],
-            values["ssim"],
+            _listed(values),
             count,
             self.paths.model,
         )
+
+
+class _Display:
+    """Shows a run, as a bar where somebody watches, else as lines, and in TensorBoard.
+
+    Without a folder for TensorBoard it does nothing: another worker does.
+    """
+
+    def __init__(self, done: int, total: int, tensorboard: pathlib.Path | None):
+        self._total = total
+        self._bar = tqdm.tqdm(
+            total=total,
+            initial=done,
+            unit="it",
+            dynamic_ncols=True,
+            disable=None if tensorboard else True,
+        )
+        self._writer = None
+        if tensorboard is not None:
+            self._writer = tf.summary.create_file_writer(str(tensorboard))
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def step(self, losses: Mapping[str, float]) -> None:
+        shown = {name: f"{value:.4g}" for name, value in losses.items()}
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update()
+
+    def point(self, row: Mapping[str, float]) -> None:
+        if self._writer is None:
+            return
+        values = dict(row)
+        iteration = values.pop("iteration")
+        with self._writer.as_default(step=iteration):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+        if self._bar.disable:
+            measured = {
+                name.removeprefix("val_"): values.pop(name)
+                for name in row
+                if name.startswith("val_")
+            }
+            logging.info(
+                "iteration %d of %d: %s, validation %s",
+                iteration,
+                self._total,
+                _listed(values),
+                _listed(measured),
+            )
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    """Makes "pixel loss 91.4123, SSIM 0.91234" of pixel_loss and ssim."""
+    text = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
+    return text.replace("_", " ").replace("ssim", "SSIM")
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C in the body into an event; a second one ends at once.
+
+    So a step is done before the run ends, and the state is whole. Where Ctrl-C does not
+    raise KeyboardInterrupt, as in threads and in commands that the shell runs in the
+    background, nothing is changed.
+
+    Yields:
+      The event, set by Ctrl-C.
+    """
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(*_) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+        logging.info("saving after this iteration; Ctrl-C again ends without a save")
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not in_main_thread:
+        yield asked
+        return
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,11 +1,27 @@
-"""The settings of a training run; importing them needs no TensorFlow."""
+"""The settings of a training run; importing them needs no TensorFlow.
+
+RECIPES has how each network is trained: the paper's losses and the release's, side by
+side. The first recipe of a network is its default.
+
+References:
+  K. R. Prabhakar, V. S. Srikar, R. V. Babu: DeepFuse: A deep unsupervised approach for
+  exposure fusion with extreme exposure image pairs. ICCV 2017.
+  https://doi.org/10.1109/ICCV.2017.505
+
+Notes:
+  DeepFuse's paper compares the fused luma of two exposures with the patch that has the
+  larger contrast and the mean structure of both, without luminance. Where the network
+  reconstructs one image, as in the release, that patch is the image's own, and the
+  paper's loss is the contrast-structure term on a dynamic range of 255, the range of
+  its pixels. The window, which the paper does not give, is that of the release.
+"""
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.training import recipes
 
 # The name of each way to resize a photograph, and Pillow's name of its filter.
 RESIZE_FILTERS = {
@@ -18,37 +34,158 @@ MIXED_PRECISION = ("none", "float16", "bfloat16")
 # A continued run may change how long it is, how often it saves, and where crops are
 # kept: these settings do not touch the numbers.
 MAY_CHANGE = ("epochs", "iterations", "save_every", "cache")
-# Settings that have a least value; 11 is the size of SSIM's window.
-_LEAST = {
-    "num_val_images": 1,
-    "num_curve_images": 1,
-    "epochs": 1,
-    "iterations": 1,
-    "batch_size": 1,
-    "val_every": 1,
-    "save_every": 1,
-    "seed": 0,
-    "image_size": 11,
-}
-
-
-def _field(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Term:
+    """One term of the total loss.
+
+    Attributes:
+      name: How logs and the columns of history.csv call it.
+      loss: The function of `losses` that computes it.
+      weight: Its factor. That of ssim_loss is lambda of Eq. 1, which a run may choose.
+        A term of weight 0 is measured all the same.
+    """
+
+    name: str
+    loss: str
+    weight: float = 1.0
+
+    @property
+    def is_ssim(self) -> bool:
+        """Whether it is L_ssim, in whose place validation measures the full index."""
+        return self.name == "ssim_loss"
+
+    @property
+    def measure(self) -> str:
+        """What validation calls the value that it measures for this term."""
+        return "ssim" if self.is_ssim else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """The choices in which the paper and the authors' release differ.
+
+    Attributes:
+      name: The value of --recipe.
+      terms: The terms of the total loss. One of them is called ssim_loss.
+      interleaved_batches: The code that made the published weights put a batch
+        together as [width, height, batch] and reshaped it, instead of transposing it,
+        to [batch, height, width, 1]: each "image" held the pixels of all photographs
+        of the batch, alternating along the row. The authors corrected it after
+        publishing.
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    interleaved_batches: bool = False
+
+    @property
+    def ssim_weight(self) -> float:
+        return next(term.weight for term in self.terms if term.is_ssim)
+
+    @property
+    def step_losses(self) -> tuple[str, ...]:
+        """The names of the losses of a step."""
+        return (*(term.name for term in self.terms), "total_loss")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of history.csv."""
+        measures = (f"val_{term.measure}" for term in self.terms)
+        return ("iteration", *self.step_losses, *measures)
+
+    def validation_loss(self, row: Mapping[str, float]) -> float:
+        """Computes the total loss of the validation images from a row of a history."""
+        return sum(
+            term.weight
+            * (1 - row["val_ssim"] if term.is_ssim else row[f"val_{term.name}"])
+            for term in self.terms
+        )
+
+    def weighted(self, ssim_weight: float) -> "Recipe":
+        """Returns the recipe with another lambda."""
+        terms = (
+            dataclasses.replace(term, weight=ssim_weight) if term.is_ssim else term
+            for term in self.terms
+        )
+        return dataclasses.replace(self, terms=tuple(terms))
+
+
+# By network, as `trainer.build` knows it, then by name.
+RECIPES = {
+    "densefuse": {
+        "paper": Recipe(
+            "paper",
+            terms=(
+                Term("pixel_loss", "euclidean"),
+                Term("ssim_loss", "full_ssim_loss", 100.0),
+            ),
+        ),
+        "release": Recipe(
+            "release",
+            terms=(
+                Term("pixel_loss", "mean_squared"),
+                Term("ssim_loss", "contrast_structure_of_1_loss", 100.0),
+            ),
+            interleaved_batches=True,
+        ),
+    },
+    # Trained with L_ssim alone.
+    "deepfuse": {
+        "release": Recipe(
+            "release",
+            terms=(
+                Term("pixel_loss", "mean_squared", 0.0),
+                Term("ssim_loss", "contrast_structure_of_1_loss"),
+            ),
+        ),
+        "paper": Recipe(
+            "paper",
+            terms=(
+                Term("pixel_loss", "mean_squared", 0.0),
+                Term("ssim_loss", "contrast_structure_loss"),
+            ),
+        ),
+    },
+}
+
+
+def find_recipe(name: str | None = None, network: str = "densefuse") -> Recipe:
+    """Returns a recipe of a network by their names, by default the network's first.
+
+    Raises:
+      UserError: There is no such network or recipe.
+    """
+    if network not in RECIPES:
+        raise UserError(
+            f"unknown network {network!r}: expected one of {', '.join(RECIPES)}"
+        )
+    recipes = RECIPES[network]
+    if name is None:
+        return next(iter(recipes.values()))
+    if name not in recipes:
+        raise UserError(
+            f"unknown recipe {name!r}: expected one of {', '.join(recipes)}"
+        )
+    return recipes[name]
+
+
+def _field(default: Any, text: str, **metadata: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, **metadata})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
     """Everything that decides a training run; written to its config.json.
 
     The description of each field is its `metadata["help"]`, from which the command
-    makes its flags.
+    makes its flags, and `metadata["least"]` its least value.
     """
 
-    train_dir: str = dataclasses.field(
-        metadata={
-            "help": "Photographs to train on: a folder tree or a glob of JPEG, PNG, "
-            "BMP files."
-        }
+    train_dir: str = _field(
+        dataclasses.MISSING,
+        "Photographs to train on: a folder tree or a glob of JPEG, PNG, BMP files.",
     )
     val_dir: str | None = _field(
         None,
@@ -58,15 +195,15 @@ class Settings:
         1000,
         "How many photographs to validate on: the first of val_dir, or as many drawn "
         "from train_dir.",
+        least=1,
     )
     num_curve_images: int | None = _field(
         None,
         "How many of them make a point of the validation curve, which takes its time "
         "on a CPU; by default all. The end of the run takes all in any case.",
+        least=1,
     )
-    network: str = _field(
-        "densefuse", f"The network to train: {', '.join(recipes.RECIPES)}."
-    )
+    network: str = _field("densefuse", f"The network to train: {', '.join(RECIPES)}.")
     recipe: str = _field(
         None,
         "The losses: paper, or release, as the published weights were made; by default "
@@ -77,19 +214,27 @@ class Settings:
         "lambda of Eq. 1, the weight of the SSIM loss; by default 100, and 1 for "
         "deepfuse, which has no other loss.",
     )
-    epochs: int = _field(4, "Length of the run, in passes over the photographs.")
-    iterations: int | None = _field(None, "Length of the run, instead of epochs.")
+    epochs: int = _field(
+        4, "Length of the run, in passes over the photographs.", least=1
+    )
+    iterations: int | None = _field(
+        None, "Length of the run, instead of epochs.", least=1
+    )
     batch_size: int = _field(
-        2, "Images per step, over all devices and workers together."
+        2, "Images per step, over all devices and workers together.", least=1
     )
     learning_rate: float = _field(1e-4, "The learning rate of Adam.")
     seed: int = _field(
         0,
         "Decides the initial kernels, the order of the photographs and random crops.",
+        least=0,
     )
-    val_every: int = _field(100, "Iterations between two points of the curves.")
-    save_every: int = _field(500, "Iterations between two saves.")
-    image_size: int = _field(256, "Height and width of the crops in pixels.")
+    val_every: int = _field(
+        100, "Iterations between two points of the curves.", least=1
+    )
+    save_every: int = _field(500, "Iterations between two saves.", least=1)
+    # The window of SSIM has 11x11 pixels.
+    image_size: int = _field(256, "Height and width of the crops in pixels.", least=11)
     resize: str = _field(
         "nearest",
         "How a photograph is resized: nearest (the release), bilinear, bicubic, area.",
@@ -111,10 +256,15 @@ class Settings:
         Raises:
           UserError: There is no such network or recipe.
         """
-        recipe = recipes.get(self.recipe, self.network)
+        recipe = find_recipe(self.recipe, self.network)
         object.__setattr__(self, "recipe", recipe.name)
         if self.ssim_weight is None:
             object.__setattr__(self, "ssim_weight", recipe.ssim_weight)
+
+    @property
+    def weighted_recipe(self) -> Recipe:
+        """The recipe with the lambda of this run."""
+        return find_recipe(self.recipe, self.network).weighted(self.ssim_weight)
 
     def check(self) -> None:
         """Checks each setting by itself.
@@ -122,10 +272,10 @@ class Settings:
         Raises:
           UserError: No run can have this value.
         """
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name} is {value}: expected {least} or more")
+        for field in dataclasses.fields(self):
+            value, least = getattr(self, field.name), field.metadata.get("least")
+            if None not in (value, least) and value < least:
+                raise UserError(f"{field.name} is {value}: expected {least} or more")
         for name in ("learning_rate", "ssim_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

@@ -1,6 +1,5 @@
 """What a run saves beside its weights in order to go on exactly where it was."""
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 
@@ -9,11 +8,9 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
-from densefuse_tf.training import history
-from densefuse_tf.training.trainer import STEP_LOSSES
+from densefuse_tf.training.settings import Recipe
 
 
-@dataclasses.dataclass
 class State:
     """The place of a run.
 
@@ -21,41 +18,40 @@ class State:
       iteration: The number of steps done.
       next_position: Where the photographs go on; see `Photographs.training_batches`.
       rows: The points of the curves so far.
-      sums: Sums of the step losses since the last of these points.
-      num_summed: The number of steps in the sums.
     """
 
-    iteration: int = 0
-    next_position: int = 0
-    rows: list[history.Row] = dataclasses.field(default_factory=list)
-    sums: dict[str, float] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(STEP_LOSSES, 0.0)
-    )
-    num_summed: int = 0
+    def __init__(self, recipe: Recipe):
+        self.iteration = 0
+        self.next_position = 0
+        self.rows: list[dict[str, float]] = []
+        self._columns = recipe.columns
+        # Since the last point of the curves.
+        self._sums = dict.fromkeys(recipe.step_losses, 0.0)
+        self._num_summed = 0
 
     def count(self, losses: Mapping[str, float], *, last_position: int) -> None:
         """Counts a step that is done."""
         self.iteration += 1
         self.next_position = last_position + 1
-        for name in STEP_LOSSES:
-            self.sums[name] += float(losses[name])
-        self.num_summed += 1
+        for name in self._sums:
+            self._sums[name] += float(losses[name])
+        self._num_summed += 1
 
-    def close_row(self, validation: Mapping[str, float]) -> history.Row:
+    def close_row(self, validation: Mapping[str, float]) -> dict[str, float]:
         """Makes a point of the curves of the steps since the last one.
 
         Args:
-          validation: pixel_loss and ssim of the validation images.
+          validation: What `Trainer.measure` returned.
         """
-        row = history.Row(
-            iteration=self.iteration,
-            **{name: total / self.num_summed for name, total in self.sums.items()},
-            val_pixel_loss=validation["pixel_loss"],
-            val_ssim=validation["ssim"],
-        )
+        values = {
+            "iteration": self.iteration,
+            **{name: total / self._num_summed for name, total in self._sums.items()},
+            **{f"val_{name}": value for name, value in validation.items()},
+        }
+        row = {name: values[name] for name in self._columns}
         self.rows.append(row)
-        self.sums = dict.fromkeys(STEP_LOSSES, 0.0)
-        self.num_summed = 0
+        self._sums = dict.fromkeys(self._sums, 0.0)
+        self._num_summed = 0
         return row
 
     def save(
@@ -72,41 +68,38 @@ class State:
                 temporary,
                 iteration=self.iteration,
                 next_position=self.next_position,
-                rows=np.array([dataclasses.astuple(row) for row in self.rows]),
-                sums=[self.sums[name] for name in STEP_LOSSES],
-                num_summed=self.num_summed,
+                rows=np.array([list(row.values()) for row in self.rows]),
+                sums=list(self._sums.values()),
+                num_summed=self._num_summed,
                 **arrays,
             )
 
+    def load(
+        self, path: str | os.PathLike, variables: Sequence[keras.Variable]
+    ) -> None:
+        """Reads what `save` wrote and assigns the variables.
 
-def load(path: str | os.PathLike, variables: Sequence[keras.Variable]) -> State:
-    """Reads what `State.save` wrote and assigns the variables.
-
-    Raises:
-      UserError: The file is damaged, or its variables have other shapes.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            arrays = [held[f"variable_{i}"] for i in range(len(variables))]
-            state = State(
-                iteration=int(held["iteration"]),
-                next_position=int(held["next_position"]),
-                rows=[
-                    history.Row(int(row[0]), *map(float, row[1:]))
-                    for row in held["rows"]
-                ],
-                sums=dict(
-                    zip(STEP_LOSSES, map(float, held["sums"]), strict=True),
-                ),
-                num_summed=int(held["num_summed"]),
-            )
-    except Exception as error:
-        raise UserError(f"{path}: cannot be read as the state of a run") from error
-    for variable, array in zip(variables, arrays, strict=True):
-        if tuple(variable.shape) != array.shape:
-            raise UserError(
-                f"{path}: {variable.path} is {array.shape}: expected "
-                f"{tuple(variable.shape)}"
-            )
-        variable.assign(array)
-    return state
+        Raises:
+          UserError: The file is damaged, or its variables have other shapes.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                arrays = [held[f"variable_{i}"] for i in range(len(variables))]
+                self.iteration = int(held["iteration"])
+                self.next_position = int(held["next_position"])
+                self.rows = [
+                    dict(zip(self._columns, (int(row[0]), *row[1:]), strict=True))
+                    for row in held["rows"].tolist()
+                ]
+                sums = held["sums"].tolist()
+                self._sums = dict(zip(self._sums, sums, strict=True))
+                self._num_summed = int(held["num_summed"])
+        except Exception as error:
+            raise UserError(f"{path}: cannot be read as the state of a run") from error
+        for variable, array in zip(variables, arrays, strict=True):
+            if tuple(variable.shape) != array.shape:
+                raise UserError(
+                    f"{path}: {variable.path} is {array.shape}: expected "
+                    f"{tuple(variable.shape)}"
+                )
+            variable.assign(array)

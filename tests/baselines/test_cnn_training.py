@@ -35,7 +35,7 @@ def test_each_version_is_more_blurred_than_the_one_before():
 
 def test_patches_are_pairs_of_the_same_place():
     photograph = np.random.default_rng(0).integers(256, size=(30, 20), dtype=np.uint8)
-    settings = cnn_training.Settings(levels=2, patches_per_level=6)
+    settings = cnn_training.CnnTrainingSettings(levels=2, patches_per_level=6)
     pairs = cnn_training.sample_patches(photograph, settings, np.random.default_rng(1))
     assert pairs.shape == (12, 2, 16, 16)
     windows = np.lib.stride_tricks.sliding_window_view
@@ -50,7 +50,7 @@ def test_patches_are_pairs_of_the_same_place():
 
 def test_patches_of_one_grey_are_left_out():
     photograph = np.full((40, 40), 90, np.uint8)
-    settings = cnn_training.Settings()
+    settings = cnn_training.CnnTrainingSettings()
     pairs = cnn_training.sample_patches(photograph, settings, np.random.default_rng(0))
     assert pairs.shape == (0, 2, 16, 16)
 
@@ -103,5 +103,6 @@ def test_train_refuses_photographs_without_texture(tmp_path):
         Image.new("L", (40, 40), 50).save(tmp_path / f"{number}.png")
     with pytest.raises(UserError, match="no patch of 16x16 pixels with a variance"):
         cnn_training.train(
-            sorted(tmp_path.iterdir()), cnn_training.Settings(num_val_photographs=1)
+            sorted(tmp_path.iterdir()),
+            cnn_training.CnnTrainingSettings(num_val_photographs=1),
         )

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from densefuse_tf.commands import train
-from densefuse_tf.training import history
+from densefuse_tf.training import folder
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -39,8 +39,8 @@ def arguments(photos, run_dir, **flags):
 def test_a_tiny_run_from_end_to_end(photos, tmp_path):
     run_dir = tmp_path / "runs" / "tiny"
     assert train.run(arguments(photos, run_dir, ssim_weight=10, seed=3)) == 0
-    rows = history.read(run_dir / "history.csv")
-    assert [row.iteration for row in rows] == [2, 4]
+    rows = folder.read_history(run_dir / "history.csv")
+    assert [row["iteration"] for row in rows] == [2, 4]
     config = json.loads((run_dir / "config.json").read_text())
     assert config["settings"]["ssim_weight"] == 10
     assert config["settings"]["seed"] == 3

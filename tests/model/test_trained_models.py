@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from densefuse_tf.model import checkpoints
-from densefuse_tf.training import history
+from densefuse_tf.training import folder
 from densefuse_tf.training import losses
 from densefuse_tf.training import photographs
 
@@ -21,8 +21,8 @@ def name(request) -> str:
 
 def test_a_shipped_model_comes_with_its_history(name):
     path = checkpoints.locate(name)
-    rows = history.read(path.with_name(f"{path.stem}.history.csv"))
-    iterations = [row.iteration for row in rows]
+    rows = folder.read_history(path.with_name(f"{path.stem}.history.csv"))
+    iterations = [row["iteration"] for row in rows]
     assert iterations == list(range(100, iterations[-1] + 1, 100))
     assert iterations[-1] >= 5000
 

@@ -9,25 +9,33 @@ from PIL import Image
 from densefuse_tf.commands import curves as command
 from densefuse_tf.errors import UserError
 from densefuse_tf.training import curves
-from densefuse_tf.training import history
+from densefuse_tf.training import folder
+from densefuse_tf.training.settings import find_recipe
 
+COLUMNS = find_recipe("paper").columns
 ROWS = [
-    history.Row(100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i)
+    dict(
+        zip(
+            COLUMNS,
+            (100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i),
+            strict=True,
+        )
+    )
     for i in range(1, 6)
 ]
 
 
-def run_folder(folder, ssim_weight):
+def run_folder(where, ssim_weight):
     """The history of a run whose lambda is in config.json."""
-    history.write(ROWS, folder / "history.csv")
+    folder.write_history(where / "history.csv", COLUMNS, ROWS)
     config = {"settings": {"ssim_weight": ssim_weight}}
     config |= {"num_train_images": 1, "num_val_images": 1}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder / "history.csv"
+    (where / "config.json").write_text(json.dumps(config))
+    return where / "history.csv"
 
 
 def test_command_draws_both_figures(tmp_path, capsys):
-    history.write(ROWS, tmp_path / "1e0.csv")
+    folder.write_history(tmp_path / "1e0.csv", COLUMNS, ROWS)
     path = run_folder(tmp_path / "run", 100.0)
     status = command.run(
         [
@@ -66,9 +74,7 @@ def test_legend_shows_the_lambda_of_the_run(tmp_path, ssim_weight, name, label):
 
 def test_history_that_starts_too_late_is_refused(tmp_path):
     with pytest.raises(UserError, match="no point up to iteration 50"):
-        curves.draw(
-            {"1e0": ROWS}, curves.FIGURE_5, tmp_path / "f.png", last_iteration=50
-        )
+        curves.draw({"1e0": ROWS}, tmp_path / "f.png", last_iteration=50)
     assert not (tmp_path / "f.png").exists()
 
 
@@ -82,7 +88,7 @@ def test_history_that_starts_too_late_is_refused(tmp_path):
     ],
 )
 def test_each_curve_needs_a_file_and_a_name(tmp_path, capsys, values, message):
-    history.write(ROWS, tmp_path / "1e0.csv")
+    folder.write_history(tmp_path / "1e0.csv", COLUMNS, ROWS)
     given = [f"--history={value.format(tmp_path)}" for value in values]
     assert command.run(["curves", *given, f"--output_dir={tmp_path}"]) == 2
     assert message in capsys.readouterr().err

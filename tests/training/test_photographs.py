@@ -10,8 +10,8 @@ from PIL import Image
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.training import photographs
-from densefuse_tf.training.crops import CropCache
-from densefuse_tf.training.crops import Crops
+from densefuse_tf.training.photographs import CropCache
+from densefuse_tf.training.photographs import Crops
 
 SIZE = 16
 

@@ -23,11 +23,10 @@ from densefuse_tf.model import checkpoints
 from densefuse_tf.model import deepfuse
 from densefuse_tf.model import network
 from densefuse_tf.training import devices
-from densefuse_tf.training import history
-from densefuse_tf.training import interrupts
-from densefuse_tf.training import recipes
-from densefuse_tf.training.run import Run
-from densefuse_tf.training.settings import Settings
+from densefuse_tf.training import folder
+from densefuse_tf.training.run import TrainingRun
+from densefuse_tf.training.run import interrupts_deferred
+from densefuse_tf.training.settings import TrainingSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 16
@@ -36,19 +35,19 @@ SIZE = 16
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Fourteen small photographs: soft noise, different each."""
-    folder = tmp_path_factory.mktemp("photos")
+    photos = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(14):
         coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
         image = Image.fromarray(coarse).resize((40, 30), Image.BILINEAR)
-        image.save(folder / f"{number:02}.png")
-    return folder
+        image.save(photos / f"{number:02}.png")
+    return photos
 
 
 def settings(photos, **changes):
     """Makes those of a tiny run that has everything a long one has."""
     return dataclasses.replace(
-        Settings(
+        TrainingSettings(
             train_dir=str(photos),
             num_val_images=4,
             iterations=12,
@@ -73,17 +72,17 @@ def assert_weights(run_dir, other, **tolerances):
 @pytest.fixture(scope="module")
 def finished(photos, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "whole"
-    Run(settings(photos), run_dir).train()
+    TrainingRun(settings(photos), run_dir).train()
     return run_dir
 
 
 def test_run_writes_model_history_config_and_logs(finished):
-    rows = history.read(finished / "history.csv")
-    assert [row.iteration for row in rows] == [3, 6, 9, 12]
-    assert rows[-1].total_loss < rows[0].total_loss
+    rows = folder.read_history(finished / "history.csv")
+    assert [row["iteration"] for row in rows] == [3, 6, 9, 12]
+    assert rows[-1]["total_loss"] < rows[0]["total_loss"]
     for row in rows:
-        assert row.total_loss == pytest.approx(
-            row.pixel_loss + 100 * row.ssim_loss, rel=1e-5
+        assert row["total_loss"] == pytest.approx(
+            row["pixel_loss"] + 100 * row["ssim_loss"], rel=1e-5
         )
     config = json.loads((finished / "config.json").read_text())
     assert config["settings"]["iterations"] == 12
@@ -91,37 +90,37 @@ def test_run_writes_model_history_config_and_logs(finished):
     assert config["versions"]["tensorflow"] == tf.__version__
     report = json.loads((finished / "validation.json").read_text())
     assert report["iteration"] == 12 and report["num_images"] == 4
-    assert report["ssim"] == pytest.approx(rows[-1].val_ssim)
+    assert report["ssim"] == pytest.approx(rows[-1]["val_ssim"])
     assert list((finished / "tensorboard").glob("events*"))
     assert not list(finished.glob(".*"))
 
 
 def test_saved_model_gives_the_validation_loss_of_the_history(finished, photos):
-    run = Run(settings(photos), finished)
+    run = TrainingRun(settings(photos), finished)
     images = np.concatenate(
         [x for x, _ in run.val_images.validation_batches(2).as_numpy_iterator()]
     )
     model = checkpoints.load_autoencoder(finished / "model.keras")
     outputs = model(images).numpy()
     expected = np.sqrt(((outputs - images) ** 2).sum(axis=(1, 2, 3))).mean()
-    row = history.read(finished / "history.csv")[-1]
-    assert row.val_pixel_loss == pytest.approx(expected, rel=1e-4)
+    row = folder.read_history(finished / "history.csv")[-1]
+    assert row["val_pixel_loss"] == pytest.approx(expected, rel=1e-4)
     ssim = tf.image.ssim(images, model(images), 255.0).numpy().mean()
-    assert row.val_ssim == pytest.approx(ssim, abs=1e-5)
+    assert row["val_ssim"] == pytest.approx(ssim, abs=1e-5)
 
 
 def test_best_model_has_the_lowest_validation_loss(photos, tmp_path):
     run_dir = tmp_path / "run"
     # A rate at which the loss soon goes up and down.
-    Run(
+    TrainingRun(
         settings(photos, learning_rate=0.02, val_every=1, iterations=9), run_dir
     ).train()
-    rows = history.read(run_dir / "history.csv")
-    losses = [row.val_pixel_loss + 100 * (1 - row.val_ssim) for row in rows]
+    rows = folder.read_history(run_dir / "history.csv")
+    losses = [row["val_pixel_loss"] + 100 * (1 - row["val_ssim"]) for row in rows]
     best = int(np.argmin(losses))
     assert 0 < best < len(losses) - 1
     again = tmp_path / "again"
-    Run(
+    TrainingRun(
         settings(photos, learning_rate=0.02, val_every=1, iterations=best + 1), again
     ).train()
     kept = checkpoints.load_autoencoder(run_dir / "best.keras").get_weights()
@@ -131,22 +130,22 @@ def test_best_model_has_the_lowest_validation_loss(photos, tmp_path):
 
 def test_finished_run_is_left_alone(finished, photos):
     before = {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
-    Run(settings(photos), finished).train()
+    TrainingRun(settings(photos), finished).train()
     assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
 
 
 @pytest.mark.parametrize("first", [4, 5, 11])
 def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, first):
     run_dir = tmp_path / "run"
-    Run(settings(photos, iterations=first), run_dir).train()
-    Run(settings(photos), run_dir).train()
-    assert history.read(run_dir / "history.csv") == history.read(
+    TrainingRun(settings(photos, iterations=first), run_dir).train()
+    TrainingRun(settings(photos), run_dir).train()
+    assert folder.read_history(run_dir / "history.csv") == folder.read_history(
         finished / "history.csv"
     )
     assert_weights(run_dir, finished)
 
 
-@pytest.mark.parametrize("cut_off", ["save_weights", "write"])
+@pytest.mark.parametrize("cut_off", ["save", "write_history"])
 def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     finished, photos, tmp_path, monkeypatch, cut_off
 ):
@@ -157,16 +156,16 @@ def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     def kill(*_):
         raise KeyboardInterrupt
 
-    run = Run(chosen, run_dir)
+    run = TrainingRun(chosen, run_dir)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         save = run.save
-        owner = run if cut_off == "save_weights" else history
+        owner = run.trainer if cut_off == "save" else folder
         patch.setattr(
             run, "save", lambda: (patch.setattr(owner, cut_off, kill), save())
         )
         run.train()
     assert run.state.iteration == 12
-    Run(chosen, run_dir).train()
+    TrainingRun(chosen, run_dir).train()
     assert_weights(run_dir, finished)
 
 
@@ -182,7 +181,7 @@ def ctrl_c():
 def test_interrupt_saves_and_the_same_settings_go_on(
     finished, photos, tmp_path, monkeypatch, caplog, ctrl_c
 ):
-    run = Run(settings(photos, save_every=100), tmp_path / "run")
+    run = TrainingRun(settings(photos, save_every=100), tmp_path / "run")
     validate = run.validate
 
     def interrupted(limit):
@@ -195,14 +194,14 @@ def test_interrupt_saves_and_the_same_settings_go_on(
         run.train()
     assert f"saved at iteration 6 of 12 in {tmp_path / 'run'}" in caplog.text
     assert "the same command goes on from there" in caplog.text
-    again = Run(settings(photos, save_every=100), tmp_path / "run")
+    again = TrainingRun(settings(photos, save_every=100), tmp_path / "run")
     assert again.state.iteration == 6
     again.train()
     assert_weights(tmp_path / "run", finished)
 
 
 def test_second_interrupt_ends_at_once(ctrl_c):
-    with interrupts.deferred() as asked:
+    with interrupts_deferred() as asked:
         ctrl_c()
         assert asked.is_set()
         with pytest.raises(KeyboardInterrupt):
@@ -210,7 +209,7 @@ def test_second_interrupt_ends_at_once(ctrl_c):
 
 
 def test_epochs_are_counted_in_photographs(photos, tmp_path):
-    run = Run(
+    run = TrainingRun(
         settings(photos, iterations=None, epochs=2, val_every=100), tmp_path / "run"
     )
     run.train()
@@ -220,7 +219,7 @@ def test_epochs_are_counted_in_photographs(photos, tmp_path):
 def test_folder_of_a_run_with_other_settings_is_refused(finished, photos):
     before = (finished / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run with ssim_weight=100\.0"):
-        Run(settings(photos, ssim_weight=1.0), finished)
+        TrainingRun(settings(photos, ssim_weight=1.0), finished)
     assert (finished / "config.json").read_bytes() == before
 
 
@@ -229,7 +228,7 @@ def test_folder_of_a_run_on_other_photographs_is_refused(finished, photos):
         extra = photos / "99.png"
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(extra)
         try:
-            Run(settings(photos), finished)
+            TrainingRun(settings(photos), finished)
         finally:
             extra.unlink()
 
@@ -252,7 +251,7 @@ def test_folder_of_a_run_on_other_photographs_is_refused(finished, photos):
 )
 def test_impossible_settings_are_refused(photos, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        Run(settings(photos, **changes), tmp_path / "run")
+        TrainingRun(settings(photos, **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -262,8 +261,8 @@ def test_photographs_that_cannot_be_read_leave_the_folder_free(photos, tmp_path)
         (tmp_path / f"bad/{number}.png").write_text("no image")
     run_dir = tmp_path / "run"
     with pytest.raises(UserError, match="0 of 5 photographs can be read"):
-        Run(settings(tmp_path / "bad"), run_dir)
-    assert Run(settings(photos), run_dir).state.iteration == 0
+        TrainingRun(settings(tmp_path / "bad"), run_dir)
+    assert TrainingRun(settings(photos), run_dir).state.iteration == 0
 
 
 @pytest.mark.parametrize(
@@ -288,24 +287,24 @@ def test_batch_that_devices_cannot_share_is_refused(photos, tmp_path, monkeypatc
     three = types.SimpleNamespace(num_replicas_in_sync=3)
     monkeypatch.setattr(devices, "choose_strategy", lambda *_, **__: three)
     with pytest.raises(UserError, match="batch_size is 2: expected a multiple of 3"):
-        Run(settings(photos), tmp_path / "run")
+        TrainingRun(settings(photos), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_broken_state_is_refused(finished, photos, tmp_path):
     run_dir = tmp_path / "run"
-    Run(settings(photos, iterations=1), run_dir).train()
+    TrainingRun(settings(photos, iterations=1), run_dir).train()
     state = run_dir / "state.npz"
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(UserError, match="cannot be read as the state"):
-        Run(settings(photos), run_dir)
+        TrainingRun(settings(photos), run_dir)
 
 
 def test_nan_stops_the_run_names_the_files_and_keeps_the_save(photos, tmp_path):
     run_dir = tmp_path / "run"
-    Run(settings(photos, iterations=4), run_dir).train()
+    TrainingRun(settings(photos, iterations=4), run_dir).train()
     kept = weights(run_dir)
-    run = Run(settings(photos), run_dir)
+    run = TrainingRun(settings(photos), run_dir)
     kernel = network.convolution_layer(run.trainer.autoencoder, "C5").kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     with pytest.raises(UserError, match=r"iteration 5: the loss is nan on .*\.png, "):
@@ -315,12 +314,12 @@ def test_nan_stops_the_run_names_the_files_and_keeps_the_save(photos, tmp_path):
 
 
 def test_release_recipe_trains(photos, tmp_path):
-    run = Run(
-        settings(photos, recipe=recipes.RELEASE.name, iterations=6), tmp_path / "run"
+    run = TrainingRun(
+        settings(photos, recipe="release", iterations=6), tmp_path / "run"
     )
     run.train()
-    assert [row.iteration for row in run.state.rows] == [3, 6]
-    assert all(math.isfinite(row.total_loss) for row in run.state.rows)
+    assert [row["iteration"] for row in run.state.rows] == [3, 6]
+    assert all(math.isfinite(row["total_loss"]) for row in run.state.rows)
 
 
 @pytest.mark.parametrize("recipe", ["release", "paper"])
@@ -328,14 +327,14 @@ def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     chosen = {"network": "deepfuse", "recipe": recipe, "ssim_weight": 1.0}
     for name, lengths in (("whole", [12]), ("resumed", [5, 12])):
         for iterations in lengths:
-            Run(
+            TrainingRun(
                 settings(photos, iterations=iterations, **chosen), tmp_path / name
             ).train()
-    rows = history.read(tmp_path / "whole/history.csv")
-    assert rows == history.read(tmp_path / "resumed/history.csv")
-    assert rows[-1].total_loss < rows[0].total_loss
+    rows = folder.read_history(tmp_path / "whole/history.csv")
+    assert rows == folder.read_history(tmp_path / "resumed/history.csv")
+    assert rows[-1]["total_loss"] < rows[0]["total_loss"]
     for row in rows:
-        assert row.total_loss == pytest.approx(row.ssim_loss, rel=1e-6)
+        assert row["total_loss"] == pytest.approx(row["ssim_loss"], rel=1e-6)
     whole, resumed = (
         deepfuse.load_autoencoder(tmp_path / name / "model.keras").get_weights()
         for name in ("whole", "resumed")
@@ -352,36 +351,40 @@ def test_a_network_decides_the_default_of_recipe_and_weight():
         ("densefuse", ("paper", 100.0)),
         ("deepfuse", ("release", 1.0)),
     ):
-        default = Settings("photos", network=network_name)
+        default = TrainingSettings("photos", network=network_name)
         assert (default.recipe, default.ssim_weight) == expected
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, dtype):
-    run = Run(settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run")
+    run = TrainingRun(
+        settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run"
+    )
     run.train()
-    outputs = run.trainer(np.zeros((1, SIZE, SIZE, 1), np.float32))
+    outputs = run.trainer.autoencoder(np.zeros((1, SIZE, SIZE, 1), np.float32))
     assert outputs.dtype == tf.float32
-    assert all(v.dtype == "float32" for v in run.trainer.trainable_variables)
+    assert all(
+        v.dtype == "float32" for v in run.trainer.autoencoder.trainable_variables
+    )
     saved = checkpoints.load_autoencoder(tmp_path / "run" / "model.keras")
     for name in network.CONVOLUTIONS:
         assert network.convolution_layer(saved, name).compute_dtype == "float32"
 
 
 def test_xla_gives_the_same_losses(photos, tmp_path, finished):
-    run = Run(settings(photos, xla=True, iterations=6), tmp_path / "run")
+    run = TrainingRun(settings(photos, xla=True, iterations=6), tmp_path / "run")
     run.train()
-    expected = history.read(finished / "history.csv")[:2]
+    expected = folder.read_history(finished / "history.csv")[:2]
     for row, other in zip(run.state.rows, expected, strict=True):
-        assert row.total_loss == pytest.approx(other.total_loss, rel=1e-3)
+        assert row["total_loss"] == pytest.approx(other["total_loss"], rel=1e-3)
 
 
 WORKER = """
 import sys
-from densefuse_tf.training.run import Run
-from densefuse_tf.training.settings import Settings
-run = Run(
-    Settings(**{settings}), sys.argv[1], multi_worker=True
+from densefuse_tf.training.run import TrainingRun
+from densefuse_tf.training.settings import TrainingSettings
+run = TrainingRun(
+    TrainingSettings(**{settings}), sys.argv[1], multi_worker=True
 )
 run.train()
 print(run.is_chief)
@@ -425,9 +428,12 @@ def test_two_workers_train_as_one_does(photos, tmp_path):
             worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     assert [printed.split()[-1] for printed, _ in outputs] == ["True", "False"]
-    Run(chosen, tmp_path / "one").train()
+    TrainingRun(chosen, tmp_path / "one").train()
     two, one = (
-        list(map(dataclasses.astuple, history.read(tmp_path / name / "history.csv")))
+        [
+            list(row.values())
+            for row in folder.read_history(tmp_path / name / "history.csv")
+        ]
         for name in ("two", "one")
     )
     np.testing.assert_allclose(two, one, rtol=1e-4)

@@ -3,18 +3,26 @@
 import pytest
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.training import history
+from densefuse_tf.training import folder
+from densefuse_tf.training.settings import find_recipe
 
+COLUMNS = find_recipe("paper").columns
 ROWS = [
-    history.Row(100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i)
+    dict(
+        zip(
+            COLUMNS,
+            (100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i),
+            strict=True,
+        )
+    )
     for i in range(1, 6)
 ]
 
 
 def test_what_is_written_is_read_back(tmp_path):
     path = tmp_path / "history.csv"
-    history.write(ROWS, path)
-    assert history.read(path) == ROWS
+    folder.write_history(path, COLUMNS, ROWS)
+    assert folder.read_history(path) == ROWS
     assert path.read_text().splitlines()[0] == (
         "iteration,pixel_loss,ssim_loss,total_loss,val_pixel_loss,val_ssim"
     )
@@ -24,9 +32,9 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_what_is_no_history_is_refused(tmp_path, text):
     path = tmp_path / "history.csv"
     if text == "a broken number":
-        history.write(ROWS, path)
+        folder.write_history(path, COLUMNS, ROWS)
         text = path.read_text().replace("200,", "two hundred,")
     if text is not None:
         path.write_text(text)
     with pytest.raises(UserError, match=r"history\.csv"):
-        history.read(path)
+        folder.read_history(path)
