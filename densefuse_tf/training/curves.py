@@ -19,9 +19,6 @@ def label(path: str | os.PathLike, name: str | None = None) -> str:
       path: The history. The config.json of the run tells lambda where it lies beside.
       name: What the user calls the run; taken as its lambda where it is a number and
         there is no config.json.
-
-    Raises:
-      UserError: There is neither a name nor config.json, or the latter is damaged.
     """
     described = folder.read_config(pathlib.Path(path).parent)
     number = _number(name)
@@ -59,10 +56,6 @@ def draw(
       path: The picture, in the format of its suffix.
       validation: Draw what was validated, Figure 6, not the training losses, Figure 5.
       last_iteration: Where the curves end.
-
-    Raises:
-      UserError: A history has no point up to last_iteration, or the picture cannot be
-        written.
     """
     # The object interface needs no display and leaves no state behind.
     from matplotlib.figure import Figure

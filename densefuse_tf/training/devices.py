@@ -17,10 +17,6 @@ def choose_strategy(
       batch_size: As many of this machine's GPUs are used as can have equal shares of
         a batch.
       multi_worker: Join the workers that the environment's TF_CONFIG names.
-
-    Returns:
-      MultiWorkerMirroredStrategy, MirroredStrategy for several GPUs, else the
-      strategy of one device.
     """
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -54,11 +50,7 @@ def choose_strategy(
 
 
 def check_shares(batch_size: int, num_replicas: int) -> None:
-    """Checks that all replicas get equal parts of a batch.
-
-    Raises:
-      UserError: They would get unequal parts, or none.
-    """
+    """Refuses a batch of which the replicas cannot get equal parts."""
     if batch_size % num_replicas:
         raise UserError(
             f"batch_size is {batch_size}: expected a multiple of {num_replicas}, as "

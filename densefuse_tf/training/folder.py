@@ -28,6 +28,7 @@ class Paths:
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
+        self.config = self.folder / CONFIG
         # The weights of the last save, and of the least validation loss of the curves.
         self.model = self.folder / "model.keras"
         self.best = self.folder / "best.keras"
@@ -55,11 +56,6 @@ def describe(
     }
 
 
-def write_config(run_dir: str | os.PathLike, config: dict) -> None:
-    """Writes config.json into the folder of a run."""
-    write_json(pathlib.Path(run_dir) / CONFIG, config)
-
-
 def write_json(path: pathlib.Path, content: dict) -> None:
     """Writes a JSON file, replacing it in one step."""
     with files.replacing(path) as temporary:
@@ -67,11 +63,7 @@ def write_json(path: pathlib.Path, content: dict) -> None:
 
 
 def read_config(run_dir: str | os.PathLike) -> dict | None:
-    """Returns what `describe` gave for the run in a folder, or None without a run.
-
-    Raises:
-      UserError: config.json is damaged.
-    """
+    """Returns what `describe` gave for the run in a folder, or None without a run."""
     path = pathlib.Path(run_dir) / CONFIG
     if not path.exists():
         return None
@@ -88,11 +80,7 @@ def read_config(run_dir: str | os.PathLike) -> dict | None:
 
 
 def check_same(run_dir: str | os.PathLike, config: dict) -> None:
-    """Checks that a folder holds no run, or one with this configuration.
-
-    Raises:
-      UserError: The run in the folder had other settings or photographs.
-    """
+    """Refuses a folder that holds a run with other settings or photographs."""
     held = read_config(run_dir)
     if held is None:
         return
@@ -121,11 +109,7 @@ def write_history(
 
 
 def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
-    """Reads the rows of a file that `write_history` made, by their columns.
-
-    Raises:
-      UserError: It cannot be read, or is no history.
-    """
+    """Reads the rows of a file that `write_history` made, by their columns."""
     try:
         with open(path, newline="") as file:
             reader = csv.DictReader(file)

@@ -46,11 +46,7 @@ class Crops:
     random_crop: bool = False
 
     def read(self, path: pathlib.Path, random: np.random.Generator) -> np.ndarray:
-        """Reads the crop of one file, [size, size] uint8, grey by ITU-R 601-2.
-
-        Raises:
-          UserError: The file is not a readable image.
-        """
+        """Reads the crop of one file, [size, size] uint8, grey by ITU-R 601-2."""
         grey = pixels.gray(_as_bytes(images.read(path)))
         if self.random_crop:
             grey = self._cut(grey, random)
@@ -96,14 +92,7 @@ class CropCache:
     ):
         """Makes room for all crops and says how much, or opens `file` again.
 
-        Args:
-          photographs: All files that will be read.
-          crops: How they are cropped.
-          file: Where to keep the crops; None for memory.
-
-        Raises:
-          UserError: Random crops cannot be cached; the file cannot be written or was
-            made for other photographs.
+        Without a file they are kept in memory.
         """
         if crops.random_crop:
             raise UserError("random crops differ each epoch and cannot be cached")
@@ -164,11 +153,7 @@ def _label(path: pathlib.Path) -> dict | None:
 
 
 def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
-    """Finds the JPEG, PNG and BMP files of a folder tree or a glob, sorted.
-
-    Raises:
-      UserError: There is none.
-    """
+    """Finds the JPEG, PNG and BMP files of a folder tree or a glob, sorted."""
     # In plain order, not in natural order: runs that were begun depend on it.
     return sorted(
         finding.find(source, suffixes=formats.PHOTOGRAPHS, in_subfolders=True)
@@ -178,12 +163,8 @@ def find_photographs(source: str | os.PathLike) -> list[pathlib.Path]:
 def split(settings: TrainingSettings) -> "tuple[Photographs, Photographs]":
     """Finds the photographs of a run: those to train on, and those to validate on.
 
-    Args:
-      settings: The run; without val_dir, num_val_images photographs that the seed
-        draws from train_dir are held out.
-
-    Raises:
-      UserError: There are too few, or the cache cannot be used.
+    Without val_dir, num_val_images photographs that the seed draws from train_dir are
+    held out.
     """
     crops = Crops(settings.image_size, settings.resize, settings.random_crop)
     training = find_photographs(settings.train_dir)
@@ -238,13 +219,9 @@ class Photographs:
         seed: int = 0,
         cache: CropCache | None = None,
     ):
-        """Remembers the files; nothing is read yet.
+        """Remembers the files, in an order that is the same in every run.
 
-        Args:
-          paths: The files, in an order that is the same in every run.
-          crops: How they are cropped.
-          seed: Decides the order and the random crops.
-          cache: Where crops are kept between epochs.
+        The seed decides the order of training and the random crops.
         """
         self.paths = list(paths)
         self._crops = crops or Crops()
@@ -258,11 +235,7 @@ class Photographs:
         return len(self._corrupt)
 
     def require(self, count: int) -> None:
-        """Checks that at least `count` of the photographs can be read.
-
-        Raises:
-          UserError: There are fewer.
-        """
+        """Refuses photographs of which fewer than `count` can be read."""
         readable = 0
         for index in range(len(self.paths)):
             readable += bool(self._load(index, 0)[1])
@@ -335,14 +308,9 @@ class Photographs:
     def validation_batches(
         self, batch_size: int, *, limit: int | None = None
     ) -> tf.data.Dataset:
-        """Makes batches in the order of the files; the last one may be smaller.
+        """Makes batches of the first `limit` files; the last one may be smaller.
 
-        Args:
-          batch_size: Crops in a batch.
-          limit: Take only the first so many files.
-
-        Returns:
-          Batches as of `training_batches`; the positions are places in `paths`.
+        They are as of `training_batches`; the positions are places in `paths`.
         """
         count = len(self.paths) if limit is None else min(limit, len(self.paths))
         indices = tf.data.Dataset.range(count)

@@ -50,10 +50,6 @@ class TrainingRun:
           run_dir: Its folder; made when it is missing. If it holds the state of the
             same run, `train` goes on from there.
           multi_worker: See `devices.choose_strategy`.
-
-        Raises:
-          UserError: Impossible settings, a folder that holds another run, too few
-            photographs, a batch that the devices cannot share alike.
         """
         settings.check()
         self.settings = settings
@@ -75,7 +71,7 @@ class TrainingRun:
         if self.is_chief:
             # Only once nothing is wrong with what was given, since it decides what
             # else may run in this folder.
-            folder.write_config(run_dir, described)
+            folder.write_json(self.paths.config, described)
         self.trainer = Trainer(settings, strategy)
         devices.log_placement(strategy, self.trainer.variables[0].value)
         self.state = State(self._recipe)

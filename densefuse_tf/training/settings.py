@@ -152,11 +152,7 @@ RECIPES = {
 
 
 def find_recipe(name: str | None = None, network: str = "densefuse") -> Recipe:
-    """Returns a recipe of a network by their names, by default the network's first.
-
-    Raises:
-      UserError: There is no such network or recipe.
-    """
+    """Returns a recipe of a network by their names, by default the network's first."""
     if network not in RECIPES:
         raise UserError(
             f"unknown network {network!r}: expected one of {', '.join(RECIPES)}"
@@ -251,11 +247,7 @@ class TrainingSettings:
     xla: bool = _field(False, "Compile the step with XLA.")
 
     def __post_init__(self):
-        """Fills in what the recipe of the network decides.
-
-        Raises:
-          UserError: There is no such network or recipe.
-        """
+        """Fills in what the recipe of the network decides."""
         recipe = find_recipe(self.recipe, self.network)
         object.__setattr__(self, "recipe", recipe.name)
         if self.ssim_weight is None:
@@ -267,11 +259,7 @@ class TrainingSettings:
         return find_recipe(self.recipe, self.network).weighted(self.ssim_weight)
 
     def check(self) -> None:
-        """Checks each setting by itself.
-
-        Raises:
-          UserError: No run can have this value.
-        """
+        """Refuses a value that no run can have."""
         for field in dataclasses.fields(self):
             value, least = getattr(self, field.name), field.metadata.get("least")
             if None not in (value, least) and value < least:

@@ -38,11 +38,7 @@ class State:
         self._num_summed += 1
 
     def close_row(self, validation: Mapping[str, float]) -> dict[str, float]:
-        """Makes a point of the curves of the steps since the last one.
-
-        Args:
-          validation: What `Trainer.measure` returned.
-        """
+        """Makes a point of the curves, with what `Trainer.measure` returned."""
         values = {
             "iteration": self.iteration,
             **{name: total / self._num_summed for name, total in self._sums.items()},
@@ -57,11 +53,7 @@ class State:
     def save(
         self, path: str | os.PathLike, variables: Sequence[keras.Variable]
     ) -> None:
-        """Writes the state with the variables that a step changes.
-
-        Raises:
-          UserError: The file cannot be written.
-        """
+        """Writes the state with the variables that a step changes."""
         arrays = {f"variable_{i}": v.value.numpy() for i, v in enumerate(variables)}
         with files.replacing(path) as temporary:
             np.savez(
@@ -77,11 +69,7 @@ class State:
     def load(
         self, path: str | os.PathLike, variables: Sequence[keras.Variable]
     ) -> None:
-        """Reads what `save` wrote and assigns the variables.
-
-        Raises:
-          UserError: The file is damaged, or its variables have other shapes.
-        """
+        """Reads what `save` wrote and assigns the variables."""
         try:
             with np.load(path, allow_pickle=False) as held:
                 arrays = [held[f"variable_{i}"] for i in range(len(variables))]

@@ -80,11 +80,10 @@ class Trainer:
         return self._train(batch)
 
     def measure(self, batches: tf.data.Dataset) -> dict[str, float]:
-        """Measures the network.
+        """Measures the loss of each term, but for L_ssim the full index, called ssim.
 
         Returns:
-          The means over all images of what validation measures for each term of the
-          recipe: its loss, but for L_ssim the full index, called ssim.
+          The means over all images.
         """
         totals: dict[str, float] = {}
         for batch in self.shared(batches):

@@ -22,14 +22,21 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import deepfuse
 from densefuse_tf.model import network
+from densefuse_tf.training import curves
 from densefuse_tf.training import devices
 from densefuse_tf.training import folder
+from densefuse_tf.training import losses
 from densefuse_tf.training.run import TrainingRun
 from densefuse_tf.training.run import interrupts_deferred
+from densefuse_tf.training.settings import RECIPES
+from densefuse_tf.training.settings import Term
 from densefuse_tf.training.settings import TrainingSettings
+from densefuse_tf.training.settings import find_recipe
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = 16
+# A history without a third term.
+BEFORE = [dict.fromkeys(find_recipe("paper").columns, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -322,6 +329,46 @@ def test_release_recipe_trains(photos, tmp_path):
     assert all(math.isfinite(row["total_loss"]) for row in run.state.rows)
 
 
+def test_a_term_of_the_recipe_is_all_that_a_new_loss_needs(
+    photos, tmp_path, monkeypatch
+):
+    def darkest(images, outputs):
+        return tf.abs(tf.reduce_min(images - outputs, axis=[1, 2, 3]))
+
+    monkeypatch.setattr(losses, "darkest", darkest, raising=False)
+    paper = find_recipe("paper")
+    terms = (*paper.terms, Term("darkest_loss", "darkest", 3.0))
+    monkeypatch.setitem(
+        RECIPES["densefuse"], "paper", dataclasses.replace(paper, terms=terms)
+    )
+    run_dir = tmp_path / "run"
+    for iterations in (3, 4):
+        chosen = settings(photos, iterations=iterations, val_every=2)
+        TrainingRun(chosen, run_dir).train()
+    rows = folder.read_history(run_dir / "history.csv")
+    for row in rows:
+        assert row["total_loss"] == pytest.approx(
+            row["pixel_loss"] + 100 * row["ssim_loss"] + 3 * row["darkest_loss"],
+            rel=1e-5,
+        )
+    report = json.loads((run_dir / "validation.json").read_text())
+    assert report["darkest_loss"] == rows[-1]["val_darkest_loss"] > 0
+    logged = {
+        value.tag
+        for file in (run_dir / "tensorboard").glob("events*")
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+    assert logged == rows[0].keys() - {"iteration"}
+    sizes = []
+    for validation in (False, True):
+        for histories in ({"with": rows}, {"with": rows, "without": BEFORE}):
+            curves.draw(histories, tmp_path / "f.png", validation=validation)
+            sizes.append(Image.open(tmp_path / "f.png").width)
+    # As many panels with the other history, which has no such term, as without it.
+    assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
+
+
 @pytest.mark.parametrize("recipe", ["release", "paper"])
 def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     chosen = {"network": "deepfuse", "recipe": recipe, "ssim_weight": 1.0}
@@ -382,7 +429,10 @@ def test_xla_gives_the_same_losses(photos, tmp_path, finished):
 WORKER = """
 import sys
 from densefuse_tf.training.run import TrainingRun
+from densefuse_tf.training.settings import RECIPES
+from densefuse_tf.training.settings import Term
 from densefuse_tf.training.settings import TrainingSettings
+from densefuse_tf.training.settings import find_recipe
 run = TrainingRun(
     TrainingSettings(**{settings}), sys.argv[1], multi_worker=True
 )

@@ -1,0 +1,33 @@
+"""A training step and what is measured, against the losses of each image."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from densefuse_tf.training import losses
+from densefuse_tf.training.settings import TrainingSettings
+from densefuse_tf.training.trainer import Trainer
+
+
+def batch(count=4):
+    """Images, and the positions 5 to 9."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (count, 16, 16, 1)).astype(np.float32)
+    return images, np.tile(np.int64([5, 9]), (count, 1))
+
+
+def test_the_losses_of_a_step_are_means_over_the_batch():
+    keras.utils.set_random_seed(0)
+    trainer = Trainer(TrainingSettings("photos", ssim_weight=10.0))
+    images, positions = batch()
+    outputs = trainer.autoencoder(images)
+    pixel = losses.euclidean(images, outputs).numpy().mean()
+    ssim = losses.full_ssim(images, outputs).numpy().mean()
+    measured = trainer.measure(tf.data.Dataset.from_tensors((images, positions)))
+    assert measured == pytest.approx({"pixel_loss": pixel, "ssim": ssim}, rel=1e-5)
+    step = trainer.step((images, positions))
+    expected = {"pixel_loss": pixel, "ssim_loss": 1 - ssim}
+    expected |= {"total_loss": pixel + 10 * (1 - ssim), "first": 5, "last": 9}
+    assert step == pytest.approx(expected, rel=1e-5)
+    assert trainer.step((images, positions))["total_loss"] < step["total_loss"]
