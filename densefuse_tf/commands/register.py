@@ -47,8 +47,8 @@ class RegisterSettings:
     )
     moving: str | None = setting(
         None,
-        "The image that is laid over the fixed one, usually the infrared one; its size "
-        "and bit depth may differ.",
+        "The image that is laid over the fixed one, usually the infrared one; its "
+        "size and bit depth may differ.",
     )
     model: str = setting(
         "affine",
@@ -58,8 +58,8 @@ class RegisterSettings:
     )
     points: str | None = setting(
         None,
-        "A CSV file of four or more points picked by hand, fixed_x,fixed_y,moving_x,"
-        "moving_y, to which the transform is fitted instead.",
+        "A CSV file of four or more points picked by hand, "
+        "fixed_x,fixed_y,moving_x,moving_y, to which the transform is fitted instead.",
     )
     transform: str | None = setting(
         None, "A file that --save_transform wrote: its transform is applied."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import setting
 
 OUTPUT_RANGES = ("minmax", "average")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
@@ -33,75 +34,57 @@ class FusionSettings:
     # Whether an image takes seconds at most.
     is_quick: ClassVar[bool] = True
 
-    checkpoint: str | os.PathLike = dataclasses.field(
-        default="1e2",
-        metadata={
-            "help": "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras "
-            "file, or the prefix of a TensorFlow 1 checkpoint of the authors."
-        },
+    checkpoint: str | os.PathLike = setting(
+        "1e2",
+        "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the "
+        "prefix of a TensorFlow 1 checkpoint of the authors.",
     )
-    strategy: str = dataclasses.field(
-        default="addition",
-        metadata={
-            "help": "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7) of the "
-            "paper; maximum; choose_max and l1_norm_softmax, which weigh by the same "
-            "activity; detail_choose_max, for images of different focus, and "
-            "detail_softmax, for exposures; or one of strategy_module. docs/gallery.md "
-            "shows what suits what."
-        },
+    strategy: str = setting(
+        "addition",
+        "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7) of the paper; "
+        "maximum; choose_max and l1_norm_softmax, which weigh by the same activity; "
+        "detail_choose_max, for images of different focus, and detail_softmax, for "
+        "exposures; or one of strategy_module. docs/gallery.md shows what suits what.",
     )
-    strategy_module: str | os.PathLike | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "A Python file, or the dotted name of a module, that registers "
-            "fusion strategies of your own; see CONTRIBUTING.md."
-        },
+    strategy_module: str | os.PathLike | None = setting(
+        None,
+        "A Python file, or the dotted name of a module, that registers fusion "
+        "strategies of your own; see CONTRIBUTING.md.",
     )
-    num_sources: int = dataclasses.field(
-        default=2,
-        metadata={"help": "The number k of source images; at least 2."},
+    num_sources: int = setting(
+        2,
+        "The number k of source images; at least 2.",
     )
-    window_radius: int = dataclasses.field(
-        default=1,
-        metadata={
-            "help": "r of the block average (Eq. 6) of the strategies that have one, "
-            "all but addition and maximum: 1 in the paper, 0 in the release."
-        },
+    window_radius: int = setting(
+        1,
+        "r of the block average (Eq. 6) of the strategies that have one, all but "
+        "addition and maximum: 1 in the paper, 0 in the release.",
     )
-    output_range: str = dataclasses.field(
-        default="minmax",
-        metadata={
-            "help": "minmax: each result's minimum and maximum become 0 and 255, as in "
-            "the release; average: the decoder's output, divided by k where the "
-            "strategy adds, which keeps brightness comparable between images."
-        },
+    output_range: str = setting(
+        "minmax",
+        "minmax: each result's minimum and maximum become 0 and 255, as in the "
+        "release; average: the decoder's output, divided by k where the strategy "
+        "adds, which keeps brightness comparable between images.",
     )
-    color: str = dataclasses.field(
-        default="auto",
-        metadata={
-            "help": "gray: fuses the luma of colour sources and gives a grey result; "
-            "rgb: fuses channel by channel, as in IV-D of the paper, a grey source "
-            "paired with each channel of the others; luma: fuses the luma and keeps "
-            "the chroma of the last source that has colour, the visible image of a "
-            "pair; auto: rgb if a source has colour, else gray."
-        },
+    color: str = setting(
+        "auto",
+        "gray: fuses the luma of colour sources and gives a grey result; rgb: fuses "
+        "channel by channel, as in IV-D of the paper, a grey source paired with each "
+        "channel of the others; luma: fuses the luma and keeps the chroma of the last "
+        "source that has colour, the visible image of a pair; auto: rgb if a source "
+        "has colour, else gray.",
     )
-    precision: str = dataclasses.field(
-        default="float32",
-        metadata={
-            "help": "float32; or bfloat16, with addition, l1_norm or maximum, for "
-            "previews and live pictures: 1.5 times as fast on a processor with "
-            "AVX512-BF16 or AMX-BF16, and seldom more than 3 grey levels off. Where "
-            "the processor has neither, fuse.py computes in float32."
-        },
+    precision: str = setting(
+        "float32",
+        "float32; or bfloat16, with addition, l1_norm or maximum, for previews and "
+        "live pictures: 1.5 times as fast on a processor with AVX512-BF16 or "
+        "AMX-BF16, and seldom more than 3 grey levels off. Where the processor has "
+        "neither, fuse.py computes in float32.",
     )
-    memory_budget: float = dataclasses.field(
-        default=1.0,
-        metadata={
-            "help": "The memory in GB that the feature maps may take. An image that "
-            "needs more is computed in bands of rows, with the same result; 0 computes "
-            "all images whole."
-        },
+    memory_budget: float = setting(
+        1.0,
+        "The memory in GB that the feature maps may take. An image that needs more is "
+        "computed in bands of rows, with the same result; 0 computes all images whole.",
     )
 
     @property

@@ -43,20 +43,20 @@ class FileOptions:
     )
     save_raw: bool = setting(
         False,
-        "Also write the decoder's output, float32, as NAME.npy: with "
-        "addition the sum over the sources, about 0..255 times their number.",
+        "Also write the decoder's output, float32, as NAME.npy: with addition the sum "
+        "over the sources, about 0..255 times their number.",
     )
 
     overwrite: bool = setting(
         True,
-        "Replace results that exist, each once the new one is whole; "
-        "--nooverwrite refuses a run that would replace any, before it starts.",
+        "Replace results that exist, each once the new one is whole; --nooverwrite "
+        "refuses a run that would replace any, before it starts.",
     )
     skip_existing: bool = setting(
         False,
-        "Fuse only what has no result yet, so that the same command "
-        "finishes what a run that was cut off left; a result is there only when it "
-        "is whole. A video that is there is left as it is.",
+        "Fuse only what has no result yet, so that the same command finishes what a "
+        "run that was cut off left; a result is there only when it is whole. A video "
+        "that is there is left as it is.",
     )
 
     def __post_init__(self):
@@ -83,11 +83,10 @@ class RegistrationSettings:
 
     register: str | None = setting(
         None,
-        "Register the infrared and the visible image first; their sizes "
-        "may differ. each: every pair by itself; once: the cameras are fixed to "
-        "each other, the transform is the median of those of the first pairs or "
-        "frames. Without a value once for a video, else each. See "
-        "docs/registration.md.",
+        "Register the infrared and the visible image first; their sizes may differ. "
+        "each: every pair by itself; once: the cameras are fixed to each other, the "
+        "transform is the median of those of the first pairs or frames. Without a "
+        "value once for a video, else each. See docs/registration.md.",
         choices=("each", "once"),
         bare="auto",
     )
@@ -98,9 +97,8 @@ class RegistrationSettings:
     )
     register_model: str | None = setting(
         None,
-        "What the transform may do: translation, shift; similarity, scale "
-        "and turn as well; affine, the default, shear as well; homography, "
-        "perspective.",
+        "What the transform may do: translation, shift; similarity, scale and turn as "
+        "well; affine, the default, shear as well; homography, perspective.",
         choices=("translation", "similarity", "affine", "homography"),
     )
     transform: str | os.PathLike | None = setting(
@@ -110,27 +108,26 @@ class RegistrationSettings:
     )
     points: str | os.PathLike | None = setting(
         None,
-        "Instead of --register: fit one transform for all pairs to four or "
-        "more points picked by hand, a CSV file with x and y in the image that "
-        "stays, then x and y in the other one, a row each.",
+        "Instead of --register: fit one transform for all pairs to four or more "
+        "points picked by hand, a CSV file with x and y in the image that stays, then "
+        "x and y in the other one, a row each.",
     )
     save_transform: str | os.PathLike | None = setting(
         None,
-        "Also write the transform to this file, as JSON; of one pair, or "
-        "of all with --register=once.",
+        "Also write the transform to this file, as JSON; of one pair, or of all with "
+        "--register=once.",
     )
     uncovered: str = setting(
         "crop",
-        "What becomes of pixels that only the image that stays has: crop, "
-        "the result is cut to the area that both share; visible or infrared, the "
-        "result has full size and shows that image alone there; black, the other "
-        "image is black there.",
+        "What becomes of pixels that only the image that stays has: crop, the result "
+        "is cut to the area that both share; visible or infrared, the result has full "
+        "size and shows that image alone there; black, the other image is black there.",
         choices=("crop", "visible", "infrared", "black"),
     )
     checkerboard: str | os.PathLike | None = setting(
         None,
-        "Also write a picture of the first pair's or frame's aligned "
-        "sources in turn, in squares: aligned edges go on across them.",
+        "Also write a picture of the first pair's or frame's aligned sources in turn, "
+        "in squares: aligned edges go on across them.",
     )
 
     @property
@@ -222,18 +219,16 @@ class RunOptions:
     )
     report: str | os.PathLike | None = setting(
         None,
-        "Also write a CSV file of the pairs that could not be fused, a row "
-        "each: output, source_1, source_2, ..., error; a header alone if there are "
-        "none. With --runner by default fuse_report.csv in the folder of the "
-        "results.",
+        "Also write a CSV file of the pairs that could not be fused, a row each: "
+        "output, source_1, source_2, ..., error; a header alone if there are none. "
+        "With --runner by default fuse_report.csv in the folder of the results.",
     )
     runner: str | None = setting(
         None,
-        "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the "
-        "same results: DirectRunner for processes of this machine; DaskRunner "
-        "(pip install 'densefuse-tf[dask]'), FlinkRunner, SparkRunner, "
-        "DataflowRunner, ... for machines that all see the files under the same "
-        "paths. See docs/scaling.md.",
+        "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the same "
+        "results: DirectRunner for processes of this machine; DaskRunner (pip install "
+        "'densefuse-tf[dask]'), FlinkRunner, SparkRunner, DataflowRunner, ... for "
+        "machines that all see the files under the same paths. See docs/scaling.md.",
     )
     beam_options: str | None = setting(
         None,

@@ -17,22 +17,21 @@ class ExportSettings:
 
     format: str = setting(
         "saved_model",
-        "saved_model, for TensorFlow and TensorFlow Serving; litert "
-        "(needs pip install 'densefuse-tf[litert]'); onnx (needs pip install "
+        "saved_model, for TensorFlow and TensorFlow Serving; litert (needs pip "
+        "install 'densefuse-tf[litert]'); onnx (needs pip install "
         "'densefuse-tf[onnx]').",
         choices=FORMATS,
     )
     max_pixels: int = setting(
         2048 * 2048,
-        "The largest image that the SavedModel's fuse_encoded decodes, in "
-        "pixels; fusing takes some 1,100 bytes of memory a pixel.",
+        "The largest image that the SavedModel's fuse_encoded decodes, in pixels; "
+        "fusing takes some 1,100 bytes of memory a pixel.",
         lower_bound=1,
     )
     warmup: bool = setting(
         False,
-        "Also write requests that TensorFlow Serving runs before it "
-        "reports a SavedModel as available (needs pip install "
-        "'densefuse-tf[serving]').",
+        "Also write requests that TensorFlow Serving runs before it reports a "
+        "SavedModel as available (needs pip install 'densefuse-tf[serving]').",
     )
 
     def __post_init__(self):

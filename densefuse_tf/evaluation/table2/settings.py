@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from densefuse_tf.setting import setting
+
 AVERAGES = ("uniform", "paper")
 # In --methods: this project's rows, and every row there is.
 OURS, ALL = "ours", "all"
 
 
 def _field(default: Any, text: str, **limits: Any) -> Any:
-    help_text = f"With --table2: {text}"
-    return dataclasses.field(default=default, metadata={"help": help_text, **limits})
+    return setting(default, f"With --table2: {text}", **limits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +75,11 @@ class Table2Settings:
         "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
         lower_bound=0,
     )
-    methods_dir: str | None = dataclasses.field(
-        default=None,
-        metadata={
-            "help": "A folder with a sub-folder of fused images for each other method. "
-            "With --table2 each adds a row, and the number of the pair is in each "
-            "file's name; with --ir and --vis instead of --fused, one table has a row "
-            "for each."
-        },
+    methods_dir: str | None = setting(
+        None,
+        "A folder with a sub-folder of fused images for each other method. With "
+        "--table2 each adds a row, and the number of the pair is in each file's name; "
+        "with --ir and --vis instead of --fused, one table has a row for each.",
     )
     work_dir: str = _field(
         "out/table2",
