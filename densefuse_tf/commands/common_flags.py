@@ -85,11 +85,7 @@ def define_ir_and_vis(
 
 
 def value_range(flag: flags.FlagHolder):
-    """Returns a flag's value range as `pixels.to_pixel_range` takes it.
-
-    Raises:
-      UserError: The flag has another form.
-    """
+    """Returns a flag's value range as `pixels.to_pixel_range` takes it."""
     from densefuse_tf.io import pixels
 
     if flag.value is None:
@@ -101,17 +97,9 @@ def value_range(flag: flags.FlagHolder):
 
 
 def options(texts: Sequence[str], form: str = "OPTION=VALUE") -> dict[str, str]:
-    """Reads the values of --method_options.
+    """Reads --method_options, OPTION=VALUE each, into the values by option.
 
-    Args:
-      texts: OPTION=VALUE each.
-      form: What is expected, for errors.
-
-    Returns:
-      The values by option.
-
-    Raises:
-      UserError: A text has another form, or an option is given twice.
+    `form` is what an error says was expected.
     """
     result: dict[str, str] = {}
     for text in texts:
@@ -126,17 +114,7 @@ def options(texts: Sequence[str], form: str = "OPTION=VALUE") -> dict[str, str]:
 
 
 def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Sorts the values of --method_options by the fusion method that they belong to.
-
-    Args:
-      texts: METHOD.OPTION=VALUE each, as in cnn.checkpoint=weights.npz.
-
-    Returns:
-      The options and values of each method that has any.
-
-    Raises:
-      UserError: A text has another form, or an option is given twice.
-    """
+    """Sorts --method_options, METHOD.OPTION=VALUE each, by their fusion methods."""
     result: dict[str, dict[str, str]] = {}
     form = "METHOD.OPTION=VALUE"
     for key, value in options(texts, form).items():

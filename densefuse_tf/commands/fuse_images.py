@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import logging
 
-from densefuse_tf.commands import progress
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines import folder
@@ -58,14 +57,17 @@ class _Shown(Events):
     def fusing(self, count: int) -> Iterator[Callable[[int], object]]:
         """Shows pairs per second; of one pair the time, where it may be minutes."""
         settings = self._request.settings
+        if count == 1 and settings.is_quick:
+            yield lambda done: None
+            return
+        from densefuse_tf.commands import progress
+
         if self._request.run.runner is not None:
             with progress.bar_of_runner(count, " pairs") as advance:
                 yield advance
         elif count > 1:
             with progress.bar(None, count, " pairs") as shown:
                 yield shown.update
-        elif settings.is_quick:
-            yield lambda done: None
         else:
             with progress.elapsed(f"fusing with {settings.title}"):
                 yield lambda done: None

@@ -7,14 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 
 def bar(items: Iterable | None, count: int, unit: str, **settings):
-    """Shows a bar with items per second.
-
-    Args:
-      items: What is iterated; None where `update` is called.
-      count: How many items there are.
-      unit: What they are called.
-      **settings: Others of tqdm's.
-    """
+    """Shows a bar with items per second; without items its `update` is called."""
     return _line(
         items,
         total=count,
@@ -27,11 +20,7 @@ def bar(items: Iterable | None, count: int, unit: str, **settings):
 
 @contextlib.contextmanager
 def bar_of_runner(count: int, unit: str) -> Iterator[Callable[[int], object]]:
-    """Shows a bar while standard error is hushed for what a runner prints.
-
-    Yields:
-      What moves the bar on by a number of items.
-    """
+    """Shows a bar while standard error is hushed; yields what moves it on."""
     # The bar goes where standard error goes before that.
     with os.fdopen(os.dup(2), "w") as stderr:
         with contextlib.closing(bar(None, count, unit, file=stderr)) as shown:
@@ -39,12 +28,9 @@ def bar_of_runner(count: int, unit: str) -> Iterator[Callable[[int], object]]:
 
 
 def frames(items: Iterable, total: int | None, what: str) -> Iterable:
-    """Shows a bar with frames per second.
+    """Shows a bar with frames per second, as a `video.Progress`.
 
-    Args:
-      items: One for each frame.
-      total: How many there are; None where that is not known yet.
-      what: Says what is done with them. The bar of the fusing or evaluating stays.
+    The bar of the fusing or evaluating stays.
     """
     return _line(
         items,

@@ -154,14 +154,7 @@ def write(
     found: "Registration | None",
     events: Events,
 ) -> None:
-    """Writes the files that show how the first pair or frame was aligned.
-
-    Args:
-      settings: Names them.
-      sources: The aligned sources, infrared first.
-      found: How they were registered.
-      events: Is told what is written.
-    """
+    """Writes the files that show how `sources`, infrared first, were aligned."""
     if settings.save_transform is not None:
         registration.save(settings.save_transform, found)
         events.wrote("transform", settings.save_transform)

@@ -8,11 +8,7 @@ from densefuse_tf.errors import UserError
 
 
 def launcher(runner: str, options: str | None):
-    """Returns the `beam.Launcher` of a runner.
-
-    Args:
-      runner: As `beam.Launcher` takes it.
-      options: Beam's pipeline options, as on a command line.
+    """Returns the `beam.Launcher` of a runner and of Beam's options, as typed.
 
     Raises:
       UserError: A package is missing, or the two are not what Beam takes.

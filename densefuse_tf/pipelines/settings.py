@@ -28,10 +28,7 @@ class FileOptions:
         it; by default None for each.
       range_flags: For each source what a warning calls the user's choice of its range;
         by default the value range.
-      max_pixels: The largest image that is read, in pixels.
-      save_raw: Whether the decoder's output is written as well.
-      overwrite: Whether results that exist are replaced.
-      skip_existing: Whether only pairs without a result are fused.
+      Others: The description of each is its `metadata["help"]`.
     """
 
     value_ranges: tuple | None = None
@@ -60,11 +57,7 @@ class FileOptions:
     )
 
     def __post_init__(self):
-        """Refuses settings that contradict each other.
-
-        Raises:
-          UserError: There are two.
-        """
+        """Raises a UserError where two settings contradict each other."""
         if self.skip_existing and not self.overwrite:
             raise UserError("skip_existing does not go with nooverwrite: expected one")
 
@@ -154,11 +147,7 @@ class RegistrationSettings:
         return infrared, visible
 
     def __post_init__(self):
-        """Refuses settings that contradict each other.
-
-        Raises:
-          UserError: There are two.
-        """
+        """Raises a UserError where two settings contradict each other."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             choices = (*field.metadata.get("choices", ()), field.default)
@@ -236,11 +225,7 @@ class RunOptions:
     )
 
     def __post_init__(self):
-        """Refuses names that say something else, and options without a runner.
-
-        Raises:
-          UserError: There are some.
-        """
+        """Raises a UserError for names of other files, and options without a runner."""
         if self.beam_options and self.runner is None:
             raise UserError("--beam_options goes with --runner")
         _check_image_name("panel", self.panel)
@@ -283,11 +268,7 @@ class FusionRequest:
     fps: str | None = None
 
     def fuser(self):
-        """Builds what fuses.
-
-        Raises:
-          UserError: One of the settings cannot be used.
-        """
+        """Builds what fuses."""
         from densefuse_tf.fusion import methods
 
         if self.settings.needs_tensorflow:
