@@ -270,7 +270,7 @@ def start_many(folder: pathlib.Path, names: pathlib.Path, *, on_cluster: bool) -
         if not first_line:
             sys.exit(f"fuse.py: status {process.wait()}")
         planned = time.perf_counter() - start
-        # Dask takes the parts of the list in an order of its own.
+        # Dask takes the chunks of the list in an order of its own.
         done = ".fuse-*/done_*" if on_cluster else "VIS0.png"
         while not any(output.glob(done)):
             time.sleep(0.05)

@@ -1,14 +1,14 @@
 """Does the same work on every pair of an archive, on many machines: for Apache Beam.
 
-The launching machine writes a list of the pairs; an element of the pipeline is a part
+The launching machine writes a list of the pairs; an element of the pipeline is a chunk
 of the list, one pair or up to a hundred. Workers read and write files under the paths
 of the launching machine: all of them have to see the same file system. What they have
-to say of a part goes to a file of its own beside the list, which takes its name when
-the part is done. A worker may die and a part may be tried again, or by two workers at a
-time: a result takes its name when it is whole, and each try writes the same bytes.
+to say of a chunk goes to a file of its own beside the list, which takes its name when
+the chunk is done. A worker may die and a chunk may be tried again, or by two workers at
+a time: a result takes its name when it is whole, and each try writes the same bytes.
 
 A UserError, which concerns one pair, is something to say. Any other exception fails the
-part, for the runner to try again.
+chunk, for the runner to try again.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ _DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 _DASK_PARTITIONS = ("--dask_npartitions", "--dask_partition_size")
 # The elements that a list of pairs becomes, as long as none has more pairs than that:
 # few enough for the runner to keep, and enough for any number of workers.
-_PARTS = 1000
+_CHUNKS = 1000
 _MOST_PAIRS = 100
 # The interval between looks at what is done.
 _SECONDS = 0.5
@@ -221,18 +221,18 @@ class Launcher:
             are whole.
         """
         with _working_folder(pathlib.Path(folder).absolute()) as working:
-            parts = _write_list(working / _PAIRS, items, total)
+            chunks = _write_list(working / _PAIRS, items, total)
             pipeline = self._pipeline()
             _ = (
                 pipeline
-                | "parts" >> apache_beam.Create(parts)
+                | "chunks" >> apache_beam.Create(chunks)
                 | "spread" >> apache_beam.Reshuffle()
                 | "work" >> apache_beam.ParDo(_Work(job, str(working)))
             )
             # A cluster's runner logs how the job stands.
             level = logging.CRITICAL + 1 if self._prints_here else logging.INFO
             hushed = startup.hushed() if self._prints_here else contextlib.nullcontext()
-            with hushed, _log_level(level), _following(working, parts, progress):
+            with hushed, _log_level(level), _following(working, chunks, progress):
                 try:
                     state = _run(pipeline)
                 finally:
@@ -243,7 +243,7 @@ class Launcher:
             # A runner may take what it has lost for done.
             left = sum(
                 count
-                for first, _, count in parts
+                for first, _, count in chunks
                 if not (working / f"{_DONE}{first}").exists()
             )
             if left:
@@ -251,7 +251,7 @@ class Launcher:
                     f"the runner stopped with {left} of {total} pairs to do: its "
                     "scheduler or its workers are lost"
                 )
-            for first, _, _ in parts:
+            for first, _, _ in chunks:
                 yield from _said(working / f"{_DONE}{first}")
 
     def _pipeline(self) -> apache_beam.Pipeline:
@@ -302,7 +302,7 @@ class _Prepared:
 
 
 class _Work(apache_beam.DoFn):
-    """Does a job on parts of the list: (first index, offset, count) each."""
+    """Does a job on chunks of the list: (first index, offset, count) each."""
 
     def __init__(self, job: Job, folder: str):
         self._job = job
@@ -313,8 +313,8 @@ class _Work(apache_beam.DoFn):
     def setup(self) -> None:
         self._prepared = self._shared.acquire(lambda: _Prepared(self._job))
 
-    def process(self, part: tuple[int, int, int]) -> None:
-        first, offset, count = part
+    def process(self, chunk: tuple[int, int, int]) -> None:
+        first, offset, count = chunk
         done = os.path.join(self._folder, f"{_DONE}{first}")
         if os.path.exists(done):
             # Runners do again what a worker had done that died since.
@@ -333,11 +333,11 @@ class _Work(apache_beam.DoFn):
 @contextlib.contextmanager
 def _following(
     folder: pathlib.Path,
-    parts: Sequence[tuple[int, int, int]],
+    chunks: Sequence[tuple[int, int, int]],
     progress: Callable[[int], None],
 ) -> Iterator[None]:
-    """Calls `progress` in a thread as parts of the list get done, and at the end."""
-    counts = {f"{_DONE}{first}": count for first, _, count in parts}
+    """Calls `progress` in a thread as chunks of the list get done, and at the end."""
+    counts = {f"{_DONE}{first}": count for first, _, count in chunks}
 
     def look() -> None:
         # Where the folder cannot be read for a moment, there is another one.
@@ -444,13 +444,13 @@ def _working_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 def _write_list(
     path: pathlib.Path, items: Iterable[Sequence[str | os.PathLike]], count: int
 ) -> list[tuple[int, int, int]]:
-    """Writes a line for each pair and returns the parts that `_Work` takes.
+    """Writes a line for each pair and returns the chunks that `_Work` takes.
 
     Runners limit the size of what they are sent, and an archive's paths are more than
     that.
     """
-    length = min(max(math.ceil(count / _PARTS), 1), _MOST_PAIRS)
-    parts = []
+    length = min(max(math.ceil(count / _CHUNKS), 1), _MOST_PAIRS)
+    chunks = []
     absolute = _AbsolutePaths()
     with (
         files.replacing(path) as temporary,
@@ -458,10 +458,10 @@ def _write_list(
     ):
         for index, paths in enumerate(items):
             if index % length == 0:
-                parts.append((index, file.tell(), min(length, count - index)))
+                chunks.append((index, file.tell(), min(length, count - index)))
             line = json.dumps(list(map(absolute, paths)))
             file.write(f"{line}\n".encode("ascii"))
-    return parts
+    return chunks
 
 
 class _AbsolutePaths:
@@ -478,7 +478,7 @@ class _AbsolutePaths:
 
 
 def _said(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    """Reads what a job said of a part."""
+    """Reads what a job said of a chunk."""
     with open(path, encoding="ascii") as file:
         for line in file:
             yield tuple(json.loads(line))

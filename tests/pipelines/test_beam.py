@@ -102,7 +102,7 @@ def check_failed(failed: dict[int, str]) -> None:
     ids=("once", "each bundle twice"),
 )
 def test_same_files_in_this_process(pairs, expected, checkpoint, monkeypatch, options):
-    monkeypatch.setattr(beam, "_PARTS", 3)
+    monkeypatch.setattr(beam, "_CHUNKS", 3)
     planned, finished = plan_into("out"), []
     failed = launch(
         os.path.relpath(checkpoint), planned, *options, progress=finished.append
