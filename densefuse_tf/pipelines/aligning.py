@@ -1,7 +1,7 @@
 """Aligns the sources of pairs before they are fused: registered, warped and cropped."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,6 @@ from absl import logging
 from densefuse_tf import registration
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
-from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
@@ -152,16 +151,16 @@ def write(
     settings: RegistrationSettings,
     sources: Sequence[np.ndarray],
     found: "Registration | None",
-    events: Events,
+    wrote: Callable[[str, str | os.PathLike], object],
 ) -> None:
     """Writes the files that show how `sources`, infrared first, were aligned."""
     if settings.save_transform is not None:
         registration.save(settings.save_transform, found)
-        events.wrote("transform", settings.save_transform)
+        wrote("transform", settings.save_transform)
     if settings.checkerboard is not None:
         picture = registration.checkerboard(sources[-1], sources[0])
         images.write(settings.checkerboard, picture)
-        events.wrote("checkerboard", settings.checkerboard)
+        wrote("checkerboard", settings.checkerboard)
 
 
 def _of_a_rig(

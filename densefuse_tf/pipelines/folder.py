@@ -219,7 +219,9 @@ def _follow(
                 from densefuse_tf.pipelines import aligning
 
                 found = outcome.registration
-                aligning.write(request.registration, outcome.sources, found, events)
+                aligning.write(
+                    request.registration, outcome.sources, found, events.wrote
+                )
             is_first = False
             if panel is not None and len(rows) < PANEL_ROWS:
                 rows.append(_panel_row(outcome, request))

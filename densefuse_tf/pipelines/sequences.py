@@ -88,7 +88,7 @@ def run(request: FusionRequest, events: Events = SILENT) -> bool:
     if beside:
         with contextlib.closing(footage.frames()) as moments:
             found = footage.aligner and footage.aligner.registration
-            aligning.write(registration, next(moments), found, events)
+            aligning.write(registration, next(moments), found, events.wrote)
     frames = fuse(fuser, footage, progress=events.frames)
     write(output, footage, frames, rate or DEFAULT_RATE)
     return True
