@@ -128,24 +128,15 @@ def main() -> int | None:
         ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
     if _FLAGS["skip_existing"].value and _FLAGS["overwrite"].present:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
-    run = RunOptions()
-    if is_video:
-        for name in ("save_raw", "panel", "report", "runner", "beam_options"):
-            if _FLAGS[name].value:
-                raise UserError(f"--{name} goes with images, not with a video")
-    else:
-        run = common_flags.read(RunOptions, _FLAGS)
-        if _FPS.value is not None:
-            raise UserError(
-                "--fps goes with a video: give --video if these are its frames"
-            )
+    if _FPS.value is not None and not is_video:
+        raise UserError("--fps goes with a video: give --video if these are its frames")
     request = FusionRequest(
         sources,
         output,
         _settings(len(sources), is_video),
         common_flags.read(FileOptions, _FLAGS, **ranges),
-        _registration(len(sources), is_video),
-        run,
+        _registration(is_video),
+        common_flags.read(RunOptions, _FLAGS),
         names,
         _FPS.value,
     )
@@ -159,7 +150,7 @@ def main() -> int | None:
     return fuse_images.fuse(request)
 
 
-def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:
+def _registration(is_video: bool) -> RegistrationSettings:
     """Returns whether and how the sources are aligned first."""
     register = _FLAGS["register"].value
     if register == "auto":
@@ -167,13 +158,7 @@ def _registration(num_sources: int, is_video: bool) -> RegistrationSettings:
         if _FLAGS["transform"].value or _FLAGS["points"].value:
             # They say all that --register without a value asks for.
             register = None
-    settings = common_flags.read(RegistrationSettings, _FLAGS, register=register)
-    if settings.is_on and num_sources != 2:
-        raise UserError(
-            f"{num_sources} kinds of sources are given: expected two, infrared and "
-            "visible, to register them"
-        )
-    return settings
+    return common_flags.read(RegistrationSettings, _FLAGS, register=register)
 
 
 def _settings(num_sources: int, is_video: bool) -> "AnySettings":

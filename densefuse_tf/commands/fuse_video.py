@@ -32,7 +32,7 @@ class _Shown(Events):
 
     def surveyed(self, footage: Footage) -> None:
         print(
-            f"{' + '.join(self._request.sources)} -> {self._request.output}: "
+            f"{' + '.join(map(str, self._request.sources))} -> {self._request.output}: "
             f"{footage.count} {'frame' if footage.count == 1 else 'frames'}, "
             f"{'colour' if footage.has_color else 'grey'}",
             flush=True,

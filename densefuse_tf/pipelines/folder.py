@@ -167,12 +167,12 @@ def _check(
         registration.inputs,
         overwrite=options.overwrite,
     )
-    if registration.register == "each" and registration.save_transform:
-        if len(planned) > 1:
-            raise UserError(
-                "--save_transform goes with one pair, or with --register=once: "
-                f"--register=each finds a transform for each of {len(planned)} pairs"
-            )
+    count = len(planned)
+    if registration.register == "each" and registration.save_transform and count > 1:
+        raise UserError(
+            "--save_transform goes with one pair, or with --register=once: "
+            f"--register=each finds a transform for each of {count} pairs"
+        )
     if options.skip_existing:
         return planning.without_result(planned, options)
     return planned

@@ -34,6 +34,8 @@ from densefuse_tf.pipelines.surveying import Source
 
 DEFAULT_RATE = fractions.Fraction(25)
 
+# What a run over images alone writes or runs on.
+_OF_IMAGES = ("save_raw", "panel", "report", "runner", "beam_options")
 # The frames that are written behind.
 _BEHIND = 2
 
@@ -52,6 +54,9 @@ def run(request: FusionRequest, events: Events = SILENT) -> bool:
     Raises:
       UserError: A mistake, before the first frame is fused where it can be found then.
     """
+    for name in _OF_IMAGES:
+        if getattr(request.run, name, None) or getattr(request.options, name, None):
+            raise UserError(f"--{name} goes with images, not with a video")
     rate = _rate(request.fps)
     output, options, registration = (
         request.output,
@@ -108,7 +113,9 @@ def _rate(fps: str | None) -> fractions.Fraction | None:
     )
 
 
-def _check_rate_is_free(fps: str, sources: Sequence[Source], output: str) -> None:
+def _check_rate_is_free(
+    fps: str, sources: Sequence[Source], output: str | os.PathLike
+) -> None:
     for source in sources:
         if isinstance(source, video.VideoFile):
             raise UserError(

@@ -188,10 +188,10 @@ class RegistrationSettings:
         _check_image_name("checkerboard", self.checkerboard)
 
 
-def _check_image_name(setting: str, path: str | os.PathLike | None) -> None:
+def _check_image_name(name: str, path: str | os.PathLike | None) -> None:
     """Refuses a file for a picture that is not named as an image."""
     if path is not None and pathlib.Path(path).suffix.lower() not in formats.WRITTEN:
-        raise UserError(f"--{setting}={path}: expected {', '.join(formats.WRITTEN)}")
+        raise UserError(f"--{name}={path}: expected {', '.join(formats.WRITTEN)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,13 +229,9 @@ class RunOptions:
         if self.beam_options and self.runner is None:
             raise UserError("--beam_options goes with --runner")
         _check_image_name("panel", self.panel)
-        if (
-            self.report is not None
-            and pathlib.Path(self.report).suffix.lower() != ".csv"
-        ):
-            raise UserError(
-                f"--report={self.report}: expected a name that ends in .csv"
-            )
+        report = self.report
+        if report is not None and pathlib.Path(report).suffix.lower() != ".csv":
+            raise UserError(f"--report={report}: expected a name that ends in .csv")
 
 
 _DENSEFUSE = FusionSettings()
@@ -249,23 +245,47 @@ class FusionRequest:
       sources: For each kind of source a file, a folder or a pattern; of a sequence a
         video, or a folder or a pattern of frames.
       output: A file or a folder.
-      settings: Says how images are fused.
+      settings: Says how images are fused, of as many sources.
       options: Says how images are read and written.
       registration: Says whether and how the sources are aligned first.
       run: Says what a run over pairs runs on and writes beside the results.
-      names: The name of each kind of source, for a panel.
+      names: The name of each kind of source, for a panel; by default infrared and
+        visible of two, else source 1, ...
       fps: Frames per second of a sequence of images that becomes a video, as text: 25,
         29.97 or 30000/1001.
     """
 
-    sources: tuple[str, ...]
-    output: str
+    sources: Sequence[str | os.PathLike]
+    output: str | os.PathLike
     settings: "AnySettings" = _DENSEFUSE
     options: FileOptions = FileOptions()
     registration: RegistrationSettings = RegistrationSettings()
     run: RunOptions = RunOptions()
-    names: tuple[str, ...] = ("infrared", "visible")
+    names: Sequence[str] = ()
     fps: str | None = None
+
+    def __post_init__(self):
+        """Refuses another number of sources than is asked for.
+
+        Raises:
+          UserError: The settings are for another one; two are expected to be aligned.
+        """
+        count = len(self.sources)
+        if self.registration.is_on and count != 2:
+            raise UserError(
+                f"{count} kinds of sources are given: expected two, infrared and "
+                "visible, to register them"
+            )
+        if self.settings.num_sources != count:
+            raise UserError(
+                f"num_sources is {self.settings.num_sources}: expected {count}, the "
+                "kinds of sources that are given"
+            )
+        if not self.names:
+            names = ("infrared", "visible")
+            if count != 2:
+                names = tuple(f"source {i + 1}" for i in range(count))
+            object.__setattr__(self, "names", names)
 
     def fuser(self):
         """Builds what fuses."""

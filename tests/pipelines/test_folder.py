@@ -8,12 +8,14 @@ import pytest
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines import sequences
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
+from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.pipelines.settings import RunOptions
 
 # It needs neither weights nor TensorFlow.
@@ -92,3 +94,14 @@ def test_a_sequence_is_fused_without_a_word(request_of, five, capfd):
     assert all(pair.output.is_file() for pair in five)
     assert not sequences.run(request_of(options=FileOptions(skip_existing=True)))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_request_is_for_as_many_sources_as_are_given():
+    with pytest.raises(UserError, match="num_sources is 2: expected 3, the kinds"):
+        FusionRequest(("a", "b", "c"), "out")
+    align = RegistrationSettings(register="each")
+    with pytest.raises(UserError, match="3 kinds of sources are given: expected two"):
+        FusionRequest(("a", "b", "c"), "out", registration=align)
+    three = FusionSettings(num_sources=3)
+    names = FusionRequest(("a", "b", "c"), "out", three).names
+    assert names == ("source 1", "source 2", "source 3")
