@@ -50,12 +50,12 @@ class MapMaker:
 
     def __init__(self, checkpoint: str):
         """Loads the checkpoint."""
-        encoder = inference.load_quick_autoencoder(checkpoint).get_layer("encoder")
+        fusion = inference.InferenceGraph(FusionSettings(checkpoint))
         image = tf.TensorSpec([1, None, None, 1], tf.float32)
 
         @tf.function(input_signature=[image] * _NUM_SOURCES, autograph=False)
         def run(*sources):
-            features = [encoder(source, training=False) for source in sources]
+            features = [tf.concat(fusion.encode(source), -1) for source in sources]
             maps = [activity.activity_level_map(each, _RADIUS) for each in features]
             maps += activity.l1_norm_weights(features, _RADIUS)
             return tf.concat(maps, axis=-1)[0]

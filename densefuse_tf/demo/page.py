@@ -16,7 +16,7 @@ from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.io import formats
-from densefuse_tf.model import lambdas
+from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
 
 # Every so often files that are this old are deleted; in seconds.
@@ -26,7 +26,7 @@ _QUEUE = 16
 # Bytes of a pixel at most: three channels of float32.
 _BYTES_PER_PIXEL = 12
 _LEAST_UPLOAD = 2**20
-_LAMBDAS = [(f"{weight:g}", name) for name, weight in lambdas.SSIM_WEIGHTS.items()]
+_LAMBDAS = [(f"{weight:g}", name) for name, weight in checkpoints.SSIM_WEIGHTS.items()]
 _RANGES: list[str | int | float | tuple[str, str | int | float]] = [
     ("as it is (8 bits) or auto", ""),
     "auto",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import bands
@@ -16,7 +15,6 @@ from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_uint8
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
-from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
@@ -46,13 +44,7 @@ class Fuser(ChannelFuser):
           UserError: One of the settings cannot be used.
         """
         strategy_modules.load(settings.strategy_module)
-        self._graph = inference.InferenceGraph(
-            settings.checkpoint,
-            strategy=settings.strategy,
-            num_sources=settings.num_sources,
-            window_radius=settings.window_radius,
-            precision=_precision(settings),
-        )
+        self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(
             settings.num_sources, settings.color, settings.output_range, np.float32
         )
@@ -73,8 +65,7 @@ class Fuser(ChannelFuser):
             rows = rows_of_band(self._budget, width, self.num_sources)
         raw = np.empty((height, width), np.float32)
         above: list[tf.Tensor] = []
-        takes_level = self._graph.takes_level
-        level = inference.level(channels) if takes_level else np.float32(0)
+        level = self._graph.level(channels)
         lag = network.DECODER_RADIUS
         for band in bands.split(height, rows, margin=self.margin, lag=lag):
             parts = [channel[band.outer] for channel in channels]
@@ -128,18 +119,6 @@ def _kept(
     # registered anew is used.
     del modified, registered
     return Fuser(settings)
-
-
-def _precision(settings: FusionSettings) -> str:
-    """Returns the precision that is asked for, or float32 where it is quicker."""
-    if settings.precision == "bfloat16":
-        # A strategy that bfloat16 does not go with is a mistake on any processor.
-        low_precision.check(strategies.get(settings.strategy))
-        obstacle = low_precision.obstacle()
-        if obstacle is not None:
-            logging.warning("bfloat16: %s: computing in float32", obstacle)
-            return "float32"
-    return settings.precision
 
 
 def rows_of_band(budget: float, width: int, num_sources: int) -> int:

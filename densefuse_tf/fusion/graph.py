@@ -49,8 +49,10 @@ def fusion_model(
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
-    arguments = check(strategy, num_sources, window_radius)
-    fusion_layer = strategies.layer(strategy, arguments)
+    settings = FusionSettings(
+        strategy=strategy, num_sources=num_sources, window_radius=window_radius
+    )
+    fusion_layer = strategies.layer(strategy, check(settings))
     encoder = autoencoder.get_layer("encoder")
     decoder = autoencoder.get_layer("decoder")
     sources = [
@@ -78,7 +80,7 @@ def load_fusion_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model
     return fusion_model(checkpoints.load_autoencoder(checkpoint), **arguments)
 
 
-def check(strategy: str, num_sources: int, window_radius: int) -> dict[str, object]:
+def check(settings: FusionSettings) -> dict[str, object]:
     """Checks that a strategy works with this number of sources.
 
     Returns:
@@ -88,11 +90,14 @@ def check(strategy: str, num_sources: int, window_radius: int) -> dict[str, obje
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
+    num_sources, window_radius = settings.num_sources, settings.window_radius
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
     # The encoder's layers end in a ReLU.
-    arguments = strategies.arguments(strategy, window_radius=window_radius, offset=0.0)
+    arguments = strategies.arguments(
+        settings.strategy, window_radius=window_radius, offset=0.0
+    )
     strategy_modules.check(
-        strategy, num_sources=num_sources, window_radius=window_radius
+        settings.strategy, num_sources=num_sources, window_radius=window_radius
     )
     return arguments

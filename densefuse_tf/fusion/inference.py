@@ -4,19 +4,18 @@
 rounding.
 """
 
+import dataclasses
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import graph
-from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import convolution
 from densefuse_tf.model import low_precision
@@ -25,17 +24,20 @@ from densefuse_tf.model import strategies
 from densefuse_tf.model import strategy_modules
 
 
-def load_quick_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
-    """Builds an autoencoder of the layers that are quickest on this machine.
-
-    Args:
-      checkpoint: As `checkpoints.load_autoencoder` takes it.
+def for_this_machine(settings: FusionSettings) -> FusionSettings:
+    """Returns the settings, in float32 where bfloat16 would not be quicker.
 
     Raises:
-      UserError: It cannot be read.
+      UserError: The strategy does not go with bfloat16, which is a mistake on any
+        processor.
     """
-    autoencoder = checkpoints.load_autoencoder(checkpoint)
-    return _quick(autoencoder) if network.use_quick_layers() else autoencoder
+    if settings.precision == "bfloat16":
+        low_precision.check(strategies.get(settings.strategy))
+        obstacle = low_precision.obstacle()
+        if obstacle is not None:
+            logging.warning("bfloat16: %s: computing in float32", obstacle)
+            return dataclasses.replace(settings, precision="float32")
+    return settings
 
 
 class InferenceGraph:
@@ -48,45 +50,28 @@ class InferenceGraph:
       takes_level: Whether the `level` of the sources is used, as in bfloat16.
     """
 
-    def __init__(
-        self,
-        checkpoint: str | os.PathLike,
-        *,
-        strategy: str = FusionSettings.strategy,
-        num_sources: int = FusionSettings.num_sources,
-        window_radius: int = FusionSettings.window_radius,
-        precision: str = FusionSettings.precision,
-    ):
+    def __init__(self, settings: FusionSettings):
         """Loads the checkpoint.
 
-        Args:
-          checkpoint: As `checkpoints.load_autoencoder` takes it.
-          strategy: A registered strategy.
-          num_sources: k, at least 2.
-          window_radius: As `graph.fusion_model` takes it.
-          precision: float32, or bfloat16: see `low_precision`.
-
         Raises:
-          UserError: One of the arguments cannot be used.
+          UserError: One of the settings cannot be used.
         """
-        check_choice("precision", precision, PRECISIONS)
-        self._arguments = graph.check(strategy, num_sources, window_radius)
-        self._strategy = strategies.get(strategy)
-        self.radius = self._strategy.radius(window_radius)
-        self.num_sources = num_sources
-        self._maps_dtype = tf.as_dtype(precision)
+        self._arguments = graph.check(settings)
+        self._strategy = strategies.get(settings.strategy)
+        self.radius = self._strategy.radius(settings.window_radius)
+        self.num_sources = settings.num_sources
+        self._maps_dtype = tf.as_dtype(settings.precision)
         self.takes_level = self._maps_dtype == tf.bfloat16
         if self.takes_level:
             low_precision.check(self._strategy)
             strategy_modules.check(
-                strategy,
-                num_sources=num_sources,
-                window_radius=window_radius,
+                settings.strategy,
+                num_sources=settings.num_sources,
+                window_radius=settings.window_radius,
                 dtype=self._maps_dtype,
             )
-            autoencoder = _quick(checkpoints.load_autoencoder(checkpoint))
-        else:
-            autoencoder = load_quick_autoencoder(checkpoint)
+        self._is_quick = self.takes_level or network.use_quick_layers()
+        autoencoder = checkpoints.load_autoencoder(settings.checkpoint)
         self._layers = {
             name: network.convolution_layer(autoencoder, name)
             for name in network.CONVOLUTIONS
@@ -95,6 +80,19 @@ class InferenceGraph:
             weight.value for layer in self._layers.values() for weight in layer.weights
         ]
         self._compiled: dict[bands.Cuts, Callable[..., list[tf.Tensor]]] = {}
+
+    def encode(self, source: tf.Tensor) -> list[tf.Tensor]:
+        """Returns the feature maps of an image [1, H, W, 1] in parts [1, H, W, C_i]."""
+        layers = self._convolutions() if self._is_quick else self._layers
+
+        def convolve(parts, name):
+            return _convolve(layers[name], parts, bands.WHOLE)
+
+        return network.encode(source, convolve)
+
+    def level(self, sources: Sequence[np.ndarray]) -> np.float32:
+        """Returns the `level` of whole sources [H, W]; 0 where it is not used."""
+        return low_precision.level(sources) if self.takes_level else np.float32(0)
 
     def for_part(self, cuts: bands.Cuts) -> Callable[..., list[tf.Tensor]]:
         """Returns what fuses a part of an image; it is compiled once for each `cuts`.
@@ -161,37 +159,23 @@ class InferenceGraph:
 
     def _computation(self, level: tf.Tensor) -> tuple[Mapping, low_precision.Fuse]:
         """Returns the convolutions by name, and what fuses maps in parts."""
-        if not isinstance(self._layers["C1"], convolution.ReflectionConv2D):
+        if not self._is_quick:
             return self._layers, self._fuse
-        convolutions = {
-            name: layer.convolution() for name, layer in self._layers.items()
-        }
+        convolutions = self._convolutions()
         if not self.takes_level:
             return convolutions, self._fuse
         return low_precision.of_differences(
             convolutions, level, self._strategy, self._arguments, self.num_sources
         )
 
+    def _convolutions(self) -> dict[str, convolution.Convolution]:
+        return {
+            name: convolution.Convolution.of(layer)
+            for name, layer in self._layers.items()
+        }
+
     def _fuse(self, feature_maps):
         return self._strategy.fuse(feature_maps, self._arguments)
-
-
-def level(sources: Sequence[np.ndarray]) -> np.float32:
-    """Returns the grey level from which bfloat16 takes differences: the mean.
-
-    It is a whole number, so that it hardly depends on the order of a sum.
-
-    Args:
-      sources: k arrays [H, W] in 0..255.
-    """
-    means = [np.mean(source, dtype=np.float64) for source in sources]
-    return np.float32(np.rint(np.mean(means)))
-
-
-def level_in_graph(sources: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Returns `level` of tensors of one shape, float32."""
-    means = [tf.reduce_mean(tf.cast(source, tf.float64)) for source in sources]
-    return tf.cast(tf.round(tf.reduce_mean(means)), tf.float32)
 
 
 def _convolve(
@@ -213,12 +197,6 @@ def _convolve(
         maps = tf.concat([above, maps], axis=1)
     padding = [[0, 0], [int(top), int(bottom)], [1, 1], [0, 0]]
     return layer(tf.pad(maps, padding, "REFLECT"))
-
-
-def _quick(autoencoder: keras.Model) -> keras.Model:
-    quick = network.autoencoder(dtype="float32", quick=True)
-    quick.set_weights(autoencoder.get_weights())
-    return quick
 
 
 def _aligned(parts: list[tf.Tensor], cuts: bands.Cuts) -> list[tf.Tensor]:

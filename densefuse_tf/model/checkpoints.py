@@ -7,10 +7,11 @@ import keras
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
-from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
 
-SHORT_NAMES = tuple(lambdas.SSIM_WEIGHTS)
+# lambda of L = lambda * L_ssim + L_p (Eq. 1), by the short name of its checkpoint.
+SSIM_WEIGHTS = {"1e0": 1.0, "1e1": 10.0, "1e2": 100.0, "1e3": 1000.0}
+SHORT_NAMES = tuple(SSIM_WEIGHTS)
 # The network's own files have 0.4 MB, those of the release with Adam's slots 0.9 MB.
 _MAX_BYTES = 20_000_000
 
@@ -76,7 +77,7 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
         "TensorFlow 1 checkpoint"
     )
     if not isinstance(checkpoint, str | os.PathLike):
-        for name, weight in lambdas.SSIM_WEIGHTS.items():
+        for name, weight in SSIM_WEIGHTS.items():
             if checkpoint == weight:
                 expected = f'expected the text "{name}" for this lambda'
         raise UserError(

@@ -27,6 +27,12 @@ class Convolution(NamedTuple):
     bias: tf.Tensor
     activation: Callable[[tf.Tensor], tf.Tensor]
 
+    @classmethod
+    def of(cls, layer: keras.layers.Layer) -> "Convolution":
+        """Returns what a Conv2D or ReflectionConv2D computes with its weights."""
+        kernel, bias = map(tf.convert_to_tensor, (layer.kernel, layer.bias))
+        return cls(kernel, bias, layer.activation)
+
     def whole(self, parts: Sequence[tf.Tensor]) -> tf.Tensor:
         """Convolves maps.
 
@@ -184,24 +190,18 @@ class ReflectionConv2D(keras.layers.Layer):
         return (*input_shapes[0][:-1], self.filters)
 
     def call(self, inputs, training=False):
-        kernel = tf.convert_to_tensor(self.kernel)
-        bias = tf.convert_to_tensor(self.bias)
+        kernel, bias, activation = own = Convolution.of(self)
         if not training:
-            return Convolution(kernel, bias, self.activation).whole(inputs)
+            return own.whole(inputs)
 
         @tf.custom_gradient
         def convolve(kernel, bias, *parts):
-            outputs = Convolution(kernel, bias, self.activation).whole(parts)
+            outputs = Convolution(kernel, bias, activation).whole(parts)
             return outputs, lambda upstream: self._gradients(
                 kernel, parts, outputs, upstream
             )
 
         return convolve(kernel, bias, *inputs)
-
-    def convolution(self) -> Convolution:
-        """Returns what the layer computes with its weights."""
-        kernel = tf.convert_to_tensor(self.kernel)
-        return Convolution(kernel, tf.convert_to_tensor(self.bias), self.activation)
 
     def _gradients(self, kernel, parts, outputs, upstream):
         """Returns the gradients of kernel, bias and each part.

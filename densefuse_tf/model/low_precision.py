@@ -22,6 +22,7 @@ minmax makes the error larger with the contrast.
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
@@ -63,6 +64,24 @@ def check(strategy: strategies.Strategy) -> None:
             f"precision is 'bfloat16' with the strategy {strategy.name!r}: expected "
             f"float32, or one of {names}"
         )
+
+
+def level(sources: Sequence[np.ndarray]) -> np.float32:
+    """Returns the grey level from which bfloat16 takes differences: the mean.
+
+    It is a whole number, so that it hardly depends on the order of a sum.
+
+    Args:
+      sources: k arrays [H, W] in 0..255.
+    """
+    means = [np.mean(source, dtype=np.float64) for source in sources]
+    return np.float32(np.rint(np.mean(means)))
+
+
+def level_in_graph(sources: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns `level` of tensors of one shape, float32."""
+    means = [tf.reduce_mean(tf.cast(source, tf.float64)) for source in sources]
+    return tf.cast(tf.round(tf.reduce_mean(means)), tf.float32)
 
 
 def of_differences(

@@ -89,7 +89,7 @@ def encoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model:
     Args:
       dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
         default the global one.
-      quick: Whether to use `quick_layer.ReflectionConv2D`: the same network and the
+      quick: Whether to use `convolution.ReflectionConv2D`: the same network and the
         same weights, quicker on a CPU. Such a model cannot be saved as .keras.
 
     Returns:
@@ -134,7 +134,7 @@ def autoencoder(*, dtype: str | None = None, quick: bool = False) -> keras.Model
 
 
 def use_quick_layers() -> bool:
-    """Returns whether fusing and training use `quick_layer`: no GPU is visible.
+    """Returns whether fusing and training use `convolution`: no GPU is visible.
 
     The quick layer is written for CPUs, and its gradient has not been run on a GPU.
     """

@@ -16,7 +16,9 @@ References:
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -34,28 +36,51 @@ class Strategy:
       function: Feature maps of k sources -> fused feature maps.
       scales_with_sources: True where the result grows with k, as a sum does: the
         decoder's output then spans about 0..255k and is divided by k for viewing.
-      takes_window_radius: Whether the function has the argument `window_radius`.
       reach: How many pixels around a pixel the function looks at, `window_radius` not
         counted: 0 where it treats each pixel by itself. None where that is not known
         or is the whole image, which then cannot be fused in bands.
-      takes_offset: Whether the function has the argument `offset`, which says that the
-        maps are what a ReLU puts out; `activity.activity_level_map` describes it.
       takes_parts: Whether the function also takes the maps of a source as a list of
         parts, as the encoder makes them: they need not be copied into one tensor then.
       takes_differences: Whether f(phi_i - c) = f(phi_i) - c for constants c, one for
         each channel, or f(phi_i) - k c where the result grows with k; the function
         gets their sum as the `offset` where it has that argument. Such a function
         also takes, and then returns, maps in bfloat16.
+      takes_window_radius: Whether the function has the argument `window_radius`, as its
+        signature says. This and the next fact need not be given.
+      takes_offset: Whether the function has the argument `offset`, which says that the
+        maps are what a ReLU puts out; `activity.activity_level_map` describes it.
     """
 
     name: str
     function: Callable[..., tf.Tensor]
     scales_with_sources: bool
-    takes_window_radius: bool
-    reach: int | None
-    takes_offset: bool = False
+    reach: int | None = None
     takes_parts: bool = False
     takes_differences: bool = False
+    takes_window_radius: bool | None = None
+    takes_offset: bool | None = None
+
+    def __post_init__(self):
+        """Reads off the signature what it says.
+
+        Raises:
+          ValueError: What is given contradicts it.
+        """
+        parameters = inspect.signature(self.function).parameters
+        # functools.partial gives some arguments itself.
+        bound = getattr(self.function, "keywords", ())
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        for argument in ("window_radius", "offset"):
+            fact = f"takes_{argument}"
+            given = getattr(self, fact)
+            is_named = argument in parameters and argument not in bound
+            takes = is_named or (takes_any and given)
+            if given not in (None, takes):
+                raise ValueError(
+                    f"the fusion strategy {self.name!r} is registered with "
+                    f"{fact}={given}: expected {takes}, as its function says"
+                )
+            object.__setattr__(self, fact, bool(takes))
 
     def radius(self, window_radius: int) -> int | None:
         """Returns how far the function looks, the block average's window included."""
@@ -87,22 +112,20 @@ _STRATEGIES: dict[str, Strategy] = {}
 
 
 def strategy(
-    name: str,
-    *,
-    scales_with_sources: bool,
-    takes_window_radius: bool = False,
-    reach: int | None = None,
-    takes_offset: bool = False,
-    takes_parts: bool = False,
-    takes_differences: bool = False,
+    name: str, **facts: Any
 ) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
-    """Registers a function as the fusion strategy `name`; see `Strategy`.
+    """Registers a function as the fusion strategy `name`.
 
     A function takes the place of one of the same module and name, so that a notebook's
     cell can be changed and run again.
 
+    Args:
+      name: The name on the command line.
+      **facts: The other fields of `Strategy`: scales_with_sources, and where they apply
+        reach, takes_parts and takes_differences.
+
     Raises:
-      ValueError: The name is taken.
+      ValueError: The name is taken, or a fact contradicts the function's signature.
     """
 
     def register(function):
@@ -115,16 +138,7 @@ def strategy(
         registered = keras.saving.register_keras_serializable(
             package="densefuse_tf", name=name
         )(function)
-        _STRATEGIES[name] = Strategy(
-            name,
-            registered,
-            scales_with_sources,
-            takes_window_radius,
-            reach,
-            takes_offset,
-            takes_parts,
-            takes_differences,
-        )
+        _STRATEGIES[name] = Strategy(name, registered, **facts)
         return registered
 
     return register
@@ -227,9 +241,7 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
 @strategy(
     "l1_norm",
     scales_with_sources=False,
-    takes_window_radius=True,
     reach=0,
-    takes_offset=True,
     takes_parts=True,
     takes_differences=True,
 )
@@ -276,7 +288,6 @@ def maximum(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
 @strategy(
     "choose_max",
     scales_with_sources=False,
-    takes_window_radius=True,
     reach=0,
     takes_parts=True,
 )
@@ -301,7 +312,6 @@ def choose_max(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.
 @strategy(
     "l1_norm_softmax",
     scales_with_sources=False,
-    takes_window_radius=True,
     reach=0,
     takes_parts=True,
 )
@@ -324,7 +334,6 @@ def l1_norm_softmax(
 @strategy(
     "detail_choose_max",
     scales_with_sources=False,
-    takes_window_radius=True,
     reach=1,
     takes_parts=True,
 )
@@ -356,7 +365,6 @@ def detail_choose_max(
 @strategy(
     "detail_softmax",
     scales_with_sources=False,
-    takes_window_radius=True,
     reach=1,
     takes_parts=True,
 )

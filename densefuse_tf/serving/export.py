@@ -71,11 +71,6 @@ def export(
     if settings.warmup:
         extras.require("serving", "the warm-up file")
     strategy_modules.load(fusion.strategy_module)
-    arguments: dict[str, Any] = {
-        "strategy": fusion.strategy,
-        "num_sources": fusion.num_sources,
-        "window_radius": fusion.window_radius,
-    }
     divisor = average_divisor(fusion.strategy, fusion.num_sources)
     rescale = functools.partial(
         to_uint8_in_graph,
@@ -85,13 +80,16 @@ def export(
     try:
         if suffix:
             # The converters know no in-place update, so they get the layers that pad.
-            model = graph.load_fusion_model(fusion.checkpoint, **arguments)
+            model = graph.load_fusion_model(
+                fusion.checkpoint,
+                strategy=fusion.strategy,
+                num_sources=fusion.num_sources,
+                window_radius=fusion.window_radius,
+            )
             with files.replacing(output) as temporary:
                 converters.write(model, rescale, settings.format, temporary)
         else:
-            inference_graph = inference.InferenceGraph(
-                fusion.checkpoint, **arguments, precision=fusion.precision
-            )
+            inference_graph = inference.InferenceGraph(fusion)
             with files.creating_folder(output) as temporary:
                 _write_saved_model(
                     inference_graph, rescale, settings.max_pixels, temporary

@@ -12,6 +12,7 @@ from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import TOLERANCE
 from densefuse_tf.fusion.channels import source_names
+from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 
 ARRAYS = "serving_default"
@@ -47,8 +48,9 @@ def signatures(
     names = source_names(fusion.num_sources)
 
     def fuse(sources):
-        takes_level = fusion.takes_level
-        level = inference.level_in_graph(sources) if takes_level else tf.constant(0.0)
+        level = tf.constant(0.0)
+        if fusion.takes_level:
+            level = low_precision.level_in_graph(sources)
         batches = [source[None] for source in sources]
         (raw,) = fusion.for_part(bands.WHOLE)(level, *batches)
         return tf.debugging.check_numerics(raw[0], "the decoder's output is not finite")

@@ -17,7 +17,6 @@ import tensorflow as tf
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
 from densefuse_tf.model import checkpoints
-from densefuse_tf.model import lambdas
 from densefuse_tf.model import network
 
 WEIGHTS = "model.weights.h5"
@@ -182,7 +181,7 @@ def test_short_names_are_found_installed_and_in_a_checkout(
 
 @pytest.mark.parametrize("kind", (int, float))
 def test_a_number_gets_the_short_name_to_pass(kind):
-    for name, weight in lambdas.SSIM_WEIGHTS.items():
+    for name, weight in checkpoints.SSIM_WEIGHTS.items():
         with pytest.raises(UserError, match=f'expected the text "{name}" for this'):
             checkpoints.load_autoencoder(kind(weight))
     with pytest.raises(UserError, match=r"is 7 \(int\): expected one of 1e0, 1e1, 1e2"):

@@ -10,7 +10,6 @@ import pytest
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.methods import fuse
 from densefuse_tf.fusion.output_range import to_uint8
@@ -129,13 +128,13 @@ def test_little_contrast_is_kept_at_any_brightness(
 def test_the_mean_is_that_of_the_service():
     source = np.full((301, 400), 127.5, np.float32)
     source[0, 0] = 127.0
-    found = inference.level_in_graph([tf.constant(source)] * 2)
-    assert inference.level([source, source]) == found == 127
+    found = low_precision.level_in_graph([tf.constant(source)] * 2)
+    assert low_precision.level([source, source]) == found == 127
 
 
 def test_another_precision_is_refused(checkpoint):
     with pytest.raises(UserError, match="precision is 'float16': expected one of"):
-        inference.InferenceGraph(checkpoint, precision="float16")
+        FusionSettings(checkpoint, precision="float16")
 
 
 def test_a_strategy_that_does_not_take_bfloat16_is_one_line(

@@ -223,6 +223,44 @@ def test_registration_refuses_a_taken_name():
         strategies.strategy("addition", scales_with_sources=True)(sum)
 
 
+@pytest.mark.usefixtures("own_strategies")
+def test_the_signature_says_which_arguments_a_function_takes():
+    def with_both(feature_maps, window_radius=1, offset=None):
+        return feature_maps[0]
+
+    def with_any(feature_maps, **arguments):
+        return feature_maps[0]
+
+    partial = functools.partial(with_both, window_radius=8)
+    declared = {"takes_window_radius": True, "takes_offset": True}
+    for name, function, facts, expected in (
+        ("both", with_both, {}, (True, True)),
+        ("declared", with_both, declared, (True, True)),
+        ("neither", lambda feature_maps: feature_maps[0], {}, (False, False)),
+        ("bound", partial, {}, (False, True)),
+        ("none_of_any", with_any, {}, (False, False)),
+        ("any", with_any, declared, (True, True)),
+    ):
+        strategies.strategy(name, scales_with_sources=False, **facts)(function)
+        found = strategies.get(name)
+        assert (found.takes_window_radius, found.takes_offset) == expected
+
+
+@pytest.mark.usefixtures("own_strategies")
+@pytest.mark.parametrize(
+    ("fact", "given", "function"),
+    [
+        ("takes_window_radius", True, lambda feature_maps: feature_maps[0]),
+        ("takes_offset", True, lambda feature_maps, window_radius: feature_maps[0]),
+        ("takes_offset", False, lambda feature_maps, offset: feature_maps[0]),
+    ],
+)
+def test_a_fact_that_the_signature_contradicts_is_refused(fact, given, function):
+    with pytest.raises(ValueError, match=f"{fact}={given}: expected {not given}"):
+        strategies.strategy("odd", scales_with_sources=False, **{fact: given})(function)
+    assert "odd" not in strategies.names()
+
+
 def register_constant(value):
     """A notebook's cell is changed and run again."""
 

@@ -63,7 +63,7 @@ def rescaling(output_range, divisor=1.0):
 @pytest.fixture(scope="module")
 def served(checkpoint):
     """The signatures of the addition strategy for a pair, not saved."""
-    fusion = InferenceGraph(checkpoint)
+    fusion = InferenceGraph(FusionSettings(checkpoint))
     return signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
 
 
@@ -98,7 +98,7 @@ def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
 def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
     fuser = Fuser(FusionSettings(checkpoint, output_range="average", **settings))
-    fusion = InferenceGraph(checkpoint, **settings)
+    fusion = InferenceGraph(FusionSettings(checkpoint, **settings))
     served = signatures.signatures(fusion, rescaling("average"), MAX_PIXELS)
     sources = [noise(seed) for seed in range(3)]
     batches = {
@@ -117,7 +117,7 @@ def test_bfloat16_equals_fuse_py(checkpoint, monkeypatch, strategy):
     monkeypatch.setattr(low_precision, "obstacle", lambda: None)
     settings = {"strategy": strategy, "precision": "bfloat16"}
     fuser = Fuser(FusionSettings(checkpoint, **settings))
-    fusion = InferenceGraph(checkpoint, **settings)
+    fusion = InferenceGraph(FusionSettings(checkpoint, **settings))
     served = signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
     sources = [noise(seed) for seed in (1, 2)]
     batches = [tf.constant(source[None, ..., None], tf.float32) for source in sources]
@@ -146,7 +146,7 @@ def test_arrays_that_cannot_be_fused(served, ir, vis, message):
 
 
 def test_an_output_that_is_not_finite_is_an_error(checkpoint):
-    fusion = InferenceGraph(checkpoint)
+    fusion = InferenceGraph(FusionSettings(checkpoint))
     # The bias of C5.
     fusion.variables[-1].assign([np.inf])
     served = signatures.signatures(fusion, rescaling("minmax"), MAX_PIXELS)
