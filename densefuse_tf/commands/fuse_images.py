@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import logging
 
 from densefuse_tf.errors import PipelineError
-from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.planning import Pair
@@ -114,18 +113,11 @@ def _print_summary(summary: folder.Summary, request: FusionRequest) -> None:
     if len(planned) == 1:
         how_many = f"{fused} pair" if fused else "no pair"
     print(f"{how_many} fused in {summary.seconds:.1f} s: {output}")
-    settings = request.settings
-    # Only DenseFuse has raw output.
-    if not (
-        request.options.save_raw and fused and isinstance(settings, FusionSettings)
-    ):
+    scale = summary.raw_scale
+    if not (request.options.save_raw and fused and scale):
         return
-    # Imports TensorFlow, which other methods do without.
-    from densefuse_tf.fusion.output_range import average_divisor
-
     raw = planned[0].raw_output if len(planned) == 1 else "NAME.npy beside each NAME"
-    divisor = average_divisor(settings.strategy, settings.num_sources)
-    values = f"about 0..{255 * divisor}"
-    if divisor > 1:
-        values = f"the sum over {divisor} sources, {values}"
+    values = f"about 0..{255 * scale}"
+    if scale > 1:
+        values = f"the sum over {scale} sources, {values}"
     print(f"raw output, float32: {raw}: {values}")

@@ -42,7 +42,11 @@ class ChannelFuser(abc.ABC):
       num_sources: k, the number of sources of each call.
       output_range: What `to_uint8` of a decoder's output takes unless a call says
         something else; "average" where each channel comes in 8 bits already.
+      raw_scale: Fused channels span about 0..255 times this; None where they come in 8
+        bits.
     """
+
+    raw_scale: int | None = None
 
     def __init__(
         self, num_sources: int, color: str, output_range: str, dtype: type[np.generic]

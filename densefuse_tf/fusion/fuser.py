@@ -48,14 +48,14 @@ class Fuser(ChannelFuser):
         super().__init__(
             settings.num_sources, settings.color, settings.output_range, np.float32
         )
-        self._divisor = average_divisor(settings.strategy, settings.num_sources)
+        self.raw_scale = average_divisor(settings)
         radius = self._graph.radius
         self.margin = network.ENCODER_RADIUS + (radius or 0)
         # A strategy that looks at the whole image has to see it.
         self._budget = 0.0 if radius is None else settings.memory_budget
 
     def _to_uint8(self, raw, output_range):
-        return to_uint8(raw, output_range, self._divisor)
+        return to_uint8(raw, output_range, self.raw_scale)
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         """Fuses k arrays [H, W], whole or in bands, into raw output [H, W] float32."""

@@ -246,8 +246,3 @@ def fuse(
     from densefuse_tf.fusion import fuser
 
     return fuser.kept(chosen).fuse(sources).image
-
-
-def needs_tensorflow(settings: AnySettings) -> bool:
-    """Returns whether what fuses imports TensorFlow."""
-    return settings.needs_tensorflow

@@ -3,15 +3,17 @@
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
 from densefuse_tf.model import strategies
 
 _VALUES_AT_A_TIME = 2**20
 
 
-def average_divisor(strategy: str, num_sources: int) -> int:
+def average_divisor(settings: FusionSettings) -> int:
     """Returns what "average" divides by: k where the strategy adds, else 1."""
-    return num_sources if strategies.get(strategy).scales_with_sources else 1
+    adds = strategies.get(settings.strategy).scales_with_sources
+    return settings.num_sources if adds else 1
 
 
 def to_uint8(

@@ -37,6 +37,7 @@ class Summary:
       misaligned: The first of those that look as if they should be aligned first.
       num_misaligned: How many do.
       report: The CSV file of what failed; None where none is asked for.
+      raw_scale: As of the fuser: raw output spans about 0..255 times this.
       seconds: The time that all of it took.
     """
 
@@ -46,6 +47,7 @@ class Summary:
     misaligned: list[Pair] = dataclasses.field(default_factory=list)
     num_misaligned: int = 0
     report: pathlib.Path | None = None
+    raw_scale: int | None = None
     seconds: float = 0.0
 
 
@@ -89,7 +91,8 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
         # the same way.
         aligner = pairs.prepare_aligner(planned, options, registration)
     events.planned(todo, len(planned))
-    summary = Summary(planned, todo, report=beside.get("report"))
+    report = beside.get("report")
+    summary = Summary(planned, todo, report=report, raw_scale=fuser.raw_scale)
     if summary.report is not None:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
@@ -119,6 +122,11 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
 
 def _check_stays_here(request: FusionRequest) -> None:
     """Refuses what needs the images on this machine, where a runner has the work."""
+    if not request.settings.runs_on_beam:
+        raise UserError(
+            f"--runner does not go with method {request.settings.method}: expected "
+            "densefuse"
+        )
     for name, value in (
         ("panel", request.run.panel),
         ("checkerboard", request.registration.checkerboard),

@@ -71,7 +71,7 @@ def export(
     if settings.warmup:
         extras.require("serving", "the warm-up file")
     strategy_modules.load(fusion.strategy_module)
-    divisor = average_divisor(fusion.strategy, fusion.num_sources)
+    divisor = average_divisor(fusion)
     rescale = functools.partial(
         to_uint8_in_graph,
         output_range=fusion.output_range,
