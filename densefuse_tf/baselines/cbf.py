@@ -41,9 +41,6 @@ class CBF:
       radius: Half width of the filter's window, in pixels.
       covariance_radius: Half width of the window of the weights, in pixels.
 
-    Raises:
-      UserError: An option is not a finite number above 0.
-
     Notes:
       The values of the options are those of the authors' code, which made the row of
       CBF in Table II; it equals this one in every pixel. A weight of exactly 0 becomes
@@ -67,18 +64,9 @@ class CBF:
         check_positive("cbf", **dataclasses.asdict(self))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair without rounding.
+        """Fuses a pair without rounding: float64, 0..255.
 
-        Args:
-          ir: Infrared image, [H, W] uint8, larger than the half width of both windows
-            in each direction (6x6 with the default options).
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] float64, 0..255.
-
-        Raises:
-          UserError: The images are not such a pair.
+        Its sides are larger than the half width of both windows: 6x6 by default.
         """
         min_side = max(self.radius, self.covariance_radius) + 1
         check_pair(ir, vis, method="cbf", min_side=min_side)

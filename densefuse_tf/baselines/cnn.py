@@ -85,15 +85,7 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def remove_small_regions(decisions: np.ndarray, min_pixels: int) -> np.ndarray:
-    """Removes 8-connected regions of fewer pixels: those of True, then of False.
-
-    Args:
-      decisions: [H, W] bool.
-      min_pixels: The size that stays.
-
-    Returns:
-      [H, W] bool.
-    """
+    """Removes 8-connected regions of fewer pixels: those of True, then of False."""
     for _ in range(2):
         regions, _ = ndimage.label(decisions, structure=np.ones((3, 3)))
         large = np.bincount(regions.ravel()) >= min_pixels
@@ -105,16 +97,10 @@ def remove_small_regions(decisions: np.ndarray, min_pixels: int) -> np.ndarray:
 def guided_filter(
     image: np.ndarray, guide: np.ndarray, radius: int, epsilon: float
 ) -> np.ndarray:
-    """Smooths an image along the edges of another one.
+    """Smooths an image along the edges of the guide, which is in 0..1.
 
-    Args:
-      image: [H, W] float64.
-      guide: Same shape, in 0..1.
-      radius: The windows have 2 radius + 1 pixels a side, cut at the border.
-      epsilon: How much variance of the guide counts as an edge.
-
-    Returns:
-      Q, [H, W] float64, not clipped.
+    The windows have 2 radius + 1 pixels a side and are cut at the border; `epsilon`
+    says how much variance of the guide counts as an edge.
     """
     guide_mean, image_mean = _box_mean(guide, radius), _box_mean(image, radius)
     covariance = _box_mean(guide * image, radius) - guide_mean * image_mean
@@ -146,9 +132,6 @@ class CNN:
       checkpoint: Weights: an .npz file or one of the authors' .mat files; by default
         those that ship with this project.
       region_ratio: Regions of less than this share of the image are removed.
-
-    Raises:
-      UserError: The ratio is not in 0..1.
     """
 
     needs_tensorflow: ClassVar[bool] = True
@@ -170,18 +153,7 @@ class CNN:
         _ = self._scores
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair; see `Method.fuse`.
-
-        Args:
-          ir: Infrared image, [H, W] uint8, H and W at least 15.
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] uint8.
-
-        Raises:
-          UserError: The images cannot be fused, or the weights not be read.
-        """
+        """Fuses a pair of 15x15 or more; see `Method.fuse`."""
         return to_uint8(255 * self.raw(ir, vis))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
@@ -195,12 +167,7 @@ class CNN:
         return first * share + second * (1 - share)
 
     def decide(self, ir: np.ndarray, vis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Finds where the first image is in focus.
-
-        Returns:
-          The focus map M, [H, W] float64 in 0..1, and the decision map after the
-          removal of small regions, [H, W] bool.
-        """
+        """Returns the focus map M, float64, and the decision map of steps 2 and 3."""
         check_pair(ir, vis, method="cnn", min_side=cnn_network.MIN_SIDE)
         check_not_constant(ir, vis, method="cnn")
         inputs = [

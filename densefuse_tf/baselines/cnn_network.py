@@ -81,9 +81,8 @@ def branch() -> "keras.Model":
 def network() -> "keras.Model":
     """Builds the network, from images A and B to the scores.
 
-    Returns:
-      A float32 model from two images [batch, H, W, 1] in 0..1, H and W at least 15, to
-      [batch, ⌈H/2⌉ - 7, ⌈W/2⌉ - 7, 2]; its layers are "branch" and "score".
+    It takes two [batch, H, W, 1] in 0..1, H and W at least 15, and returns
+    [batch, ⌈H/2⌉ - 7, ⌈W/2⌉ - 7, 2]; its layers are "branch" and "score".
     """
     import keras
 
@@ -178,26 +177,14 @@ def _kernel(held: np.ndarray) -> np.ndarray:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Refuses a path at which `write_weights` cannot write.
-
-    Raises:
-      UserError: Another suffix than .npz, a folder or a read-only file.
-    """
+    """Refuses a path at which `write_weights` cannot write."""
     if pathlib.Path(path).suffix != ".npz":
         raise UserError(f"{path}: weights of the CNN are saved as .npz")
     files.check_replaceable(path)
 
 
 def write_weights(path: str | os.PathLike, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes weights as an .npz file that `read_weights` reads, whole or not at all.
-
-    Args:
-      path: The file; its name ends in .npz.
-      tensors: The tensors of `SHAPES`.
-
-    Raises:
-      UserError: The file has another suffix or cannot be written.
-    """
+    """Writes the tensors of `SHAPES` as an .npz file, whole or not at all."""
     check_writable(path)
     arrays: dict[str, Any] = {
         name: np.asarray(tensors[name], np.float32) for name in SHAPES

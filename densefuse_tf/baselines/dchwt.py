@@ -40,9 +40,6 @@ class DCHWT:
     Attributes:
       levels: Number of levels.
 
-    Raises:
-      UserError: `levels` is less than 1.
-
     Notes:
       Up to 2^levels - 1 rows and columns of the highest frequencies do not fit into
       blocks and are lost. As the code that made the published images does, this one
@@ -67,19 +64,10 @@ class DCHWT:
         check_positive("dchwt", levels=self.levels)
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair without rounding and enlarging.
+        """Fuses a pair, of 2^levels pixels a side or more, and does not enlarge it.
 
-        Args:
-          ir: Infrared image, [H, W] uint8, 2^levels or larger in each direction (8x8
-            with the default option).
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [h, w] float64 on the scale of 0..255 with some values outside; h and w are H
-          and W rounded down to multiples of 2^levels.
-
-        Raises:
-          UserError: The images are not such a pair.
+        The result is float64 on the scale of 0..255 with some values outside; its sides
+        are those of the images, rounded down to multiples of 2^levels.
         """
         check_pair(ir, vis, method="dchwt", min_side=2**self.levels)
         approximation_ir, details_ir = _analyze(ir, self.levels)
@@ -165,15 +153,7 @@ def _weighted(
 
 
 def _imresize(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Enlarges an image as MATLAB's bicubic imresize does.
-
-    Args:
-      image: [h, w] uint8.
-      shape: Height and width of the result, no smaller than those of the image.
-
-    Returns:
-      uint8 of that shape.
-    """
+    """Enlarges an image, uint8, as MATLAB's bicubic imresize does."""
     scales = [new / old for new, old in zip(shape, image.shape, strict=True)]
     # The dimension that is enlarged less comes first, and the rows if both are alike.
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):

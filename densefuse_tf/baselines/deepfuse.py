@@ -57,18 +57,7 @@ class DeepFuse:
         _ = self._fused
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair; see `Method.fuse`.
-
-        Args:
-          ir: Infrared image, [H, W] uint8, H and W at least 2.
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] uint8, from 0 to 255.
-
-        Raises:
-          UserError: The images cannot be fused, or the weights not be read.
-        """
+        """Fuses a pair of 2x2 or more; see `Method.fuse`."""
         raw = self.raw(ir, vis).astype(np.float64)
         low, high = raw.min(), raw.max()
         if low == high:

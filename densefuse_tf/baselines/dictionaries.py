@@ -103,8 +103,7 @@ def trained(
       vis: Visible image, same shape and dtype.
       seed: Decides the first atoms, the order of the atoms and the candidates.
       iterations: Length of the training.
-      cache: Folder that keeps the dictionaries, made when it is missing; None for
-        none.
+      cache: Folder that keeps the dictionaries; None for none.
 
     Returns:
       [49, 256] float64, columns of norm 1.
@@ -256,8 +255,7 @@ def _replace(
 ) -> bool:
     """Makes an atom of the candidate with the largest error, which is free no more.
 
-    Returns:
-      Whether it did: there may be no candidate left, or a black one only.
+    Returns whether it did: there may be no candidate left, or a black one only.
     """
     if not len(candidates):
         return False

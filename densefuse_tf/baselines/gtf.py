@@ -50,9 +50,6 @@ class GTF:
       lambda_: Weight of the total variation, lambda; option `lambda`.
       iterations: Number of times that the weights are computed.
 
-    Raises:
-      UserError: An option is not a finite number above 0.
-
     Notes:
       Follows the authors' MATLAB code with its solver of B. Wohlberg and P. Rodriguez.
       The first residual is many times the right side's norm, so that a fifth of it
@@ -86,17 +83,9 @@ class GTF:
         check_positive("gtf", **dataclasses.asdict(self))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair without clipping and rounding.
+        """Fuses a pair, of 2x2 or more, without rounding.
 
-        Args:
-          ir: Infrared image, [H, W] uint8, 2x2 or larger.
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] float64 on the scale of 0..1 with some values outside.
-
-        Raises:
-          UserError: The images are not such a pair.
+        The result is float64 on the scale of 0..1 with some values outside.
         """
         check_pair(ir, vis, method="gtf", min_side=2)
         # The difference of integers is exact, and constant if that of the images is.
@@ -169,15 +158,9 @@ def _threshold(
 ) -> float:
     """Returns a value that about the given share of the values lie below.
 
-    Args:
-      values: float64, none of them negative.
-      share: The histogram's first bin is taken up to which there is more than this
-        share of the values.
-      choose: "next" returns the center of the bin after that one, and "nonzero" the
-        center of that one, or of the next one if it is 0.
-
-    Returns:
-      The center of a bin. The centers of the first and the last one are the extremes.
+    It is the center of a bin of their histogram, whose first and last center are the
+    extremes. Of the first bin up to which there is more than the share, "next" takes
+    the bin after it, and "nonzero" itself, or the next one if its center is 0.
     """
     centers = np.linspace(values.min(), values.max(), _BINS)
     edges = (centers[:-1] + centers[1:]) / 2
@@ -195,15 +178,10 @@ def _solve(
 ) -> np.ndarray | None:
     """Solves a linear system by conjugate gradients with the rules of MATLAB's pcg.
 
-    Args:
-      matrix: Symmetric and positive definite, [n, n].
-      right: Right side, [n], not 0.
-      start: Where to start, [n].
-
-    Returns:
-      Where the norm of the residual first is a fifth of that of the start, or less than
-      the right side's if that is smaller; where it is least, if it never is. None if
-      that is the start.
+    The matrix is symmetric and positive definite, and the right side not 0. Returns
+    where the norm of the residual first is a fifth of that of the start, or less than
+    the right side's if that is smaller; where it is least, if it never is; None if that
+    is the start.
     """
     norm = _norm(right)
     residual = right - matrix @ start

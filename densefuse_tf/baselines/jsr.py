@@ -100,9 +100,6 @@ class JSR:
       seed: Decides what is random in the training.
       iterations: Length of the training.
       cache: Folder that keeps what was trained.
-
-    Raises:
-      UserError: The seed is negative, or there is no iteration.
     """
 
     dictionary: str | None = None
@@ -131,18 +128,10 @@ class JSR:
             dictionaries.read(self.dictionary)
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
-        """Fuses a pair; see `Method.fuse`.
-
-        Args:
-          ir: Infrared image, [H, W] uint8, H and W at least 7.
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] uint8.
+        """Fuses a pair of 7x7 or more; see `Method.fuse`.
 
         Raises:
-          UserError: The images cannot be fused, the dictionary cannot be read, or the
-            pair has too few patches to train one.
+          UserError: The pair has too few patches to train a dictionary.
         """
         return to_uint8(255 * self.raw(ir, vis))
 

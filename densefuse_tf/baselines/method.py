@@ -109,11 +109,7 @@ def registered() -> Mapping[str, type | str]:
 
 
 def get(name: str) -> type:
-    """Returns the class registered as `name`; imports the module of that method alone.
-
-    Raises:
-      UserError: There is none.
-    """
+    """Returns the class registered as `name`, importing that method alone."""
     if name not in _METHODS:
         raise UserError(
             f"unknown method {name!r}: expected one of {', '.join(names())}"
@@ -126,15 +122,7 @@ def get(name: str) -> type:
 
 
 def create(name: str, options: Mapping[str, Any] | None = None) -> Method:
-    """Builds the method `name`.
-
-    Args:
-      name: A registered method.
-      options: As `with_options` takes them.
-
-    Raises:
-      UserError: There is no such method, or an option cannot be used.
-    """
+    """Builds the method `name`; see `with_options`."""
     return with_options(get(name), name, options or {})
 
 
@@ -214,15 +202,7 @@ def _converted(what: str, value: Any, hint: Any) -> Any:
 
 
 def check_positive(method: str, **options: float) -> None:
-    """Checks options of a method that are finite and above 0.
-
-    Args:
-      method: Name of the method, for the message.
-      **options: The values by their option's name.
-
-    Raises:
-      UserError: A value is 0, negative, infinite or NaN.
-    """
+    """Refuses options of a method that are not finite and above 0."""
     for key, value in options.items():
         if not 0 < value < math.inf:
             raise UserError(
@@ -234,18 +214,7 @@ def check_positive(method: str, **options: float) -> None:
 def check_pair(
     ir: np.ndarray, vis: np.ndarray, *, method: str, min_side: int = 1
 ) -> None:
-    """Checks that a method can take a pair.
-
-    Args:
-      ir: Infrared image.
-      vis: Visible image.
-      method: Name of the method, for the message.
-      min_side: The least height and width that the method can take, in pixels.
-
-    Raises:
-      UserError: One of the arrays is not [H, W] uint8, the shapes differ, or a side is
-        shorter than `min_side`.
-    """
+    """Refuses what is no pair of [H, W] uint8, `min_side` or more pixels a side."""
     for image, name in ((ir, "ir"), (vis, "vis")):
         if not isinstance(image, np.ndarray) or image.ndim != 2:
             shape = list(getattr(image, "shape", []))
@@ -268,16 +237,7 @@ def check_pair(
 
 
 def check_not_constant(ir: np.ndarray, vis: np.ndarray, *, method: str) -> None:
-    """Checks that no image of a pair is of one grey.
-
-    Args:
-      ir: Infrared image, as `check_pair` takes it.
-      vis: Visible image.
-      method: Name of the method, for the message.
-
-    Raises:
-      UserError: One of them has the same value in every pixel.
-    """
+    """Refuses images, as `check_pair` takes them, that are of one grey."""
     for image, name in ((ir, "ir"), (vis, "vis")):
         if image.min() == image.max():
             raise UserError(

@@ -26,15 +26,7 @@ _TIE = 1e-9
 
 
 def patches(image: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Returns the patches of an image, row by row, as vectors.
-
-    Args:
-      image: [H, W], H and W at least 7.
-      stride: Pixels between two patches, both ways.
-
-    Returns:
-      [n, 49], of the same dtype.
-    """
+    """Returns the patches of an image [H, W], row by row, as vectors [n, 49]."""
     windows = np.lib.stride_tricks.sliding_window_view(image, (PATCH, PATCH))
     windows = windows[::stride, ::stride]
     return windows.transpose(0, 1, 3, 2).reshape(-1, PATCH_PIXELS)

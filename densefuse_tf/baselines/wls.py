@@ -51,9 +51,6 @@ class WLS:
       iterations: Number of guided filters in a rolling guidance filter.
       lambda_: Weight of the infrared detail, lambda; option `lambda`.
 
-    Raises:
-      UserError: An option is not a finite number above 0.
-
     Notes:
       The method treats its two images differently. The script of the authors' code
       says that the first one is the visible image; the published images were made with
@@ -82,15 +79,7 @@ class WLS:
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair without rounding.
 
-        Args:
-          ir: Infrared image, [H, W] uint8.
-          vis: Visible image, same shape and dtype.
-
-        Returns:
-          [H, W] float64 on the scale of 0..1 with some values outside.
-
-        Raises:
-          UserError: The images are not such a pair.
+        The result is float64 on the scale of 0..1 with some values outside.
         """
         check_pair(ir, vis, method="wls")
         details_ir, base_ir = self._decompose(ir / 255)

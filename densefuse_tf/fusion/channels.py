@@ -51,29 +51,14 @@ class ChannelFuser(abc.ABC):
     def __init__(
         self, num_sources: int, color: str, output_range: str, dtype: type[np.generic]
     ):
-        """Sets how channels are put together.
-
-        Args:
-          num_sources: k.
-          color: One of `settings.COLOR_MODES`.
-          output_range: One of `settings.OUTPUT_RANGES`.
-          dtype: The type of a fused channel.
-        """
+        """Sets how channels are put together; `dtype` is that of a fused channel."""
         self.num_sources = num_sources
         self.output_range = output_range
         self._color = color
         self._dtype = dtype
 
     def with_output(self: _Fuser, *, color: str, output_range: str) -> _Fuser:
-        """Returns one that shares the graph and makes other images of it.
-
-        Args:
-          color: One of `settings.COLOR_MODES`.
-          output_range: As of the attribute.
-
-        Raises:
-          UserError: There is no such color.
-        """
+        """Returns one that shares the graph and makes other images of it."""
         check_choice("color", color, COLOR_MODES)
         other = copy.copy(self)
         other._color, other.output_range = color, output_range

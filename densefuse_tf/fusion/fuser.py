@@ -38,11 +38,7 @@ class Fuser(ChannelFuser):
     """
 
     def __init__(self, settings: FusionSettings):
-        """Loads the checkpoint and builds the graph.
-
-        Raises:
-          UserError: One of the settings cannot be used.
-        """
+        """Loads the checkpoint and builds the graph."""
         strategy_modules.load(settings.strategy_module)
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(
@@ -97,11 +93,7 @@ class Fuser(ChannelFuser):
 
 
 def kept(settings: FusionSettings) -> Fuser:
-    """Returns the `Fuser` of the settings, which is built when they are new.
-
-    Raises:
-      UserError: One of the settings cannot be used.
-    """
+    """Returns the `Fuser` of the settings, which is built when they are new."""
     path = checkpoints.locate(settings.checkpoint)
     strategy_modules.load(settings.strategy_module)
     return _kept(

@@ -70,26 +70,12 @@ def load_fusion_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model
       checkpoint: As `checkpoints.load_autoencoder` takes it.
       **arguments: strategy, num_sources and window_radius, as `fusion_model` takes
         them.
-
-    Returns:
-      The model that `fusion_model` describes.
-
-    Raises:
-      UserError: One of the arguments cannot be used.
     """
     return fusion_model(checkpoints.load_autoencoder(checkpoint), **arguments)
 
 
 def check(settings: FusionSettings) -> dict[str, object]:
-    """Checks that a strategy works with this number of sources.
-
-    Returns:
-      The arguments of its function for the maps of an encoder.
-
-    Raises:
-      UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
-        than two sources or a negative radius.
-    """
+    """Tries the strategy; returns the arguments of its function for encoded maps."""
     num_sources, window_radius = settings.num_sources, settings.window_radius
     if num_sources < 2:
         raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")

@@ -51,11 +51,7 @@ class InferenceGraph:
     """
 
     def __init__(self, settings: FusionSettings):
-        """Loads the checkpoint.
-
-        Raises:
-          UserError: One of the settings cannot be used.
-        """
+        """Loads the checkpoint."""
         self._arguments = graph.check(settings)
         self._strategy = strategies.get(settings.strategy)
         self.radius = self._strategy.radius(settings.window_radius)

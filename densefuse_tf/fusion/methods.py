@@ -66,12 +66,7 @@ class MethodSettings:
     configured: Method = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
-        """Refuses what no method can do.
-
-        Raises:
-          UserError: The number of sources is not 2, there is no such color, method or
-            option.
-        """
+        """Refuses what no method can do."""
         check_choice("color", self.color, COLOR_MODES)
         if self.num_sources != _NUM_SOURCES:
             raise UserError(
@@ -102,11 +97,7 @@ class MethodFuser(ChannelFuser):
     """
 
     def __init__(self, settings: MethodSettings):
-        """Reads the files that the method's options name.
-
-        Raises:
-          UserError: A file cannot be used.
-        """
+        """Reads the files that the method's options name."""
         super().__init__(settings.num_sources, settings.color, "average", np.uint8)
         self._method = settings.configured
         prepare = getattr(self._method, "prepare", None)
@@ -132,11 +123,7 @@ def load(module: str | os.PathLike | None) -> tuple[str, ...]:
 
 
 def get(name: str) -> type:
-    """Returns the dataclass whose fields are the options of a method.
-
-    Raises:
-      UserError: There is no such method.
-    """
+    """Returns the dataclass whose fields are the options of a method."""
     if name not in names():
         raise UserError(
             f"unknown method {name!r}: expected one of {', '.join(names())}"
@@ -155,11 +142,7 @@ def options(name: str) -> tuple[str, ...]:
 
 
 def settings_class(name: str) -> type[FusionSettings] | type[MethodSettings]:
-    """Returns the class of a method's settings, which says what the method can do.
-
-    Raises:
-      UserError: There is no such method.
-    """
+    """Returns the class of a method's settings, which says what the method can do."""
     return FusionSettings if get(name) is FusionSettings else MethodSettings
 
 
@@ -189,11 +172,7 @@ def settings(
 
 
 def build(settings: AnySettings) -> ChannelFuser:
-    """Builds what fuses as the settings say.
-
-    Raises:
-      UserError: One of the settings cannot be used.
-    """
+    """Builds what fuses as the settings say."""
     if isinstance(settings, MethodSettings):
         return MethodFuser(settings)
     from densefuse_tf.fusion.fuser import Fuser

@@ -49,11 +49,7 @@ _MAX_BYTES = 20_000_000
 
 
 def encoder(*, dtype: str | None = None) -> keras.Model:
-    """Builds the encoder, from [batch, H, W, 1] in 0..255 to [batch, H, W, 32].
-
-    Args:
-      dtype: A Keras dtype policy; by default the global one.
-    """
+    """Builds the encoder, from [batch, H, W, 1] in 0..255 to [batch, H, W, 32]."""
     image = keras.Input((None, None, 1), name="image", dtype="float32")
     maps = image
     for name, filters, activation in _ENCODER:
@@ -64,9 +60,7 @@ def encoder(*, dtype: str | None = None) -> keras.Model:
 def decoder(*, dtype: str | None = None) -> keras.Model:
     """Builds the decoder, from [batch, H, W, 32] to [batch, H, W, 1].
 
-    Args:
-      dtype: A Keras dtype policy; the last layer is float32 in any case, as losses
-        need it.
+    Its last layer is float32 with any dtype, as losses need it.
     """
     maps = keras.Input((None, None, _ENCODER[-1][1]), name="feature_maps")
     outputs = maps
@@ -96,8 +90,7 @@ def autoencoder(*, dtype: str | None = None) -> keras.Model:
     Keras alone.
 
     Args:
-      dtype: A Keras dtype policy, for instance "mixed_float16" to train with; by
-        default the global one.
+      dtype: A Keras dtype policy; by default the global one.
 
     Returns:
       A model from [batch, H, W, 1] in 0..255, H and W at least 2, to its

@@ -52,11 +52,7 @@ def obstacle() -> str | None:
 
 
 def check(strategy: strategies.Strategy) -> None:
-    """Checks that a strategy can be computed from differences.
-
-    Raises:
-      UserError: It cannot.
-    """
+    """Refuses a strategy that cannot be computed from differences."""
     if not strategy.takes_differences:
         known = map(strategies.get, strategies.names())
         names = ", ".join(each.name for each in known if each.takes_differences)

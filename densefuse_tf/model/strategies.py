@@ -93,14 +93,11 @@ class Strategy:
         feature_maps: Sequence[Sequence[tf.Tensor]],
         arguments: Mapping[str, object],
     ) -> tf.Tensor:
-        """Fuses the maps of k sources, each in parts as the encoder makes them.
+        """Fuses the maps of k sources into [batch, H, W, 64].
 
         Args:
-          feature_maps: k lists of parts [batch, H, W, C_i].
+          feature_maps: k lists of parts [batch, H, W, C_i], as the encoder makes them.
           arguments: What `arguments` returns.
-
-        Returns:
-          [batch, H, W, 64].
         """
         maps: list[activity.Maps] = list(feature_maps)
         if not self.takes_parts:
@@ -155,11 +152,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Strategy:
-    """Returns the strategy registered as `name`.
-
-    Raises:
-      UserError: There is none.
-    """
+    """Returns the strategy registered as `name`."""
     try:
         return _STRATEGIES[name]
     except KeyError:
@@ -194,15 +187,7 @@ def arguments(
 
 
 def layer(name: str, arguments: dict[str, object]) -> keras.layers.Lambda:
-    """Makes the strategy `name` a Keras layer on a list of k feature map tensors.
-
-    Args:
-      name: A registered strategy.
-      arguments: What `arguments` returns.
-
-    Raises:
-      UserError: Unknown strategy.
-    """
+    """Makes the strategy `name` a Keras layer on a list of k feature map tensors."""
     return keras.layers.Lambda(
         get(name).function,
         output_shape=fused_shape,
@@ -225,14 +210,7 @@ def fused_shape(input_shapes):
     takes_differences=True,
 )
 def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Adds the feature maps, Eq. 4: f = sum_i phi_i.
-
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-
-    Returns:
-      Fused feature maps [batch, H, W, 64].
-    """
+    """Adds the feature maps, Eq. 4: f = sum_i phi_i."""
     return activity.by_channel(
         functools.partial(functools.reduce, tf.add), feature_maps
     )
@@ -256,9 +234,6 @@ def l1_norm(
       feature_maps: k tensors [batch, H, W, 64].
       window_radius: r of the block average; 1 in the paper, 0 in the release.
       offset: As `activity.l1_norm_weights` takes it.
-
-    Returns:
-      Fused feature maps [batch, H, W, 64].
     """
     weights = activity.l1_norm_weights(feature_maps, window_radius, offset)
     return activity.weighted_mean(weights, feature_maps)
@@ -272,14 +247,7 @@ def l1_norm(
     takes_differences=True,
 )
 def maximum(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Takes the largest value of each feature map: f = max_i phi_i.
-
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-
-    Returns:
-      Fused feature maps [batch, H, W, 64].
-    """
+    """Takes the largest value of each feature map: f = max_i phi_i."""
     return activity.by_channel(
         functools.partial(functools.reduce, tf.maximum), feature_maps
     )
@@ -297,13 +265,7 @@ def choose_max(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.
     C^_i is the activity level map of Eq. 5 and 6. The choice is made at each pixel, as
     is usual in multi-focus fusion. Where several sources have the largest activity,
     f is the mean of their feature maps.
-
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-      window_radius: r of the block average; 4 to 16 leaves fewer wrong choices.
-
-    Returns:
-      Fused feature maps [batch, H, W, 64].
+    A window radius of 4 to 16 leaves fewer wrong choices.
     """
     levels = [activity.activity_level_map(phi, window_radius) for phi in feature_maps]
     return activity.weighted_sum(activity.choice_weights(levels), feature_maps)
@@ -320,12 +282,7 @@ def l1_norm_softmax(
 ) -> tf.Tensor:
     """Weighs the feature maps by a softmax of C^_i of Eq. 6: f = sum_i w_i phi_i.
 
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-      window_radius: r of the block average.
-
-    Returns:
-      Fused feature maps [batch, H, W, 64]; `activity.softmax_weights` has w_i.
+    `activity.softmax_weights` has w_i.
     """
     levels = [activity.activity_level_map(phi, window_radius) for phi in feature_maps]
     return activity.weighted_sum(activity.softmax_weights(levels), feature_maps)
@@ -345,13 +302,6 @@ def detail_choose_max(
     As `choose_max`, with D^_i of `activity.detail_level_map` as the activity: C^_i
     grows with the brightness of a source, D^_i with its sharpness. SESF-Fuse chooses by
     the spatial frequency of feature maps in the same way.
-
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-      window_radius: r of the block average.
-
-    Returns:
-      Fused feature maps [batch, H, W, 64].
 
     References:
       B. Ma et al., "SESF-Fuse: an unsupervised deep model for multi-focus image
@@ -376,13 +326,6 @@ def detail_softmax(
     A large window, of a radius of about a twelfth of the image's width, suits sources
     of different brightness, the exposures of a scene: the weights then change slowly
     and leave no seams.
-
-    Args:
-      feature_maps: k tensors [batch, H, W, 64].
-      window_radius: r of the block average.
-
-    Returns:
-      Fused feature maps [batch, H, W, 64]; `activity.softmax_weights` has w_i.
     """
     levels = [activity.detail_level_map(phi, window_radius) for phi in feature_maps]
     return activity.weighted_sum(activity.softmax_weights(levels), feature_maps)
