@@ -15,7 +15,7 @@ from densefuse_tf.baselines.method import get
 from densefuse_tf.baselines.method import method
 from densefuse_tf.baselines.method import names
 from densefuse_tf.baselines.method import registered
-from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.io.pixels import matlab_uint8
 
 __all__ = [
     "Method",
@@ -24,10 +24,10 @@ __all__ = [
     "check_positive",
     "create",
     "get",
+    "matlab_uint8",
     "method",
     "names",
     "registered",
-    "to_uint8",
 ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.io import pixels
 
 # The filter works on bands of this many rows, whose arrays stay in the cache.
 _BAND_ROWS = 16
@@ -76,7 +76,7 @@ class CBF:
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`, and `raw` for the smallest images."""
-        return to_uint8(self.raw(ir, vis))
+        return pixels.matlab_uint8(self.raw(ir, vis))
 
     def _detail(self, image: np.ndarray, guide: np.ndarray) -> np.ndarray:
         """Returns what the cross bilateral filter takes away from an image, float64."""

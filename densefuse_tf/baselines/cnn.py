@@ -48,8 +48,8 @@ from densefuse_tf.baselines import cnn_network
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
 from densefuse_tf.io import weights
 
 
@@ -154,7 +154,7 @@ class CNN:
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair of 15x15 or more; see `Method.fuse`."""
-        return to_uint8(255 * self.raw(ir, vis))
+        return pixels.matlab_uint8(255 * self.raw(ir, vis))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair as `fuse` does; returns F as float64, 1 for white."""

@@ -10,7 +10,7 @@ from scipy import ndimage
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.io import pixels
 
 # Coefficients of 8-bit images are up to 255 sqrt(H W), so significances below this are
 # rounding errors, of constant images.
@@ -90,7 +90,7 @@ class DCHWT:
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`, and `raw` for the smallest images."""
-        return _imresize(to_uint8(self.raw(ir, vis)), ir.shape)
+        return _imresize(pixels.matlab_uint8(self.raw(ir, vis)), ir.shape)
 
 
 def _analyze(image: np.ndarray, levels: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -165,7 +165,7 @@ def _imresize(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
                 # some sums are halves, which the last bit of the rounding decides.
                 weight = weight[:, None] if axis == 0 else weight
                 total = total + weight * image.take(place, axis=axis)
-            image = to_uint8(total)
+            image = pixels.matlab_uint8(total)
     return image
 
 

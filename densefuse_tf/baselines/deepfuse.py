@@ -32,8 +32,8 @@ import numpy as np
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
 
 # Reflection needs a second pixel.
 _MIN_SIDE = 2
@@ -65,7 +65,7 @@ class DeepFuse:
                 "the output of deepfuse is one value in every pixel: expected source "
                 "images that are not constant"
             )
-        return to_uint8((raw - low) * (255 / (high - low)))
+        return pixels.matlab_uint8((raw - low) * (255 / (high - low)))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Returns O before the stretch, [H, W] float32; see `fuse`."""

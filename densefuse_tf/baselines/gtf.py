@@ -10,7 +10,7 @@ from scipy import sparse
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.io import pixels
 
 # W where U is still S.
 _FIRST_FIDELITY = 2 * 0.1**0.5
@@ -94,7 +94,7 @@ class GTF:
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`, and `raw` for the smallest images."""
-        return to_uint8(255 * self.raw(ir, vis))
+        return pixels.matlab_uint8(255 * self.raw(ir, vis))
 
     def _transfer(self, target: np.ndarray) -> np.ndarray:
         """Returns U for S = target, [H, W] float64."""

@@ -46,9 +46,9 @@ from densefuse_tf.baselines import sparse_coding
 from densefuse_tf.baselines.method import check_not_constant
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
 from densefuse_tf.compiling import compiled
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import cores
 from densefuse_tf.io.ordered_map import ordered_map
 
@@ -133,7 +133,7 @@ class JSR:
         Raises:
           UserError: The pair has too few patches to train a dictionary.
         """
-        return to_uint8(255 * self.raw(ir, vis))
+        return pixels.matlab_uint8(255 * self.raw(ir, vis))
 
     def raw(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair as `fuse` does; returns float64, 1 for white, not clipped."""

@@ -16,7 +16,7 @@ pair of 8-bit grey images. One line registers it:
 
         def fuse(self, ir, vis):
             check_pair(ir, vis, method="mean")
-            return to_uint8(self.weight * ir + (1 - self.weight) * vis)
+            return matlab_uint8(self.weight * ir + (1 - self.weight) * vis)
 
 The first line of the docstring is what `fuse.py --help` shows. An option that is a
 keyword of Python is a field with an underscore at its end: the option `lambda` is the
@@ -244,16 +244,3 @@ def check_not_constant(ir: np.ndarray, vis: np.ndarray, *, method: str) -> None:
                 f"{name} has the value {image.min()} in every pixel: {method} expects "
                 "an image that is not constant"
             )
-
-
-def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Rounds grey values to 8 bits as MATLAB's uint8 does.
-
-    Args:
-      values: Grey values on the scale of 0..255, none of them NaN. Halves are rounded
-        away from 0, and what lies outside of 0..255 becomes 0 or 255.
-
-    Returns:
-      uint8 of the same shape.
-    """
-    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)

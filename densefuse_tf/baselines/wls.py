@@ -8,7 +8,7 @@ from scipy import ndimage
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
-from densefuse_tf.baselines.method import to_uint8
+from densefuse_tf.io import pixels
 
 # Sigma in pixels of the Gaussian that makes the base layer and smooths the choices.
 _SIGMA = 2
@@ -94,7 +94,7 @@ class WLS:
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair; see `Method.fuse`."""
-        return to_uint8(255 * self.raw(ir, vis))
+        return pixels.matlab_uint8(255 * self.raw(ir, vis))
 
     def _decompose(self, image: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """Returns the details of an image in [0, 1], the finest first, and the base."""

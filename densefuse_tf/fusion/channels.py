@@ -40,8 +40,8 @@ class ChannelFuser(abc.ABC):
 
     Attributes:
       num_sources: k, the number of sources of each call.
-      output_range: What `to_uint8` of a decoder's output takes unless a call says
-        something else; "average" where each channel comes in 8 bits already.
+      output_range: What `output_range.to_pixels` takes unless a call says something
+        else; "average" where each channel comes in 8 bits already.
       raw_scale: Fused channels span about 0..255 times this; None where they come in 8
         bits.
     """
@@ -69,7 +69,7 @@ class ChannelFuser(abc.ABC):
         """Fuses k arrays [H, W] of 0..255, uint8 or float32, into one."""
 
     @abc.abstractmethod
-    def _to_uint8(
+    def _to_pixels(
         self, raw: np.ndarray, output_range: str | tuple[float, float]
     ) -> np.ndarray:
         """Turns fused channels, [H, W] or [H, W, 3], into pixels."""
@@ -105,8 +105,8 @@ class ChannelFuser(abc.ABC):
             it there).
           names: What to call the sources in an error; by default ir and vis, or
             source_1 ... source_k.
-          output_range: What `to_uint8` takes, for this call instead of the settings':
-            the frames of a sequence do not flicker with (min, max) that hold for all.
+          output_range: What `output_range.to_pixels` takes, for this call: the frames of
+            a sequence do not flicker with (min, max) that hold for all.
           are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
             leaves them. Otherwise an image of floats whose largest is at most 1 counts
             as one in 0..1 and is refused; all zeros are black on either scale.
@@ -122,7 +122,7 @@ class ChannelFuser(abc.ABC):
         raw = self._fused(prepared, color, names)
         if output_range is None:
             output_range = self.output_range
-        image = self._to_uint8(raw, output_range)
+        image = self._to_pixels(raw, output_range)
         if color == "luma":
             chroma = [source for source in prepared if pixels.is_color(source)]
             if chroma:

@@ -12,7 +12,7 @@ from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.output_range import average_divisor
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
@@ -50,8 +50,8 @@ class Fuser(ChannelFuser):
         # A strategy that looks at the whole image has to see it.
         self._budget = 0.0 if radius is None else settings.memory_budget
 
-    def _to_uint8(self, raw, output_range):
-        return to_uint8(raw, output_range, self.raw_scale)
+    def _to_pixels(self, raw, output_range):
+        return to_pixels(raw, output_range, self.raw_scale)
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         """Fuses k arrays [H, W], whole or in bands, into raw output [H, W] float32."""

@@ -104,7 +104,7 @@ class MethodFuser(ChannelFuser):
         if prepare is not None:
             prepare()
 
-    def _to_uint8(self, raw, output_range):
+    def _to_pixels(self, raw, output_range):
         return raw
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:

@@ -16,7 +16,7 @@ def average_divisor(settings: FusionSettings) -> int:
     return settings.num_sources if adds else 1
 
 
-def to_uint8(
+def to_pixels(
     raw: np.ndarray, output_range: str | tuple[float, float], divisor: float = 1
 ) -> np.ndarray:
     """Turns the decoder's output into pixels.
@@ -63,16 +63,16 @@ def to_uint8(
     return image
 
 
-def to_uint8_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
+def to_pixels_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.Tensor:
     """Turns the decoder's output into pixels, each image of a batch by itself.
 
-    The float32 operations are those of `to_uint8` in the same order, so that the pixels
-    are the same.
+    The float32 operations are those of `to_pixels` in the same order, so that the
+    pixels are the same.
 
     Args:
       raw: Decoder output, [batch, H, W, channels] float32.
       output_range: One of `settings.OUTPUT_RANGES`.
-      divisor: See `to_uint8`.
+      divisor: See `to_pixels`.
 
     Returns:
       uint8, same shape.

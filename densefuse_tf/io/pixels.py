@@ -253,6 +253,14 @@ def to_uint8(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 
+def matlab_uint8(values: np.ndarray) -> np.ndarray:
+    """Rounds grey values to 8 bits as MATLAB's uint8 does: halves away from 0.
+
+    What lies outside of 0..255 becomes 0 or 255; no value is NaN.
+    """
+    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
+
+
 def row_bands(image: np.ndarray) -> Iterator[slice]:
     """Yields the rows of an image, some millions of pixels at a time.
 

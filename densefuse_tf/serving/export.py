@@ -19,7 +19,7 @@ from densefuse_tf.fusion import graph
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.output_range import average_divisor
-from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.output_range import to_pixels_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.model import strategy_modules
@@ -73,7 +73,7 @@ def export(
     strategy_modules.load(fusion.strategy_module)
     divisor = average_divisor(fusion)
     rescale = functools.partial(
-        to_uint8_in_graph,
+        to_pixels_in_graph,
         output_range=fusion.output_range,
         divisor=float(divisor),
     )

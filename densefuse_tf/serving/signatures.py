@@ -42,7 +42,7 @@ def signatures(
     Args:
       fusion: The fusion.
       rescale: Decoder output [batch, H, W, channels] -> uint8; see
-        `output_range.to_uint8_in_graph`.
+        `output_range.to_pixels_in_graph`.
       max_pixels: The largest image that `fuse_encoded` decodes.
     """
     names = source_names(fusion.num_sources)

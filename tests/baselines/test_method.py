@@ -42,7 +42,7 @@ def mean(register):
 
         def fuse(self, ir, vis):
             baselines.check_pair(ir, vis, method="mean", min_side=2)
-            return baselines.to_uint8(self.weight * ir + (1 - self.weight) * vis)
+            return baselines.matlab_uint8(self.weight * ir + (1 - self.weight) * vis)
 
     return Mean
 
@@ -188,6 +188,6 @@ def test_check_positive_takes_only_what_is_above_zero(value):
 
 def test_to_uint8_rounds_halves_up_and_saturates():
     values = np.array([[-7, -0.5, 0.49, 0.5, 1.5], [2.5, 254.4, 254.5, 255.5, 1e9]])
-    rounded = baselines.to_uint8(values)
+    rounded = baselines.matlab_uint8(values)
     assert rounded.dtype == np.uint8
     assert rounded.tolist() == [[0, 0, 0, 1, 2], [3, 254, 255, 255, 255]]

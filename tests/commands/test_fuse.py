@@ -21,7 +21,7 @@ from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fuse_images
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import FusionSettings
@@ -525,7 +525,7 @@ def test_frames_to_frames(clips, run, flags):
     pairs = zip(videos.scene(6), videos.scene(6, seed=1), strict=True)
     raws = np.stack([fuser.raw(pair) for pair in pairs])
     is_minmax = "--output_range=minmax" in flags
-    expected = to_uint8(raws, "minmax" if is_minmax else "average")
+    expected = to_pixels(raws, "minmax" if is_minmax else "average")
     # Tiles and whole images differ by rounding.
     assert np.abs(found.astype(int) - expected).max() <= (0 if is_minmax else 1)
 

@@ -12,7 +12,7 @@ import densefuse_tf
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
@@ -156,10 +156,10 @@ def test_the_range_of_a_call_replaces_that_of_the_settings(fusers):
     fuser = fusers()
     for output_range in ("average", (10.0, 300.0)):
         fused = fuser.fuse(sources, output_range=output_range)
-        expected = to_uint8(fused.raw, output_range, 2)
+        expected = to_pixels(fused.raw, output_range, 2)
         np.testing.assert_array_equal(fused.image, expected)
     np.testing.assert_array_equal(
-        fuser.fuse(sources).image, to_uint8(fused.raw, "minmax")
+        fuser.fuse(sources).image, to_pixels(fused.raw, "minmax")
     )
 
 
@@ -180,7 +180,7 @@ def test_colour_is_fused_channel_by_channel(fusers):
     for channel in range(3):
         alone = fusers().raw([infrared, visible[:, :, channel]])
         np.testing.assert_array_equal(fused.raw[:, :, channel], alone)
-    np.testing.assert_array_equal(fused.image, to_uint8(fused.raw, "minmax"))
+    np.testing.assert_array_equal(fused.image, to_pixels(fused.raw, "minmax"))
 
 
 def test_auto_treats_three_equal_channels_as_grey(fusers):

@@ -36,7 +36,7 @@ def blend(monkeypatch):
         def fuse(self, ir, vis):
             check_pair(ir, vis, method="blend")
             baselines.check_not_constant(ir, vis, method="blend")
-            return baselines.to_uint8(self.weight * ir + (1 - self.weight) * vis)
+            return baselines.matlab_uint8(self.weight * ir + (1 - self.weight) * vis)
 
     monkeypatch.setitem(_METHODS, "blend", Blend)
     return Blend()

@@ -12,7 +12,7 @@ import tensorflow as tf
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.methods import fuse
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -72,7 +72,7 @@ def test_grey_levels_are_close_to_those_of_float32(
 ):
     sources = [images.read(shared / f"tno/{kind}{pair}.png") for kind in ("IR", "VIS")]
     levels = [
-        to_uint8(raw, "minmax").astype(int)
+        to_pixels(raw, "minmax").astype(int)
         for raw in in_both(released[name], sources, strategy=strategy)
     ]
     differences = np.abs(levels[0] - levels[1])

@@ -11,7 +11,7 @@ import pytest
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import Fused
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
@@ -34,7 +34,7 @@ class Mean:
         self.calls += 1
         pixels.require_same_size([source.shape for source in sources], names)
         raw = np.mean([source.astype(np.float32) for source in sources], axis=0)
-        return Fused(to_uint8(raw, "average"), raw)
+        return Fused(to_pixels(raw, "average"), raw)
 
 
 @pytest.mark.parametrize("save_raw", (False, True))

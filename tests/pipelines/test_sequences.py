@@ -18,7 +18,7 @@ import videos
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import Fused
 from densefuse_tf.fusion.fuser import Fuser
-from densefuse_tf.fusion.output_range import to_uint8
+from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import FusionSettings
@@ -92,7 +92,7 @@ def test_minmax_is_that_of_the_sequence(tmp_path, fusers):
     pairs = list(zip(videos.scene(5), videos.scene(5, seed=1), strict=True))
     raws = np.stack([fusers["minmax"].raw(pair) for pair in pairs])
     found = np.stack(fused(fusers["minmax"], footage_of(*sources)))
-    np.testing.assert_array_equal(found, to_uint8(raws, "minmax"))
+    np.testing.assert_array_equal(found, to_pixels(raws, "minmax"))
     assert (found.min(), found.max()) == (0, 255)
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.inference import InferenceGraph
-from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.output_range import to_pixels_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.model import checkpoints
@@ -100,7 +100,7 @@ def test_service_answers_damaged_images(checkpoint, long):
     names = [name for name in sorted(files) if name.endswith((".png", ".jpg"))]
     served = signatures.signatures(
         InferenceGraph(FusionSettings(checkpoint)),
-        lambda raw: to_uint8_in_graph(raw, "minmax", 1.0),
+        lambda raw: to_pixels_in_graph(raw, "minmax", 1.0),
         max_pixels=1_000_000,
     )[signatures.ENCODED]
 

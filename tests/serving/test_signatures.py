@@ -12,7 +12,7 @@ from PIL import Image
 
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.inference import InferenceGraph
-from densefuse_tf.fusion.output_range import to_uint8_in_graph
+from densefuse_tf.fusion.output_range import to_pixels_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.model import low_precision
@@ -57,7 +57,7 @@ FILES_16 = {
 
 
 def rescaling(output_range, divisor=1.0):
-    return lambda raw: to_uint8_in_graph(raw, output_range, divisor)
+    return lambda raw: to_pixels_in_graph(raw, output_range, divisor)
 
 
 @pytest.fixture(scope="module")
