@@ -105,8 +105,8 @@ class ChannelFuser(abc.ABC):
             it there).
           names: What to call the sources in an error; by default ir and vis, or
             source_1 ... source_k.
-          output_range: What `output_range.to_pixels` takes, for this call: the frames of
-            a sequence do not flicker with (min, max) that hold for all.
+          output_range: As `output_range.to_pixels` takes it, for this call: frames of a
+            sequence do not flicker with (min, max) that hold for all.
           are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
             leaves them. Otherwise an image of floats whose largest is at most 1 counts
             as one in 0..1 and is refused; all zeros are black on either scale.
