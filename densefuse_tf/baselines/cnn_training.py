@@ -24,7 +24,6 @@ Notes:
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tqdm
@@ -35,6 +34,7 @@ from densefuse_tf.baselines import cnn_network
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.setting import setting
 
 _BLOCK = cnn_network.BLOCK
 _SIGMA = 2.0
@@ -48,10 +48,6 @@ _LOG_EVERY = 100
 _LEARNING_RATES = ((0.6, 1.0), (0.85, 0.1), (1.0, 0.01))
 
 
-def _field(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
 @dataclasses.dataclass(frozen=True)
 class CnnTrainingSettings:
     """Everything that decides a training run.
@@ -60,26 +56,26 @@ class CnnTrainingSettings:
     makes its flags.
     """
 
-    iterations: int = _field(1000, "Length of the run.")
-    batch_size: int = _field(
+    iterations: int = setting(1000, "Length of the run.")
+    batch_size: int = setting(
         64, "Pairs of patches in a step, each of which is shown in both orders."
     )
-    learning_rate: float = _field(
+    learning_rate: float = setting(
         0.01, "Rate of the first part of the run; it falls to a tenth twice."
     )
-    levels: int = _field(5, "Blurred versions of each photograph.")
-    patches_per_level: int = _field(
+    levels: int = setting(5, "Blurred versions of each photograph.")
+    patches_per_level: int = setting(
         20, "Pairs of patches from a photograph and each of its blurred versions."
     )
-    min_variance: float = _field(
+    min_variance: float = setting(
         25.0,
         "Least variance of a sharp patch, in grey levels squared; in a patch of one "
         "grey there is nothing to tell.",
     )
-    num_val_photographs: int = _field(
+    num_val_photographs: int = setting(
         10, "Photographs held out of train_dir to validate on."
     )
-    seed: int = _field(0, "Decides the patches, their order and the initial kernels.")
+    seed: int = setting(0, "Decides the patches, their order and the initial kernels.")
 
     def check(self) -> None:
         """Raises a UserError for a value that no run can have."""

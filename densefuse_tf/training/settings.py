@@ -19,9 +19,9 @@ Notes:
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import setting
 
 # The name of each way to resize a photograph, and Pillow's name of its filter.
 RESIZE_FILTERS = {
@@ -167,10 +167,6 @@ def find_recipe(name: str | None = None, network: str = "densefuse") -> Recipe:
     return recipes[name]
 
 
-def _field(default: Any, text: str, **metadata: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text, **metadata})
-
-
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Everything that decides a training run; written to its config.json.
@@ -179,72 +175,72 @@ class TrainingSettings:
     makes its flags, and `metadata["least"]` its least value.
     """
 
-    train_dir: str = _field(
+    train_dir: str = setting(
         dataclasses.MISSING,
         "Photographs to train on: a folder tree or a glob of JPEG, PNG, BMP files.",
     )
-    val_dir: str | None = _field(
+    val_dir: str | None = setting(
         None,
         "Photographs to validate on; by default num_val_images held out of train_dir.",
     )
-    num_val_images: int = _field(
+    num_val_images: int = setting(
         1000,
         "How many photographs to validate on: the first of val_dir, or as many drawn "
         "from train_dir.",
         least=1,
     )
-    num_curve_images: int | None = _field(
+    num_curve_images: int | None = setting(
         None,
         "How many of them make a point of the validation curve, which takes its time "
         "on a CPU; by default all. The end of the run takes all in any case.",
         least=1,
     )
-    network: str = _field("densefuse", f"The network to train: {', '.join(RECIPES)}.")
-    recipe: str = _field(
+    network: str = setting("densefuse", f"The network to train: {', '.join(RECIPES)}.")
+    recipe: str = setting(
         None,
         "The losses: paper, or release, as the published weights were made; by default "
         "paper for densefuse and release for deepfuse.",
     )
-    ssim_weight: float = _field(
+    ssim_weight: float = setting(
         None,
         "lambda of Eq. 1, the weight of the SSIM loss; by default 100, and 1 for "
         "deepfuse, which has no other loss.",
     )
-    epochs: int = _field(
+    epochs: int = setting(
         4, "Length of the run, in passes over the photographs.", least=1
     )
-    iterations: int | None = _field(
+    iterations: int | None = setting(
         None, "Length of the run, instead of epochs.", least=1
     )
-    batch_size: int = _field(
+    batch_size: int = setting(
         2, "Images per step, over all devices and workers together.", least=1
     )
-    learning_rate: float = _field(1e-4, "The learning rate of Adam.")
-    seed: int = _field(
+    learning_rate: float = setting(1e-4, "The learning rate of Adam.")
+    seed: int = setting(
         0,
         "Decides the initial kernels, the order of the photographs and random crops.",
         least=0,
     )
-    val_every: int = _field(
+    val_every: int = setting(
         100, "Iterations between two points of the curves.", least=1
     )
-    save_every: int = _field(500, "Iterations between two saves.", least=1)
+    save_every: int = setting(500, "Iterations between two saves.", least=1)
     # The window of SSIM has 11x11 pixels.
-    image_size: int = _field(256, "Height and width of the crops in pixels.", least=11)
-    resize: str = _field(
+    image_size: int = setting(256, "Height and width of the crops in pixels.", least=11)
+    resize: str = setting(
         "nearest",
         "How a photograph is resized: nearest (the release), bilinear, bicubic, area.",
     )
-    random_crop: bool = _field(
+    random_crop: bool = setting(
         False, "Cut a random square out instead of squashing the photograph to one."
     )
-    cache: str | None = _field(
+    cache: str | None = setting(
         None, "Keep the grey crops: 'memory', or the name of a file."
     )
-    mixed_precision: str = _field(
+    mixed_precision: str = setting(
         "none", "float16 (GPUs) or bfloat16 for the network's inner layers."
     )
-    xla: bool = _field(False, "Compile the step with XLA.")
+    xla: bool = setting(False, "Compile the step with XLA.")
 
     def __post_init__(self):
         """Fills in what the recipe of the network decides."""
