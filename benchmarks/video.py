@@ -101,7 +101,7 @@ def memory(folder: pathlib.Path) -> None:
 
     def watched():
         nonlocal early
-        for count, image in enumerate(sequences.fuse(fuser, footage), 1):
+        for count, image in enumerate(sequences.fused_frames(fuser, footage), 1):
             yield image
             if count == min(_EARLY.value, footage.count):
                 early = measuring.peak_memory()
@@ -133,7 +133,7 @@ def speed(folder: pathlib.Path) -> None:
 
     def from_files_to_file() -> None:
         footage = surveying.survey(surveying.open_sources(sources))
-        fused = sequences.fuse(fuser, footage)
+        fused = sequences.fused_frames(fuser, footage)
         sequences.write(folder / "fused.mp4", footage, fused)
 
     times = [

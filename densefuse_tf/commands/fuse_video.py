@@ -15,10 +15,10 @@ def fuse(request: FusionRequest) -> None:
     """Fuses a sequence.
 
     Raises:
-      UserError: As `sequences.run` raises it.
+      UserError: As `sequences.fuse` raises it.
     """
     start = time.monotonic()
-    if sequences.run(request, _Shown(request)):
+    if sequences.fuse(request, _Shown(request)):
         print(f"written in {time.monotonic() - start:.1f} s: {request.output}")
     else:
         print(f"{request.output}: is there already, and is left as it is")

@@ -40,7 +40,7 @@ _OF_IMAGES = ("save_raw", "panel", "report", "runner", "beam_options")
 _BEHIND = 2
 
 
-def run(request: FusionRequest, events: Events = SILENT) -> bool:
+def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
     """Fuses a sequence: a whole run, from its sources to the written result.
 
     Args:
@@ -94,7 +94,7 @@ def run(request: FusionRequest, events: Events = SILENT) -> bool:
         with contextlib.closing(footage.frames()) as moments:
             found = footage.aligner and footage.aligner.registration
             aligning.write(registration, next(moments), found, events.wrote)
-    frames = fuse(fuser, footage, progress=events.frames)
+    frames = fused_frames(fuser, footage, progress=events.frames)
     write(output, footage, frames, rate or DEFAULT_RATE)
     return True
 
@@ -126,7 +126,7 @@ def _check_rate_is_free(
         raise UserError(f"--fps={fps} goes with a video as --output")
 
 
-def fuse(
+def fused_frames(
     fuser, footage: Footage, *, progress: video.Progress = video.unseen
 ) -> Generator[np.ndarray, None, None]:
     """Fuses a sequence with one output range.

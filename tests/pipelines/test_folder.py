@@ -89,10 +89,10 @@ def test_the_only_pair_that_fails_is_an_error(five, tmp_path):
 
 def test_a_sequence_is_fused_without_a_word(request_of, five, capfd):
     heard = Heard()
-    assert sequences.run(request_of(), heard)
+    assert sequences.fuse(request_of(), heard)
     assert heard.lines == ["5 frames"]
     assert all(pair.output.is_file() for pair in five)
-    assert not sequences.run(request_of(options=FileOptions(skip_existing=True)))
+    assert not sequences.fuse(request_of(options=FileOptions(skip_existing=True)))
     assert capfd.readouterr() == ("", "")
 
 

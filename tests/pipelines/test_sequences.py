@@ -62,7 +62,7 @@ def footage_of(*sources, **settings):
 
 
 def fused(fuser, footage):
-    return list(sequences.fuse(fuser, footage))
+    return list(sequences.fused_frames(fuser, footage))
 
 
 def names(folder):
@@ -501,7 +501,7 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
             cameras, size, (None, None), False, (True, True), aligner
         )
         path = tmp_path / f"{count}.mp4"
-        sequences.write(path, footage, sequences.fuse(Quick(), footage))
+        sequences.write(path, footage, sequences.fused_frames(Quick(), footage))
         assert videos.read(path)[0].shape[:3] == (count, *size)
         most[count] = [camera.most[0] for camera in cameras]
         assert [len(camera.closed) for camera in cameras] == [1, 1]
@@ -512,7 +512,7 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
 def test_sources_are_closed_when_the_reader_stops(tmp_path):
     cameras = Camera(300), Camera(300)
     footage = surveying.Footage(cameras, SIZE, (None, None), False, (True, True))
-    with contextlib.closing(sequences.fuse(Quick(), footage)) as frames:
+    with contextlib.closing(sequences.fused_frames(Quick(), footage)) as frames:
         assert len(list(itertools.islice(frames, 3))) == 3
     gc.collect()
     assert [len(camera.closed) for camera in cameras] == [1, 1]
@@ -525,7 +525,9 @@ def test_a_source_that_fails_in_the_middle(tmp_path, fusers):
     make(tmp_path, "ir", 9)
     with pytest.raises(UserError, match=r"ir\.mp4: only 9 of 20 frames could be read"):
         sequences.write(
-            tmp_path / "fused.mp4", footage, sequences.fuse(fusers["average"], footage)
+            tmp_path / "fused.mp4",
+            footage,
+            sequences.fused_frames(fusers["average"], footage),
         )
     assert names(tmp_path) == ["ir.mp4", "vis.mp4"]
 
