@@ -17,7 +17,6 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
-from densefuse_tf.model import strategy_modules
 
 # The memory that computing takes for each pixel, in bytes: a share of its own and one
 # for each source, with what TensorFlow keeps between two operations.
@@ -39,7 +38,7 @@ class Fuser(ChannelFuser):
 
     def __init__(self, settings: FusionSettings):
         """Loads the checkpoint and builds the graph."""
-        strategy_modules.load(settings.strategy_module)
+        strategies.load(settings.strategy_module)
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(
             settings.num_sources, settings.color, settings.output_range, np.float32
@@ -95,7 +94,7 @@ class Fuser(ChannelFuser):
 def kept(settings: FusionSettings) -> Fuser:
     """Returns the `Fuser` of the settings, which is built when they are new."""
     path = checkpoints.locate(settings.checkpoint)
-    strategy_modules.load(settings.strategy_module)
+    strategies.load(settings.strategy_module)
     return _kept(
         dataclasses.replace(settings, checkpoint=path),
         checkpoints.modified(path),

@@ -16,7 +16,6 @@ from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
-from densefuse_tf.model import strategy_modules
 
 
 def fusion_model(
@@ -83,7 +82,7 @@ def check(settings: FusionSettings) -> dict[str, object]:
     arguments = strategies.arguments(
         settings.strategy, window_radius=window_radius, offset=0.0
     )
-    strategy_modules.check(
+    strategies.check(
         settings.strategy, num_sources=num_sources, window_radius=window_radius
     )
     return arguments

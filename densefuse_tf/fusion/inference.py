@@ -21,7 +21,6 @@ from densefuse_tf.model import convolution
 from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
-from densefuse_tf.model import strategy_modules
 
 
 def for_this_machine(settings: FusionSettings) -> FusionSettings:
@@ -60,7 +59,7 @@ class InferenceGraph:
         self.takes_level = self._maps_dtype == tf.bfloat16
         if self.takes_level:
             low_precision.check(self._strategy)
-            strategy_modules.check(
+            strategies.check(
                 settings.strategy,
                 num_sources=settings.num_sources,
                 window_radius=settings.window_radius,

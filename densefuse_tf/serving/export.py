@@ -22,7 +22,7 @@ from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_pixels_in_graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
-from densefuse_tf.model import strategy_modules
+from densefuse_tf.model import strategies
 from densefuse_tf.serving import converters
 from densefuse_tf.serving import signatures
 from densefuse_tf.serving.settings import ExportSettings
@@ -70,7 +70,7 @@ def export(
         extras.require(settings.format, f"the format {settings.format}")
     if settings.warmup:
         extras.require("serving", "the warm-up file")
-    strategy_modules.load(fusion.strategy_module)
+    strategies.load(fusion.strategy_module)
     divisor = average_divisor(fusion)
     rescale = functools.partial(
         to_pixels_in_graph,

@@ -75,14 +75,14 @@ def ours(
       checkpoints: By lambda.
       window_radius: r of the l1-norm's block average (Eq. 6).
       chosen: The strategies; by default the paper's and all of the module.
-      strategy_module: Registers more strategies, as `strategy_modules.load` takes it.
+      strategy_module: Registers more strategies, as `strategies.load` takes it.
     """
     more: tuple[str, ...] = ()
     path = None
     if strategy_module is not None:
-        from densefuse_tf.model import strategy_modules
+        from densefuse_tf.model import strategies
 
-        more = strategy_modules.load(strategy_module)
+        more = strategies.load(strategy_module)
         path = user_modules.path_of(strategy_module)
     known = (*paper.STRATEGIES, *more)
     chosen = known if chosen is None else chosen

@@ -11,7 +11,6 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
-from densefuse_tf.model import strategy_modules
 
 SOURCE = """
 import functools
@@ -62,7 +61,7 @@ def test_a_module_is_run_once_under_any_name(module, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("my_strategies", path, "my_strategies.py", other):
-        assert strategy_modules.load(name) == ("largest",)
+        assert strategies.load(name) == ("largest",)
         assert user_modules.path_of(name).samefile(path)
     assert counter.read_text() == "x"
 
@@ -72,8 +71,8 @@ def test_two_files_of_one_name_are_two_modules(module, tmp_path):
     second = tmp_path / "other/my_strategies.py"
     second.parent.mkdir()
     second.write_text(first.read_text().replace("largest", "second"))
-    assert strategy_modules.load(first) == ("largest",)
-    assert strategy_modules.load(second) == ("second",)
+    assert strategies.load(first) == ("largest",)
+    assert strategies.load(second) == ("second",)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_a_module_that_cannot_be_used_is_refused(tmp_path, text, message):
     path.write_text(text)
     before = strategies.get("addition")
     with pytest.raises(UserError) as error:
-        strategy_modules.load(path)
+        strategies.load(path)
     assert f"strategy_module {path}: " in str(error.value)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert strategies.get("addition") is before
@@ -115,7 +114,7 @@ def test_a_module_that_is_missing_is_refused(tmp_path, monkeypatch, name, messag
     monkeypatch.chdir(tmp_path)
     pathlib.Path("folder").mkdir()
     with pytest.raises(UserError, match=message):
-        strategy_modules.load(name)
+        strategies.load(name)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +128,6 @@ def test_a_module_that_is_missing_is_refused(tmp_path, monkeypatch, name, messag
     ],
 )
 def test_a_strategy_that_does_not_fuse_is_refused(module, body, message):
-    strategy_modules.load(module("broken", body))
+    strategies.load(module("broken", body))
     with pytest.raises(UserError, match=message):
         graph.fusion_model(network.autoencoder(), strategy="broken")
