@@ -7,6 +7,7 @@ since it imports Pillow.
 """
 
 import logging as python_logging
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -83,12 +84,12 @@ def decode(
         from densefuse_tf.io import tiff
 
         read = tiff.read
-    image, alpha, orientation, pages = read(name, file, check)
+    image, alpha, orientation, xmp, pages = read(name, file, check)
     if pages > 1:
         logging.info("%s: has %d pages; the first one is read", name, pages)
     if alpha is not None:
         image = _over_black(name, image, alpha)
-    if orientation is not None and 2 <= orientation <= 8:
+    if (orientation := _orientation(name, orientation, xmp)) > 1:
         logging.info("%s: turned upright by its orientation tag", name)
         # TIFF 6.0, tag 274; the same in EXIF.
         if orientation >= 5:
@@ -136,7 +137,7 @@ def _read(name: str, file: BinaryIO, check: Callable) -> "tiff.Stored":
         image = image[..., 0] if image.shape[2] == 1 else image
     if mode in ("P", "PA"):
         image = pixels.without_equal_channels(image)
-    return image, alpha, about.get("Orientation"), pages
+    return image, alpha, about.get("Orientation"), b"", pages
 
 
 def _is_png_beyond_pillow(file: BinaryIO, has_alpha: bool) -> bool:
@@ -155,6 +156,17 @@ def _is_png_beyond_pillow(file: BinaryIO, has_alpha: bool) -> bool:
     file.seek(24)
     bits, color_type = file.read(2)
     return bits == 16 or (color_type == 0 and has_alpha)
+
+
+def _orientation(name: str, value: object, xmp: bytes) -> int:
+    """Returns 1 to 8 from the value of an EXIF or TIFF tag, or else of an XMP packet."""
+    if value is None:
+        found = re.search(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([0-9]+)", xmp)
+        value = int(found[1]) if found else 1
+    if isinstance(value, int) and 1 <= value <= 8:
+        return value
+    logging.info("%s: its orientation tag is not 1 to 8 and is ignored", name)
+    return 1
 
 
 def _over_black(name: str, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

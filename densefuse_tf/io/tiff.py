@@ -1,14 +1,19 @@
-"""Reads the first page of TIFF files through tifffile.
+"""Reads the full-size page of TIFF files through tifffile, odd ones through libtiff.
 
 What the samples mean (white is zero, palettes, CMYK, few bits) is settled here.
 """
 
+import bisect
+import io
 import os
+import struct
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 import tifffile
+from absl import logging
 from tifffile import COMPRESSION
 from tifffile import EXTRASAMPLE
 from tifffile import PHOTOMETRIC
@@ -16,8 +21,8 @@ from tifffile import PHOTOMETRIC
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
 
-# Pixels, alpha or None, orientation tag or None, number of pages.
-Stored = tuple[np.ndarray, np.ndarray | None, int | None, int]
+# Pixels, alpha or None, what the orientation tag says or None, XMP, number of pages.
+Stored = tuple[np.ndarray, np.ndarray | None, object, bytes, int]
 
 # tifffile would read what microscopes' programs add, and open files that they name.
 _PLAIN_TIFF: Any = dict.fromkeys(
@@ -30,6 +35,7 @@ _CHANNELS: dict[int, int] = {
     PHOTOMETRIC.RGB: 3,
     PHOTOMETRIC.PALETTE: 1,
     PHOTOMETRIC.SEPARATED: 4,
+    PHOTOMETRIC.YCBCR: 3,
 }
 _COMPRESSIONS = {
     COMPRESSION.NONE,
@@ -40,29 +46,38 @@ _COMPRESSIONS = {
     COMPRESSION.PACKBITS,
     COMPRESSION.ZSTD,
 }
+# tifffile reads no PackBits or Zstandard where other bytes follow, and says nothing of
+# LZW that ends early.
+_BY_LIBTIFF = (COMPRESSION.LZW, COMPRESSION.PACKBITS, COMPRESSION.ZSTD)
+# Bits of NewSubfileType: a reduced copy, a mask.
+_NO_PICTURE = 1 | 4
 
 
 def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored:
-    """Reads the first page of an open TIFF file; see `decoding.decode`.
+    """Reads the full-size page of an open TIFF file; see `decoding.decode`.
 
     Returns:
       Pixels as `images.read` describes them, but not yet blended with alpha and turned
-      upright; alpha of the same dtype, or None; the value of the orientation tag; the
-      number of pages.
+      upright; alpha of the same dtype, or None; what the orientation tag says, whatever
+      its type, or None; the XMP packet; the number of pages.
     """
     with tifffile.TiffFile(file, **_PLAIN_TIFF) as tiff:
-        page = tiff.pages.first
+        first, page = tiff.pages.first, _full_size(tiff)
+        if page is not first:
+            logging.info("%s: its first page is a reduced copy; the whole is read", name)
         check(page.imagelength, page.imagewidth)
         dtype, samples = page.dtype, page.samplesperpixel
         meaning = page.photometric
-        if meaning == PHOTOMETRIC.YCBCR and page.compression == COMPRESSION.JPEG:
-            # tifffile converts it.
-            meaning = PHOTOMETRIC.RGB
+        if "PhotometricInterpretation" not in page.tags:
+            meaning = PHOTOMETRIC.MINISBLACK if samples < 3 else PHOTOMETRIC.RGB
         channels = _CHANNELS.get(meaning, 0)
         if (
             (dtype is None or dtype.kind not in "buif")
             or not (channels and channels <= samples <= channels + 1)
-            or (meaning == PHOTOMETRIC.SEPARATED and dtype != np.uint8)
+            or (
+                meaning in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR)
+                and dtype != np.uint8
+            )
             or page.compression not in _COMPRESSIONS
             or page.imagedepth != 1
         ):
@@ -70,11 +85,16 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
                 f"{name}: is a TIFF of depth {page.imagedepth} with {samples} channels "
                 f"of {dtype} values, {_shown(meaning)}, compressed by "
                 f"{_shown(page.compression)}: expected depth 1, integers or floats, "
-                "grey, palette, RGB or 8-bit CMYK, each with or without alpha, "
+                "grey, palette, RGB, 8-bit CMYK or YCbCr, each with or without alpha, "
                 "compressed by none, LZW, Deflate, PackBits, Zstandard or JPEG"
             )
-        _check_segments(page, os.fstat(file.fileno()).st_size)
-        image = page.asarray(maxworkers=1)
+        page.databytecounts = _byte_counts(page, file)
+        if page.compression in _BY_LIBTIFF or (
+            meaning == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG
+        ):
+            image = _by_libtiff(page, file)
+        else:
+            image = page.asarray(maxworkers=1)
         pages = len(tiff.pages)
     alpha = None
     if samples > 1:
@@ -85,22 +105,67 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
             if page.extrasamples[:1] == (EXTRASAMPLE.UNASSALPHA,):
                 alpha = image[..., -1]
         image = image[..., 0] if channels == 1 else image[..., :channels]
-    orientation = page.tags.valueof("Orientation")
-    return _intensities(image, meaning, page), alpha, orientation, pages
+    if image.shape[:2] != (page.imagelength, page.imagewidth):
+        raise ValueError(f"decoded to {image.shape}")
+    # A reduced copy stands as its original does.
+    orientation, xmp = (
+        page.tags.valueof(code, first.tags.valueof(code))
+        for code in ("Orientation", "XMP")
+    )
+    return _intensities(image, meaning, page), alpha, orientation, xmp or b"", pages
+
+
+def _full_size(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
+    """Returns the first page, or what it is a reduced copy of."""
+    first = tiff.pages.first
+    is_reduced = first.subfiletype & _NO_PICTURE
+    pages = [*(tiff.pages if is_reduced else [first]), *(first.pages or [])]
+    whole = [page for page in pages if not page.subfiletype & _NO_PICTURE]
+    return max(whole, key=lambda page: page.imagelength * page.imagewidth, default=first)
 
 
 def _shown(value: int) -> str:
     return getattr(value, "name", str(value))
 
 
-def _check_segments(page: tifffile.TiffPage, size: int) -> None:
-    """Raises if strips or tiles are missing, which tifffile would leave out."""
-    expected = int(np.prod(page.chunked))
-    if not len(page.dataoffsets) == len(page.databytecounts) == expected or any(
-        not 0 < offset < offset + count <= size
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
-    ):
+def _byte_counts(page: tifffile.TiffPage, file: BinaryIO) -> tuple[int, ...]:
+    """Returns how long each strip or tile is, at most where the file says it wrongly.
+
+    Raises if one is missing, which tifffile would leave out, or cut off, if its decoder
+    would not tell.
+    """
+    size = os.fstat(file.fileno()).st_size
+    ends = sorted({*page.dataoffsets, size})
+    counts = []
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        is_there = 0 < offset < size
+        if is_there and not 0 < count <= size - offset:
+            # LZW that lacks its end may be all there, as far as a decoder sees.
+            is_there = count == 0 or page.compression != COMPRESSION.LZW
+            count = ends[bisect.bisect(ends, offset)] - offset
+            if page.compression == COMPRESSION.JPEG:
+                file.seek(offset)
+                is_there = b"\xff\xd9" in file.read(count)
+        counts += [count] * is_there
+    if len(counts) != (expected := int(np.prod(page.chunked))):
         raise ValueError(f"not all of its {expected} strips or tiles are there")
+    return tuple(counts)
+
+
+def _by_libtiff(page: tifffile.TiffPage, file: BinaryIO) -> np.ndarray:
+    """Decodes a page of an open TIFF file."""
+    file.seek(0)
+    copy = io.BytesIO(file.read())
+    # libtiff reads the page that the header names as the first.
+    kind = page.parent.tiff
+    copy.seek(kind.offsetsize)
+    copy.write(struct.pack(kind.offsetformat, page.offset))
+    copy.seek(0)
+    with tifffile.TiffFile(copy, **_PLAIN_TIFF) as tiff:
+        for name in ("StripByteCounts", "TileByteCounts"):
+            if tag := tiff.pages.first.tags.get(name):
+                tag.overwrite(page.databytecounts, dtype=16 if kind.is_bigtiff else 4)
+    return imagecodecs.tiff_decode(copy.getvalue())
 
 
 def _intensities(
@@ -108,8 +173,9 @@ def _intensities(
 ) -> np.ndarray:
     """Converts samples as stored to uint8, uint16 or float32 intensities."""
     if meaning == PHOTOMETRIC.PALETTE:
-        # 16 bits as the format demands, 8 as nearly all programs mean.
-        palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+        # 16 bits as the format demands, or 8, of which libtiff judges in this way.
+        palette = np.asarray(page.colormap).T
+        palette = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
         return pixels.without_equal_channels(palette[image])
     if image.dtype == bool:
         image = image.astype(np.uint8)
