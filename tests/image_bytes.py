@@ -38,6 +38,94 @@ def tiff(image: np.ndarray, **options) -> bytes:
     return file.getvalue()
 
 
+def raw_tiff(image: np.ndarray, tags=(), without=(), strips=None, order="<") -> bytes:
+    """Makes a TIFF by hand, uncompressed unless its strips are given as bytes.
+
+    `tags` adds or replaces {code: (type, values)}, with bytes for types 1, 2 and 7; the
+    tags `without` are left out. It has one page, whose pixels end the file.
+    """
+    height, width, *channels = image.shape
+    samples = channels[0] if channels else 1
+    strips = strips or [image.astype(image.dtype.newbyteorder(order)).tobytes()]
+    entries = {
+        256: (4, [width]),
+        257: (4, [height]),
+        258: (3, [image.dtype.itemsize * 8] * samples),
+        259: (3, [1]),
+        262: (3, [1 if samples == 1 else 2]),
+        273: (4, [0] * len(strips)),
+        277: (3, [samples]),
+        278: (4, [-(-height // len(strips))]),
+        279: (4, [len(strip) for strip in strips]),
+        339: (3, [3 if image.dtype.kind == "f" else 1] * samples),
+        **dict(tags),
+    }
+    codes = sorted(set(entries) - set(without))
+    formats = {1: "s", 2: "s", 3: "H", 4: "I", 5: "I", 7: "s", 11: "f"}
+
+    def packed(kind, values) -> bytes:
+        if isinstance(values, bytes):
+            return values
+        return struct.pack(f"{order}{len(values)}{formats[kind]}", *values)
+
+    def written() -> bytes:
+        """Writes all but the strips."""
+        directory = struct.pack(f"{order}H", len(codes))
+        long_values = b""
+        start = 8 + 2 + 12 * len(codes) + 4
+        for code in codes:
+            kind, values = entries[code]
+            data = packed(kind, values)
+            count = len(values) // (2 if kind == 5 else 1)
+            if len(data) > 4:
+                place = struct.pack(f"{order}I", start + len(long_values))
+                long_values += data + b"\0" * (len(data) % 2)
+                data = place
+            directory += struct.pack(f"{order}HHI", code, kind, count)
+            directory += data.ljust(4, b"\0")
+        header = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+        return header + directory + bytes(4) + long_values
+
+    offset = len(written())
+    for index, strip in enumerate(strips):
+        entries[273][1][index] = offset
+        offset += len(strip)
+    return written() + b"".join(strips)
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return (
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    )
+
+
+def with_chunks(data: bytes, *chunks: bytes, before: bytes = b"IDAT") -> bytes:
+    """Puts chunks into a PNG before the first of a kind."""
+    place = data.index(before) - 4
+    return data[:place] + b"".join(chunks) + data[place:]
+
+
+def with_segment(data: bytes, marker: int, content: bytes) -> bytes:
+    """Puts a segment into a JPEG as its first."""
+    return (
+        data[:2]
+        + struct.pack(">BBH", 255, marker, len(content) + 2)
+        + content
+        + data[2:]
+    )
+
+
+def exif(orientation: int = 6) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def xmp(orientation: int = 6) -> bytes:
+    return b'<rdf:Description tiff:Orientation="%d"/>' % orientation
+
+
 def with_png_header(data: bytes, width: int, height: int, bits: int = 8) -> bytes:
     """Replaces size and bits in a PNG's header, and makes its checksum right."""
     header = b"IHDR" + struct.pack(">IIB", width, height, bits) + data[25:29]

@@ -1,35 +1,45 @@
 """Decodes the bytes of an image file into pixels.
 
-imageio decodes PNG, JPEG, BMP and WebP here, with its Pillow plugin; TIFF goes to
-`tiff`, and PNG files of 16 bits, of which Pillow keeps 8, and grey ones with a
-transparent value go to imagecodecs. `images` imports this module when it reads a file,
-since it imports Pillow.
+Pillow decodes PNG, JPEG, BMP and WebP; TIFF goes to `tiff`, PGM and PPM to `pnm`. PNG
+and JPEG files of more than 8 bits, of which Pillow keeps 8 or nothing, and grey PNG
+files with a transparent value go to imagecodecs. `images` imports this module when it
+reads a file, since it imports Pillow.
 """
 
+import io
 import logging as python_logging
 import re
-import threading
+import struct
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import imageio.v3 as iio
 import numpy as np
 from absl import logging
-from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
+from densefuse_tf.io import pnm
+from densefuse_tf.io import segments
 
 if TYPE_CHECKING:
     from densefuse_tf.io import tiff
 
-_pillow_limit = threading.Lock()
+_APART = {"PNG": segments.png, "JPEG": segments.jpeg, "WebP": segments.webp}
+_OPENERS = {
+    "PNG": PngImageFile,
+    "JPEG": JpegImageFile,
+    "BMP": BmpImageFile,
+    "WebP": WebPImageFile,
+}
 
 # The UserError says in one line what is wrong with a file.
-warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs|imageio)\.")
+warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs)\.")
 for _reader in ("tifffile", "imagecodecs"):
     python_logging.getLogger(_reader).setLevel(python_logging.CRITICAL)
 
@@ -42,7 +52,7 @@ def kind(name: str, file: BinaryIO) -> str:
       file: At its beginning, where it is left.
 
     Returns:
-      PNG, TIFF, JPEG, BMP or WebP.
+      The name of a format that is read.
 
     Raises:
       UserError: It is none of these.
@@ -78,13 +88,15 @@ def decode(
       UserError: The image is of a sort that is not read.
       Exception: Of any other type, for a damaged file: whatever its reader raises.
     """
-    read = _read
     if kind == "TIFF":
         # Imports tifffile, which other formats do without.
         from densefuse_tf.io import tiff
 
-        read = tiff.read
-    image, alpha, orientation, xmp, pages = read(name, file, check)
+        image, alpha, orientation, xmp, pages = tiff.read(name, file, check)
+    elif kind in ("PGM", "PPM"):
+        return pnm.read(file, check)
+    else:
+        image, alpha, orientation, xmp, pages = _read(kind, name, file, check)
     if pages > 1:
         logging.info("%s: has %d pages; the first one is read", name, pages)
     if alpha is not None:
@@ -101,65 +113,54 @@ def decode(
     return np.require(image, requirements=["C", "W"])
 
 
-def _read(name: str, file: BinaryIO, check: Callable) -> "tiff.Stored":
+def _read(kind: str, name: str, file: BinaryIO, check: Callable) -> "tiff.Stored":
     """Reads the first frame of a PNG, JPEG, BMP or WebP; see `tiff.read`."""
-    del name
-    with _pillow_limit:
-        # `check` is the limit on pixels here.
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            reader = iio.imopen(file, "r", plugin="pillow")
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with reader:
-        check(*reader.properties(index=0).shape[:2])
-        # This decodes a PNG.
-        about = reader.metadata(index=0)
-        mode, has_alpha = about["mode"], "transparency" in about
-        # imageio documents the dots for all frames, but does not declare them.
-        pages = reader.properties(index=...).n_images or 1  # type: ignore[arg-type]
-        if _is_png_beyond_pillow(file, has_alpha):
-            import imagecodecs
-
-            file.seek(0)
-            image = imagecodecs.png_decode(file.read())
-        else:
-            wanted = "L" if mode in ("1", "L", "LA") else "RGB"
-            wanted += "A" if has_alpha or mode in ("LA", "PA", "RGBA") else ""
-            # Pillow would copy an image to convert it to the mode it has.
-            convert: dict[str, Any] = {} if wanted == mode else {"mode": wanted}
-            image = reader.read(index=0, writeable_output=False, **convert)
-        # imageio knows some palettes whole only when the image is decoded.
-        about = reader.metadata(index=0, exclude_applied=False)
+    parts = segments.Parts(b"")
+    if kind in _APART:
+        parts = _APART[kind](name, file, check)
+        file = io.BytesIO(parts.data)
+    pages = parts.pages
+    if parts.bits > 8:
+        image, mode = _by_imagecodecs(kind, parts.data), ""
+    else:
+        with _OPENERS[kind](file) as opened:
+            check(opened.height, opened.width)
+            pages = max(pages, getattr(opened, "n_frames", 1))
+            # Some palettes are known whole only when the image is decoded.
+            opened.load()
+            mode, has_alpha = opened.mode, "transparency" in opened.info
+            if kind == "PNG" and mode in ("1", "L") and has_alpha:
+                image = _by_imagecodecs(kind, parts.data)
+            else:
+                wanted = "L" if mode in ("1", "L", "LA") else "RGB"
+                wanted += "A" if has_alpha or mode in ("LA", "PA", "RGBA") else ""
+                # Pillow would copy an image to convert it to the mode it has.
+                image = np.asarray(opened if wanted == mode else opened.convert(wanted))
     alpha = None
     if image.ndim == 3 and image.shape[2] in (2, 4):
         image, alpha = image[..., :-1], image[..., -1]
         image = image[..., 0] if image.shape[2] == 1 else image
     if mode in ("P", "PA"):
         image = pixels.without_equal_channels(image)
-    return image, alpha, about.get("Orientation"), b"", pages
+    orientation = None
+    if parts.exif:
+        try:
+            orientation = segments.orientation(parts.exif)
+        except (struct.error, KeyError):
+            logging.info("%s: its EXIF data are broken and are ignored", name)
+    return image, alpha, orientation, parts.xmp, pages
 
 
-def _is_png_beyond_pillow(file: BinaryIO, has_alpha: bool) -> bool:
-    """Whether a file is a PNG that Pillow would change.
+def _by_imagecodecs(kind: str, data: bytes) -> np.ndarray:
+    # Late, since few files need it.
+    import imagecodecs
 
-    Raises if a PNG is cut off, or a chunk's checksum is wrong.
-    """
-    file.seek(0)
-    if file.read(4) != b"\x89PNG":
-        return False
-    file.seek(0)
-    PngImageFile(file).verify()
-    # Pillow stops before the checksum of the last chunk.
-    if file.read(4) != b"\xaeB`\x82":
-        raise OSError("image file is truncated")
-    file.seek(24)
-    bits, color_type = file.read(2)
-    return bits == 16 or (color_type == 0 and has_alpha)
+    decode = imagecodecs.png_decode if kind == "PNG" else imagecodecs.jpeg8_decode
+    return decode(data)
 
 
 def _orientation(name: str, value: object, xmp: bytes) -> int:
-    """Returns 1 to 8 from the value of an EXIF or TIFF tag, or else of an XMP packet."""
+    """Returns 1 to 8 from the value of a tag of EXIF or TIFF, or else of XMP."""
     if value is None:
         found = re.search(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([0-9]+)", xmp)
         value = int(found[1]) if found else 1

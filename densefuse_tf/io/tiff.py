@@ -4,6 +4,7 @@ What the samples mean (white is zero, palettes, CMYK, few bits) is settled here.
 """
 
 import bisect
+import contextlib
 import io
 import os
 import struct
@@ -15,6 +16,7 @@ import numpy as np
 import tifffile
 from absl import logging
 from tifffile import COMPRESSION
+from tifffile import DATATYPE
 from tifffile import EXTRASAMPLE
 from tifffile import PHOTOMETRIC
 
@@ -49,6 +51,7 @@ _COMPRESSIONS = {
 # tifffile reads no PackBits or Zstandard where other bytes follow, and says nothing of
 # LZW that ends early.
 _BY_LIBTIFF = (COMPRESSION.LZW, COMPRESSION.PACKBITS, COMPRESSION.ZSTD)
+_INTEGERS = (DATATYPE.SHORT, DATATYPE.LONG)
 # Bits of NewSubfileType: a reduced copy, a mask.
 _NO_PICTURE = 1 | 4
 
@@ -64,7 +67,7 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
     with tifffile.TiffFile(file, **_PLAIN_TIFF) as tiff:
         first, page = tiff.pages.first, _full_size(tiff)
         if page is not first:
-            logging.info("%s: its first page is a reduced copy; the whole is read", name)
+            logging.info("%s: the first page is a reduced copy, and skipped", name)
         check(page.imagelength, page.imagewidth)
         dtype, samples = page.dtype, page.samplesperpixel
         meaning = page.photometric
@@ -95,7 +98,7 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
             image = _by_libtiff(page, file)
         else:
             image = page.asarray(maxworkers=1)
-        pages = len(tiff.pages)
+        pages = len(tiff.pages) if page is first else 1
     alpha = None
     if samples > 1:
         if page.planarconfig == 2:
@@ -108,20 +111,26 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
     if image.shape[:2] != (page.imagelength, page.imagewidth):
         raise ValueError(f"decoded to {image.shape}")
     # A reduced copy stands as its original does.
-    orientation, xmp = (
-        page.tags.valueof(code, first.tags.valueof(code))
-        for code in ("Orientation", "XMP")
-    )
-    return _intensities(image, meaning, page), alpha, orientation, xmp or b"", pages
+    tag = page.tags.get("Orientation", first.tags.get("Orientation"))
+    # tifffile makes an orientation of any number.
+    orientation = tag and (tag.value if tag.dtype in _INTEGERS else "no integer")
+    xmp = page.tags.valueof("XMP", first.tags.valueof("XMP", b""))
+    xmp = xmp if isinstance(xmp, bytes) else str(xmp).encode(errors="replace")
+    return _intensities(image, meaning, page), alpha, orientation, xmp, pages
 
 
 def _full_size(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
     """Returns the first page, or what it is a reduced copy of."""
     first = tiff.pages.first
-    is_reduced = first.subfiletype & _NO_PICTURE
-    pages = [*(tiff.pages if is_reduced else [first]), *(first.pages or [])]
+    pages: list[Any] = [first]
+    # A broken page raises anything, and is no reason to refuse the first.
+    with contextlib.suppress(Exception):
+        pages += first.pages or ()
+        if first.subfiletype & _NO_PICTURE:
+            pages += tiff.pages
     whole = [page for page in pages if not page.subfiletype & _NO_PICTURE]
-    return max(whole, key=lambda page: page.imagelength * page.imagewidth, default=first)
+    # Of equal ones the first.
+    return max(whole, key=lambda one: one.imagelength * one.imagewidth, default=first)
 
 
 def _shown(value: int) -> str:
@@ -140,8 +149,11 @@ def _byte_counts(page: tifffile.TiffPage, file: BinaryIO) -> tuple[int, ...]:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         is_there = 0 < offset < size
         if is_there and not 0 < count <= size - offset:
-            # LZW that lacks its end may be all there, as far as a decoder sees.
-            is_there = count == 0 or page.compression != COMPRESSION.LZW
+            # Of these libtiff does not tell that the end is missing.
+            is_there = count == 0 or not (
+                page.compression == COMPRESSION.LZW
+                or page.photometric == PHOTOMETRIC.YCBCR
+            )
             count = ends[bisect.bisect(ends, offset)] - offset
             if page.compression == COMPRESSION.JPEG:
                 file.seek(offset)
