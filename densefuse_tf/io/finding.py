@@ -5,6 +5,7 @@ import glob
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -17,8 +18,12 @@ from densefuse_tf.io.streamed import Made
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.io.streamed import in_order
 
+# What comes behind the integer where a name is a decimal number.
+_FRACTION = re.compile(r"(?<![^/])[0-9]+(\.[0-9]+)\Z")
 # A line shows so many names at most.
 _SHOWN = 3
+# Names that are made anew each time.
+_Names = Callable[[], Iterator[str]]
 
 
 def find(
@@ -29,8 +34,9 @@ def find(
 ) -> list[pathlib.Path]:
     """Finds the image files that `source` stands for, in natural sort order.
 
-    Natural order compares runs of digits as numbers, so IR2 comes before IR10, and
-    letters without regard to case.
+    Natural order compares runs of digits as numbers, so IR2 comes before IR10, names
+    that are decimal numbers as such, so 17.05 comes before 17.1, and letters without
+    regard to case and to how accents are encoded.
 
     Args:
       source: A file, a folder or a glob pattern (`**` for any depth). Of a folder, and
@@ -135,11 +141,11 @@ def _glob(pattern: str) -> list[str]:
 def pair(
     sources: Sequence[str | os.PathLike],
 ) -> Made[tuple[pathlib.Path, ...]]:
-    """Matches the images of k sources, the first with the first, in natural order.
+    """Matches the images of k sources by their names, in natural order of the first.
 
-    What may be a mistake is logged as a warning: most images have a partner of their
-    name in every other source, but some are matched with an image of another one; an
-    image that is several of the sources.
+    Where names do not say which images belong together, the first is matched with the
+    first. What may be a mistake is logged as a warning: images that are matched with
+    such of another name; an image that is several of the sources.
 
     Of very many images the list lies in a temporary file, as long as their names match:
     what the warning or an error says of names that do not is found out in memory.
@@ -159,9 +165,17 @@ def pair(
     found = [in_order(_images(source), _natural) for source in sources]
     count = len(found[0])
     if all(len(paths) == count for paths in found):
-        refuse_one_file(zip(*found, strict=True))
-        _warn_of_other_names(found)
-        return Made(_paths, Streamed(lambda: zip(*found, strict=True), count))
+        matched, other = _by_name(found)
+        refuse_one_file(zip(*matched, strict=True))
+        if other:
+            logging.warning(
+                "names do not match in %d of %d pairs, which are matched by their "
+                "order: %s; check that they belong together",
+                len(other),
+                count,
+                _some(other),
+            )
+        return Made(_paths, Streamed(lambda: zip(*matched, strict=True), count))
     counts = ", ".join(
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
@@ -201,28 +215,29 @@ def refuse_one_file(scenes: Iterable[tuple[str | os.PathLike, ...]]) -> None:
         logging.warning("the same file is several of the sources: %s", _some(several))
 
 
-def _warn_of_other_names(found: Sequence[Sequence[str]]) -> None:
-    """Warns of pairs whose names differ where most images have a partner by name."""
+def _by_name(
+    found: Sequence[Streamed[str]],
+) -> tuple[Sequence[Sequence[str]], list[str]]:
+    """Matches images by what their names have in common.
+
+    Returns:
+      The images of each source; which pairs, matched by their order, have names that do
+      not match.
+    """
     if any(_all_agree([keys_of(paths) for paths in found]) for keys_of in _KEYS):
-        return
+        return found, []
+    count = len(found[0])
     keys, common = _keys(found)
-    if 2 * len(common) <= len(found[0]):
-        return
-    other = [
-        _joined(paths)
-        for paths, own in zip(
-            zip(*found, strict=True), zip(*keys, strict=True), strict=True
-        )
-        if len(set(own)) > 1
-    ]
-    if other:
-        logging.warning(
-            "names do not match in %d of %d pairs, which are matched by their order: "
-            "%s; check that they belong together",
-            len(other),
-            len(found[0]),
-            _some(other),
-        )
+    if len(common) == count:
+        places = [
+            dict(zip(*each, strict=True)) for each in zip(keys, found, strict=True)
+        ]
+        return [[own[key] for key in keys[0]] for own in places], []
+    # There is one way to match single images.
+    keys = keys or [list(_stems(paths)) for paths in found]
+    pairs = zip(zip(*found, strict=True), zip(*keys, strict=True), strict=True)
+    other = [_joined(paths) for paths, own in pairs if len(set(own)) > 1]
+    return found, other if count > 1 else []
 
 
 def _all_agree(keys: Sequence[Iterable[Hashable]]) -> bool:
@@ -255,8 +270,16 @@ def _natural(path: str | os.PathLike) -> str:
     and comes before any other character. Names have no null character.
     """
     # The suffix apart, so that x.png comes before x1.png.
-    stem = os.path.splitext(os.fspath(path))[0]
-    return re.sub("[0-9]+", _number, stem.casefold())
+    stem = _folded(os.path.splitext(os.fspath(path))[0])
+    # Digits behind a point are compared one by one.
+    fraction = _FRACTION.search(stem)
+    end = fraction.start(1) if fraction else len(stem)
+    return re.sub("[0-9]+", _number, stem[:end]) + stem[end:]
+
+
+def _folded(name: str) -> str:
+    # File systems write é as one character or as two.
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _number(digits: re.Match) -> str:
@@ -306,23 +329,9 @@ def _keys(
 
 def _stems(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
-        name = path[path.rfind("/") + 1 :].casefold()
+        name = _folded(path[path.rfind("/") + 1 :])
         dot = name.rfind(".")
         yield name[:dot] if dot > 0 else name
-
-
-def _middles(paths: Iterable[str]) -> Iterator[str]:
-    stems = _stems(paths)
-    start = end = next(stems)
-    shortest = len(start)
-    for stem in stems:
-        while not stem.startswith(start):
-            start = start[:-1]
-        while not stem.endswith(end):
-            end = end[1:]
-        shortest = min(shortest, len(stem))
-    first, last = len(start), min(len(end), shortest - len(start))
-    return (stem[first : len(stem) - last] for stem in _stems(paths))
 
 
 def _numbers(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -330,8 +339,27 @@ def _numbers(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
         yield tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", stem))
 
 
+def _without_start(names: _Names) -> _Names:
+    """Leaves out what all names begin with, except for a part of a number."""
+    start = os.path.commonprefix([min(names()), max(names())])  # noqa: RUF071
+    size = len(start)
+    if any(name[size : size + 1].isdecimal() for name in names()):
+        size = len(start.rstrip("0123456789"))
+    return lambda: (name[size:] for name in names())
+
+
+def _backwards(names: _Names) -> _Names:
+    return lambda: (name[::-1] for name in names())
+
+
+def _without_end(names: _Names) -> _Names:
+    return _backwards(_without_start(_backwards(names)))
+
+
 _KEYS: tuple[Callable[[Iterable[str]], Iterator[Hashable]], ...] = (
     _stems,
-    _middles,
     _numbers,
+    # The first and the last part may overlap, as in a_ir and a_b_ir.
+    lambda paths: _without_start(_without_end(lambda: _stems(paths)))(),
+    lambda paths: _without_end(_without_start(lambda: _stems(paths)))(),
 )

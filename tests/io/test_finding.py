@@ -155,17 +155,32 @@ def test_pair_names_each_image_without_partner_once(folder):
             ["bench_vis", "road_vis", "tent_vis"],
             "1 of 3 pairs.* tank_ir.png + tent_vis.png; check",
         ),
-        # Nothing to be said: another first number, other names, half of two.
-        (["0", "1"], ["1", "2"], None),
-        (["red", "blue", "sea"], ["x", "y", "z"], None),
+        # A dropped frame; a name of two; no name and no number at all.
+        (
+            ["cam1_001", "cam1_002", "cam1_004"],
+            ["cam2_001", "cam2_003", "cam2_004"],
+            "1 of 3 pairs.* cam1_002.png + cam2_003.png; check",
+        ),
+        (
+            ["cam1_1", "cam1_2"],
+            ["cam2_2", "cam2_3"],
+            "2 of 2 pairs.* cam1_2.png + cam2_3",
+        ),
+        (["0", "1"], ["1", "2"], "2 of 2 pairs.* 0.png + 1.png, 1.png + 2.png; check"),
+        (["IR10", "IR11"], ["VIS0", "VIS1"], "2 of 2 pairs.* IR10.png + VIS0.png"),
+        (["a", "b", "c"], ["a", "x", "y"], "2 of 3 pairs.* b.png + x.png, c.png + y"),
+        (
+            ["red", "blue", "sea"],
+            ["x", "y", "z"],
+            "3 of 3 pairs.* blue.png + x.png, red.png + y.png, sea.png + z.png; check",
+        ),
+        # Nothing to be said.
         (["IR01", "IR2", "IR10"], ["VIS1", "VIS2", "VIS10"], None),
         (["a_ir", "b_ir"], ["a_vis", "b_vis"], None),
         (["one"], ["two"], None),
     ],
 )
-def test_pair_warns_of_names_that_do_not_match_while_most_do(
-    folder, caplog, first, second, other
-):
+def test_pair_warns_of_names_that_do_not_match(folder, caplog, first, second, other):
     sources = [
         folder(kind, *(f"{name}.png" for name in names))
         for kind, names in (("ir", first), ("vis", second))
@@ -177,6 +192,57 @@ def test_pair_warns_of_names_that_do_not_match_while_most_do(
     else:
         count, names = other.split(".* ")
         assert f"names do not match in {count}" in said and names in said
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "matched"),
+    [
+        # As a Mac writes accents, and others.
+        (["\u00e9tage", "ferme"], ["e\u0301tage", "ferme"], ["e\u0301tage", "ferme"]),
+        (["e\u0301_ir", "f_ir"], ["\u00e9", "f"], ["\u00e9", "f"]),
+        # Temperatures and times.
+        (["17.05", "17.1", "17.15", "17.2"], ["t1", "t2", "t3", "t4"], None),
+        (["9.5", "10.05", "10.5"], ["9.5", "10.05", "10.5"], None),
+        # What is left of a name may be the start of another.
+        (["a_ir", "a_b_ir"], ["a", "a_b"], ["a_b", "a"]),
+        (["ir_a", "ir_b_a"], ["a", "b_a"], ["a", "b_a"]),
+        (["ir_a", "ir_a_b"], ["a", "a_b"], ["a", "a_b"]),
+        (
+            ["kaptein_ir", "kaptein_1654_ir"],
+            ["kaptein", "kaptein_1654"],
+            ["kaptein_1654", "kaptein"],
+        ),
+        # Another order by another start or end.
+        (["day2_ir", "day_ir"], ["vis day", "vis day2"], ["vis day2", "vis day"]),
+        (["b 01", "a 02"], ["y 2", "z 1"], ["y 2", "z 1"]),
+        (["A_IR", "b_IR"], ["B_vis", "a_vis"], ["a_vis", "B_vis"]),
+    ],
+)
+def test_pair_matches_by_name(folder, caplog, first, second, matched):
+    sources = [
+        folder(kind, *(f"{name}.png" for name in names))
+        for kind, names in (("ir", first), ("vis", second))
+    ]
+    pairs = list(finding.pair(sources))
+    assert [vis.stem for _, vis in pairs] == (matched or second)
+    if matched is None:
+        assert [ir.stem for ir, _ in pairs] == first
+    assert ("do not match" in caplog.text) == (second[0] == "t1")
+    # The same where sources change places, and with a third.
+    swapped = finding.pair(sources[::-1])
+    assert {(ir, vis) for vis, ir in swapped} == set(pairs)
+    third = finding.pair([*sources, sources[0]])
+    assert list(third) == [(ir, vis, ir) for ir, vis in pairs]
+
+
+def test_decimal_numbers_are_in_their_order_and_others_as_they_were(folder):
+    decimals = ["9.9", "10", "10.05", "10.1", "10.15", "10.2", "1305031102.175304"]
+    place = folder("a", *(f"{name}.png" for name in decimals[::-1]))
+    assert [path.stem for path in finding.find(place)] == decimals
+    # Frames of a clip, and versions.
+    others = ["1.2.9", "1.2.10", "clip1.9", "clip1.10", "v2.9_x", "v2.10_x"]
+    place = folder("b", *(f"{name}.png" for name in others[::-1]))
+    assert [path.stem for path in finding.find(place)] == others
 
 
 def test_pair_refuses_the_same_files_as_all_sources(folder):
