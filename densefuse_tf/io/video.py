@@ -4,6 +4,7 @@ imageio's own video plugins return the frames before a damage and say nothing of
 here ffmpeg's exit status and messages are checked, and the number of frames is known.
 """
 
+import array
 import contextlib
 import dataclasses
 import fractions
@@ -11,12 +12,14 @@ import math
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
+from absl import logging
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
@@ -37,14 +40,36 @@ _ENCODER_PARAMS = [
 ]
 _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 
-# ffmpeg's line on the frames that it decodes. Grey of more than 8 bits holds sensor
-# counts or temperatures, which are read as they are.
-_DEEP_GRAY = re.compile(
-    r"Output #0, .*? Stream #0:0\b.*?: Video: [^\n,]*, "
-    r"(gray(?:9|10|12|14|16|f32))[lb]e\b",
+# Grey of more than 8 bits holds sensor counts or temperatures, which are read as they
+# are.
+_DEEP_GRAY = re.compile("(gray(?:9|10|12|14|16|f32))[lb]e")
+# Pixels do not depend on what EXIF says.
+_MISTAKE = re.compile(
+    r"^(?:\[[^]]* @ [^]]*\] )*\[(?:error|fatal|panic)\] (?!.*EXIF)(.*)", re.M
+)
+# Its line on a stream: the pixel format and what is known of colours and fields, and
+# the frame rate to two digits.
+_STREAM = re.compile(
+    r"Output #0, .*? Stream #0:0\b.*?: Video: [^\n,]*, (\w+)(?:\(([^\n]*?)\))?, "
+    r"[0-9]+x[0-9]+[^\n]*?, ([0-9.]+) fps\b",
     re.S,
 )
-_MISTAKE = re.compile(r"^(?:\[[^]]* @ [^]]*\] )*\[(?:error|fatal|panic)\] (.*)", re.M)
+# AVI has no name for grey of 16 bits: ffmpeg refuses that of cameras, and takes its own
+# for colours of 5 bits.
+_RAW_Y16 = re.compile(
+    r"Video: (?:none \(Y16 [^\n]*?|rawvideo, rgb555le), ([0-9]+x[0-9]+)[^\n]*?, "
+    r"([0-9.]+) fps\b"
+)
+# "top first", "bottom coded first (swapped)".
+_FIELDS = "first"
+_HDR = ("smpte2084", "arib-std-b67")
+# A step between frames of more than so many usual ones is a gap, no jitter; rates that
+# differ by less are roughly the same.
+_LATE = 1.75
+_ROUGHLY = 0.02
+_MAX_DENOMINATOR = 100_000
+# What a video keeps when ffmpeg writes it anew: all bits of each value.
+_ANEW = "-c:v ffv1 NEW.mkv"
 
 # Shows progress: items, how many there are or None, and what is done with them.
 Progress = Callable[[Iterable, int | None, str], Iterable]
@@ -67,6 +92,7 @@ class VideoFile:
       rate: Frames per second.
       pixel_aspect: Width to height of a pixel; None if the file does not say.
       pixel_format: The format that ffmpeg is asked for: rgb24, or deep grey.
+      is_untagged_hd: Whether its colours are those of BT.709, and it does not say so.
     """
 
     path: pathlib.Path
@@ -75,6 +101,7 @@ class VideoFile:
     rate: fractions.Fraction
     pixel_aspect: fractions.Fraction | None
     pixel_format: str
+    is_untagged_hd: bool = False
 
     @property
     def paths(self) -> tuple[pathlib.Path, ...]:
@@ -106,6 +133,8 @@ class VideoFile:
         frame_bytes = math.prod(shape) * dtype.itemsize
         height, width = self.size
         output = [*_DECODER_PARAMS, "-s", f"{width}x{height}"]
+        if self.is_untagged_hd:
+            output += ["-vf", "scale=in_color_matrix=bt709"]
         output += ["-pix_fmt", self.pixel_format, "-f", "rawvideo"]
         with _decoding(self.path, "error", output) as decoder:
             for index in range(self.count):
@@ -141,15 +170,15 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     if not os.path.isfile(path):
         raise unreadable("expected a regular file")
     header: dict[str, str] = {}
-    count, gap = 0, None
+    times = array.array("q")
     # Without autoscale frames of another size are told by their bytes.
-    with _decoding(path, "info", ["-noautoscale", "-f", "framecrc"]) as decoder:
+    as_stored = ["-enc_time_base", "demux", "-noautoscale", "-f", "framecrc"]
+    with _decoding(path, "info", as_stored) as decoder:
         moments = _moments(decoder.output, header)
         for time, frame_bytes in progress(moments, None, f"checking {path}"):
-            if count == 0:
-                start, first_bytes = time, frame_bytes
+            if not times:
+                first_bytes = frame_bytes
                 width, height = map(int, header["dimensions"].split("x"))
-                rate = 1 / fractions.Fraction(header["tb"])
                 if min(height, width) < 2 or height * width > max_pixels:
                     raise UserError(
                         f"{path}: has frames of {height}x{width} pixels (height x "
@@ -158,41 +187,138 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
                     )
             elif frame_bytes != first_bytes:
                 raise UserError(
-                    f"{path}: frame {count + 1} has another size than those before: "
-                    "the frames of a sequence must have the same size"
+                    f"{path}: frame {len(times) + 1} has another size than those "
+                    "before: the frames of a sequence must have the same size"
                 )
-            elif gap is None and time != start + count:
-                gap = UserError(
-                    f"{path}: has no constant frame rate: of {text(rate)} frames per "
-                    f"second, frame {count + 1} is shown when frame "
-                    f"{time - start + 1} is due; `ffmpeg -i {path} -r {text(rate)} "
-                    "NEW` makes it constant"
-                )
-            count += 1
+            times.append(time)
         complaint = decoder.complaint()
-        deep = _DEEP_GRAY.search(decoder.said())
-    if count == 0:
+        said = decoder.said()
+    source = shlex.quote(f"file:{path}")
+    if raw := _RAW_Y16.search(said):
+        raise UserError(
+            f"{path}: is a raw Y16 AVI, which ffmpeg cannot read as grey of 16 bits: "
+            f"`ffmpeg -i {source} -c copy -f rawvideo - | ffmpeg -f rawvideo -pix_fmt "
+            f"gray16le -s {raw[1]} -r {raw[2]} -i - {_ANEW}` makes a video that is read"
+        )
+    if not times:
         raise unreadable(complaint or "it has no frames")
     if complaint:
         raise UserError(
-            f"{path}: cut off or damaged, {count} frames could be decoded: expected a "
-            f"whole video ({complaint}); `ffmpeg -i {path} NEW` keeps what can be read"
+            f"{path}: cut off or damaged, {len(times)} frames could be decoded: "
+            f"expected a whole video ({complaint}); `ffmpeg -i {source} {_ANEW}` keeps "
+            "what can be read"
         )
+    # ffmpeg writes this line of every stream that it has written.
+    match = _STREAM.search(said)
+    assert match is not None
+    stored, about, fps = match.groups(default="")
+    tick = fractions.Fraction(header["tb"])
+    rate, gap = _rate(np.array(times), tick, _nominal(fps))
     # A file that is cut off may lack frames here and there as well.
     if gap is not None:
-        raise gap
-    aspect = fractions.Fraction(header["sar"]) if "sar" in header else None
-    pixel_format = f"{deep[1]}le" if deep else "rgb24"
-    return VideoFile(path, count, (height, width), rate, aspect or None, pixel_format)
+        frame, due = gap
+        raise UserError(
+            f"{path}: has no constant frame rate: of {text(rate)} frames per second, "
+            f"frame {frame} is shown when frame {due} is due; `ffmpeg -i {source} "
+            f"-r {text(rate)} {_ANEW}` makes it constant"
+        )
+    matrix, transfer = _colors(about)
+    if transfer in _HDR:
+        logging.warning(
+            "%s: is HDR (%s), whose values are fused as they are; make it SDR first if "
+            "the result is too flat or too dark",
+            *(path, transfer),
+        )
+    if _FIELDS in about:
+        logging.warning(
+            "%s: is interlaced: each frame has the lines of two moments, which are "
+            "fused as they are; `ffmpeg -i %s -vf bwdif=send_frame %s` joins them",
+            *(path, source, _ANEW),
+        )
+    deep = _DEEP_GRAY.fullmatch(stored)
+    return VideoFile(
+        path,
+        len(times),
+        (height, width),
+        rate,
+        (fractions.Fraction(header["sar"]) if "sar" in header else None) or None,
+        f"{deep[1]}le" if deep else "rgb24",
+        # As players take it.
+        stored.startswith(("yuv", "nv", "p0"))
+        and matrix == "unknown"
+        and (width >= 1280 or height > 576),
+    )
+
+
+def _colors(about: str) -> tuple[str, str]:
+    """Returns the matrix and the transfer function, or "unknown", of ffmpeg's line."""
+    known = [
+        word
+        for word in about.split(", ")
+        if word not in ("", "tv", "pc", "progressive") and _FIELDS not in word
+    ]
+    # matrix/primaries/transfer, or one word where they are the same.
+    words = (known or ["unknown"])[0].split("/")
+    return words[0], words[-1]
+
+
+def _nominal(fps: str) -> fractions.Fraction:
+    """Returns the rate that ffmpeg writes with two digits: 29.97 is 30000/1001."""
+    rate = fractions.Fraction(fps)
+    ntsc = fractions.Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return ntsc if round(float(ntsc), 2) == float(rate) else rate
+
+
+def _rate(
+    times: np.ndarray, tick: fractions.Fraction, nominal: fractions.Fraction
+) -> tuple[fractions.Fraction, tuple[int, int] | None]:
+    """Finds the frame rate, and whether it is constant but for a jitter.
+
+    Args:
+      times: When each frame is shown, in ticks.
+      tick: In seconds.
+      nominal: The rate that the file gives.
+
+    Returns:
+      (count - 1) / (last - first), or the nominal rate where times are only rounded;
+      the first frame that is not shown when it is due, and which one is, from 1, or
+      None.
+    """
+    steps = np.diff(times)
+    if not len(steps) or times[-1] <= times[0]:
+        return nominal, None
+    usual, mean = float(np.median(steps)), (times[-1] - times[0]) / len(steps)
+    (late,) = np.nonzero(steps > _LATE * usual)
+    ahead = times - times[0] - mean * np.arange(len(times))
+    if len(late) or np.ptp(ahead) >= mean:
+        frame = int(late[0] + 1 if len(late) else np.abs(ahead).argmax())
+        usual_rate = 1 / (fractions.Fraction(usual) * tick)
+        if abs(nominal / usual_rate - 1) > _ROUGHLY:
+            nominal = fractions.Fraction(f"{float(usual_rate):.2f}")
+        shift = round(float(steps[frame - 1]) / usual) - 1
+        return nominal, (frame + 1, frame + 1 + shift)
+    duration = int(times[-1] - times[0]) * tick
+    error = tick if mean > 2 else tick * fractions.Fraction(mean) / 20
+    rate = fractions.Fraction(len(steps)) / duration
+    for rounded in (nominal, fractions.Fraction(f"{float(rate):.2f}")):
+        if rounded and abs(len(steps) / rounded - duration) <= error:
+            return rounded, None
+    return rate.limit_denominator(_MAX_DENOMINATOR), None
+
+
+def are_same_rates(
+    one: fractions.Fraction, other: fractions.Fraction, count: int
+) -> bool:
+    """Whether videos of so many frames drift apart by less than half a frame."""
+    return abs(one / other - 1) < min(_ROUGHLY, 0.5 / count)
 
 
 def _moments(
     lines: Iterable[bytes], header: dict[str, str]
 ) -> Iterator[tuple[int, int]]:
-    """Yields the time of each frame, counted in frames, and how many bytes it has.
+    """Yields the time of each frame, in ticks, and how many bytes it has.
 
-    `header` receives what comes before; see ffmpeg's framecrc format. A frame rate of
-    25 is a time base of 1/25 there, to which times are rounded.
+    `header` receives what comes before; see ffmpeg's framecrc format.
     """
     for line in lines:
         if line.startswith(b"#"):
