@@ -4,7 +4,9 @@ import contextlib
 import fractions
 import os
 import pathlib
+import re
 import socket
+import subprocess
 import threading
 import time
 
@@ -12,6 +14,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import videos
+from image_bytes import encoded
+from image_bytes import with_segment
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
@@ -95,6 +99,220 @@ def test_variable_frame_rate_is_refused(tmp_path):
     ) as e:
         open_video(path)
     assert "frame 5 is shown when frame 6 is due" in str(e.value)
+
+
+def timed(path, times, frames=None, **options):
+    """Writes frames that are shown at these times, in seconds."""
+    frames = videos.scene(len(times)) if frames is None else frames
+    flat = videos.write(path.with_name("flat.mkv"), frames, **options)
+    # Every frame is looked up by its number: a sum with one term that is not 0.
+    terms = (f"eq(N,{n})*{float(time):.6f}" for n, time in enumerate(times))
+    select = f"setpts='({'+'.join(terms)})/TB'"
+    coded = ("-c:v", options.get("codec", "libx264"), "-fps_mode", "passthrough")
+    videos.ffmpeg(
+        *("-i", flat, "-vf", f"settb=1/1000000,{select}", *coded),
+        *("-enc_time_base", "1/90000", path),
+    )
+    return path
+
+
+@pytest.mark.parametrize("suffix", (".mp4", ".mkv", ".ts"))
+@pytest.mark.parametrize("rate", (8.7, 29.93, 29.97, 9, 60, 119.88))
+def test_steady_recordings_of_any_rate_are_constant(tmp_path, suffix, rate):
+    path = timed(tmp_path / f"ir{suffix}", np.arange(60) / rate)
+    opened = open_video(path)
+    assert opened.count == 60
+    # Times are rounded to 1 ms at worst.
+    assert float(opened.rate) == pytest.approx(rate, abs=rate * 2e-3 / (59 / rate))
+
+
+@pytest.mark.parametrize("suffix", (".mp4", ".mkv"))
+def test_jitter_of_some_ms_is_no_gap(tmp_path, suffix):
+    for seed, rate in enumerate((8.7, 25, 30, 60)):
+        random = np.random.default_rng(seed)
+        times = 0.01 + np.arange(90) / rate + random.uniform(-0.004, 0.004, 90)
+        rate_found = open_video(timed(tmp_path / f"{seed}{suffix}", times)).rate
+        assert float(rate_found) == pytest.approx(89 / (times[-1] - times[0]), 1e-3)
+
+
+@pytest.mark.parametrize("gap", (1, 45, 88))
+def test_a_dropped_frame_is_a_gap_despite_jitter(tmp_path, gap):
+    times = np.arange(90) / 25 + np.random.default_rng(1).uniform(0, 0.006, 90)
+    times[gap:] += 1 / 25
+    with pytest.raises(
+        UserError, match="no constant frame rate: of 25 frames per"
+    ) as e:
+        open_video(timed(tmp_path / "ir.mkv", times))
+    assert f"frame {gap + 1} is shown when frame {gap + 2} is due" in str(e.value)
+
+
+def test_a_rate_that_changes_is_none(tmp_path):
+    times = np.concatenate([np.arange(40) / 30, 40 / 30 + np.arange(40) / 20])
+    with pytest.raises(UserError, match="no constant frame rate"):
+        open_video(timed(tmp_path / "phone.mp4", times))
+
+
+def tried(message: str, folder: pathlib.Path) -> pathlib.Path:
+    """Does what a message says between ``, and returns the file that it makes."""
+    (line,) = re.findall("`(.*?)`", message)
+    exe = imageio_ffmpeg.get_ffmpeg_exe()
+    line = re.sub(r"\bffmpeg (?=-)", f"{exe} -v error ", line)
+    subprocess.run(line, shell=True, check=True, cwd=folder, stdin=subprocess.DEVNULL)
+    return folder / "NEW.mkv"
+
+
+@pytest.mark.parametrize("name", ("ir.mkv", "it's $HOME; two.mkv", "-i.mkv", "a:b.mkv"))
+def test_the_line_that_makes_a_rate_constant_works_and_keeps_16_bits(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 65536, (5, 16, 24)).astype("<u2")
+    times = np.array([0, 1, 2, 4, 5]) / 25
+    timed(pathlib.Path("x.mkv"), times, frames, codec="ffv1").rename(name)
+    with pytest.raises(UserError, match="no constant frame rate") as caught:
+        open_video(name)
+    opened = open_video(tried(str(caught.value), tmp_path))
+    assert opened.rate == 25 and opened.pixel_format == "gray16le"
+    found = np.stack(list(opened.frames()))
+    # The frame that is missing is shown for one more.
+    assert len(found) == 6 and {bytes(frame) for frame in found} == set(
+        map(bytes, frames)
+    )
+
+
+def test_the_line_that_keeps_what_can_be_read_works(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 65536, (9, 32, 48)).astype("<u2")
+    path = videos.write(tmp_path / "a b.mkv", frames, codec="ffv1")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(UserError, match="cut off or damaged") as caught:
+        open_video(path)
+    opened = open_video(tried(str(caught.value), tmp_path))
+    assert 3 <= opened.count <= 6
+    for found, frame in zip(opened.frames(), frames, strict=False):
+        np.testing.assert_array_equal(found, frame)
+
+
+@pytest.mark.parametrize("fourcc", (bytes(4), b"Y16 "))
+def test_a_raw_y16_avi_is_called_that(tmp_path, fourcc):
+    frames = np.random.default_rng(0).integers(0, 65536, (3, 16, 24)).astype("<u2")
+    (tmp_path / "raw").write_bytes(frames.tobytes())
+    path = tmp_path / "lepton 3.avi"
+    raw = ("-f", "rawvideo", "-pix_fmt", "gray16le", "-s", "24x16", "-r", "9")
+    videos.ffmpeg("-v", "quiet", *raw, "-i", tmp_path / "raw", "-c:v", "rawvideo", path)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"strf") + 8 + 16
+    data[place : place + 4] = fourcc
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="is a raw Y16 AVI") as caught:
+        open_video(path)
+    assert "\n" not in str(caught.value)
+    opened = open_video(tried(str(caught.value), tmp_path))
+    np.testing.assert_array_equal(np.stack(list(opened.frames())), frames)
+    assert opened.rate == 9
+
+
+SETTING = {
+    "PQ": "setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc",
+    "HLG": "setparams=color_trc=arib-std-b67:colorspace=bt2020nc",
+    "interlaced": "setfield=tff",
+    "SDR": "setparams=color_trc=bt709:color_primaries=bt709:colorspace=bt709",
+    "plain": "null",
+}
+
+
+@pytest.mark.parametrize("kind", SETTING)
+@pytest.mark.parametrize("suffix", (".mkv", ".mp4"))
+def test_hdr_and_interlaced_sources_get_one_warning(tmp_path, caplog, kind, suffix):
+    flags = ("-flags", "+ilme+ildct") if kind == "interlaced" else ()
+    path = videos.write(
+        tmp_path / f"vis{suffix}",
+        videos.scene(4, channels=(3,)),
+        options=("-vf", SETTING[kind], *flags),
+    )
+    opened = open_video(path)
+    assert len(list(opened.frames())) == 4
+    said = {"PQ": "is HDR (smpte2084)", "HLG": "is HDR (arib-std-b67)"}
+    expected = {**said, "interlaced": "is interlaced"}.get(kind)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == (expected is not None)
+    if expected:
+        assert lines[0].startswith(f"{path}: {expected}")
+
+
+UNTAGGED = "setparams=colorspace=unknown"
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix", "tags", "is_close"),
+    [
+        ((720, 1280), "bt709", (), True),
+        ((720, 1280), "smpte170m", ("-colorspace", "smpte170m"), True),
+        ((720, 1280), "bt709", ("-colorspace", "bt709"), True),
+        ((240, 320), "smpte170m", (), True),
+        ((240, 320), "bt709", (), False),
+    ],
+)
+def test_colours_without_tags_are_those_of_the_size(
+    tmp_path, size, matrix, tags, is_close
+):
+    frames = [np.full((*size, 3), color, np.uint8) for color in ((200, 40, 60),) * 2]
+    path = videos.write(
+        tmp_path / "vis.mkv",
+        frames,
+        options=(
+            "-vf",
+            f"scale=out_color_matrix={matrix},setparams=colorspace=unknown",
+        ),
+    )
+    if tags:
+        tagged = tmp_path / "tagged.mkv"
+        number = {"smpte170m": 6, "bt709": 1}[tags[1]]
+        filter_ = f"h264_metadata=matrix_coefficients={number}"
+        videos.ffmpeg("-i", path, "-c", "copy", "-bsf:v", filter_, tagged)
+        path = tagged
+    found = next(open_video(path).frames())[5, 5].astype(int)
+    assert (np.abs(found - frames[0][5, 5]).max() <= 3) == is_close
+
+
+@pytest.mark.parametrize("suffix", (".avi", ".mkv", ".mov"))
+def test_mjpeg_frames_with_broken_metadata_are_whole(tmp_path, suffix):
+    frames = videos.scene(5)
+    for number, (marker, content) in enumerate(
+        [
+            (0xE1, b"Exif\0\0junk and more"),
+            (0xE1, b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\2"),
+            (0xE1, b"Exif\0\0"),
+            (0xE2, b"ICC_PROFILE\0\1\1junk"),
+            (0xFE, b""),
+        ]
+    ):
+        coded = [encoded(np.asarray(frame), "JPEG", quality=95) for frame in frames]
+        broken = b"".join(with_segment(data, marker, content) for data in coded)
+        (tmp_path / "raw.mjpeg").write_bytes(broken)
+        path = tmp_path / f"{number}{suffix}"
+        raw = ("-v", "quiet", "-f", "mjpeg", "-r", "25", "-i", tmp_path / "raw.mjpeg")
+        videos.ffmpeg(*raw, "-c", "copy", path)
+        opened = open_video(path)
+        found = np.stack(list(opened.frames()))[..., 0]
+        assert opened.count == 5 and opened.rate == 25
+        assert np.abs(found - np.stack(frames).astype(int)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "count", "same"),
+    [
+        ("30000/1001", "2997/100", 100_000, True),
+        ("25", "25", 2, True),
+        ("8.7", "8.7003", 900, True),
+        ("25", "30", 2, False),
+        ("30", "30000/1001", 1000, False),
+    ],
+)
+def test_rates_are_the_same_where_frames_do_not_drift_apart(one, other, count, same):
+    rates = fractions.Fraction(one), fractions.Fraction(other)
+    assert video.are_same_rates(*rates, count) == same
+    assert video.are_same_rates(*rates[::-1], count) == same
 
 
 @pytest.mark.parametrize("suffix", (".avi", ".ts"))
