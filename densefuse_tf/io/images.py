@@ -38,19 +38,22 @@ MAX_PIXELS = formats.MAX_PIXELS
 
 
 def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Reads a PNG, TIFF, JPEG, BMP or WebP image.
+    """Reads a PNG, TIFF, JPEG, BMP, WebP, PGM or PPM image.
 
-    What the file is, its content says, not its suffix. Then:
+    What the file is, its content says, not its suffix; docs/files.md has a list of what
+    cameras write. Then:
 
     - Grey stays grey, 1-bit becomes 0 and 255, a palette of greys becomes grey, other
       palettes and CMYK become RGB. Colour profiles and gamma are not applied.
     - Transparent pixels are blended with black, so that what cannot be seen adds
       nothing to the fused image. An alpha channel of zeros only is ignored.
-    - An orientation tag (EXIF or TIFF) is applied: the image stands as every viewer
-      shows it, so a pair that looks registered is registered, and the fused image,
-      which carries no tag, stands upright. For a pair registered pixel by pixel by a
-      program that ignores the tag, remove the tag first.
-    - Of several pages or frames, the first is read.
+    - An orientation tag (EXIF or TIFF, or else XMP) is applied: the image stands as
+      every viewer shows it, so a pair that looks registered is registered, and the
+      fused image, which carries no tag, stands upright. For a pair registered pixel by
+      pixel by a program that ignores the tag, remove the tag first. What else a file
+      says of itself never matters, nor whether that is damaged.
+    - Of several pages or frames, the first is read; of a TIFF whose first page is a
+      reduced copy, the largest that is none.
 
     The last three are logged where they happen.
 
@@ -155,9 +158,8 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
             raise
         except Exception as error:
             # A damaged file raises anything, from KeyError to SyntaxError, in its
-            # reader. imageio says little of what its plugin raised.
-            cause = error.__cause__ or error
-            detail = " ".join(str(cause).split())[:150] or type(cause).__name__
+            # reader.
+            detail = " ".join(str(error).split())[:150] or type(error).__name__
             raise UserError(
                 f"{name}: cut off or damaged: expected a whole {kind} file ({detail})"
             ) from error

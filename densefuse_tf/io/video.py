@@ -63,10 +63,11 @@ _RAW_Y16 = re.compile(
 # "top first", "bottom coded first (swapped)".
 _FIELDS = "first"
 _HDR = ("smpte2084", "arib-std-b67")
-# A step between frames of more than so many usual ones is a gap, no jitter; rates that
-# differ by less are roughly the same.
+# A step between frames of more than so many usual ones is a gap, no jitter; a rate that
+# a file gives is roughly that of its frames; 2997/100 stands for 30000/1001.
 _LATE = 1.75
 _ROUGHLY = 0.02
+_ROUNDING = 1e-4
 _MAX_DENOMINATOR = 100_000
 # What a video keeps when ffmpeg writes it anew: all bits of each value.
 _ANEW = "-c:v ffv1 NEW.mkv"
@@ -90,6 +91,7 @@ class VideoFile:
       count: The exact number of frames.
       size: (height, width) in pixels, turned upright as its rotation tag says.
       rate: Frames per second.
+      jitter: How far frames are apart from the times of this rate, in seconds.
       pixel_aspect: Width to height of a pixel; None if the file does not say.
       pixel_format: The format that ffmpeg is asked for: rgb24, or deep grey.
       is_untagged_hd: Whether its colours are those of BT.709, and it does not say so.
@@ -99,9 +101,10 @@ class VideoFile:
     count: int
     size: tuple[int, int]
     rate: fractions.Fraction
+    jitter: float
     pixel_aspect: fractions.Fraction | None
     pixel_format: str
-    is_untagged_hd: bool = False
+    is_untagged_hd: bool
 
     @property
     def paths(self) -> tuple[pathlib.Path, ...]:
@@ -213,7 +216,7 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     assert match is not None
     stored, about, fps = match.groups(default="")
     tick = fractions.Fraction(header["tb"])
-    rate, gap = _rate(np.array(times), tick, _nominal(fps))
+    rate, jitter, gap = _rate(np.array(times), tick, _nominal(fps))
     # A file that is cut off may lack frames here and there as well.
     if gap is not None:
         frame, due = gap
@@ -241,6 +244,7 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
         len(times),
         (height, width),
         rate,
+        jitter,
         (fractions.Fraction(header["sar"]) if "sar" in header else None) or None,
         f"{deep[1]}le" if deep else "rgb24",
         # As players take it.
@@ -271,7 +275,7 @@ def _nominal(fps: str) -> fractions.Fraction:
 
 def _rate(
     times: np.ndarray, tick: fractions.Fraction, nominal: fractions.Fraction
-) -> tuple[fractions.Fraction, tuple[int, int] | None]:
+) -> tuple[fractions.Fraction, float, tuple[int, int] | None]:
     """Finds the frame rate, and whether it is constant but for a jitter.
 
     Args:
@@ -281,36 +285,38 @@ def _rate(
 
     Returns:
       (count - 1) / (last - first), or the nominal rate where times are only rounded;
-      the first frame that is not shown when it is due, and which one is, from 1, or
-      None.
+      the jitter in seconds; the first frame that is not shown when it is due, and which
+      one is, from 1, or None.
     """
     steps = np.diff(times)
     if not len(steps) or times[-1] <= times[0]:
-        return nominal, None
+        return nominal, 0.0, None
     usual, mean = float(np.median(steps)), (times[-1] - times[0]) / len(steps)
     (late,) = np.nonzero(steps > _LATE * usual)
     ahead = times - times[0] - mean * np.arange(len(times))
-    if len(late) or np.ptp(ahead) >= mean:
+    jitter = np.ptp(ahead)
+    if len(late) or jitter >= mean:
         frame = int(late[0] + 1 if len(late) else np.abs(ahead).argmax())
         usual_rate = 1 / (fractions.Fraction(usual) * tick)
         if abs(nominal / usual_rate - 1) > _ROUGHLY:
             nominal = fractions.Fraction(f"{float(usual_rate):.2f}")
         shift = round(float(steps[frame - 1]) / usual) - 1
-        return nominal, (frame + 1, frame + 1 + shift)
+        return nominal, jitter, (frame + 1, frame + 1 + shift)
     duration = int(times[-1] - times[0]) * tick
     error = tick if mean > 2 else tick * fractions.Fraction(mean) / 20
     rate = fractions.Fraction(len(steps)) / duration
     for rounded in (nominal, fractions.Fraction(f"{float(rate):.2f}")):
         if rounded and abs(len(steps) / rounded - duration) <= error:
-            return rounded, None
-    return rate.limit_denominator(_MAX_DENOMINATOR), None
+            return rounded, float(jitter * tick), None
+    rate = rate.limit_denominator(_MAX_DENOMINATOR)
+    return rate, float(jitter * tick), None
 
 
-def are_same_rates(
-    one: fractions.Fraction, other: fractions.Fraction, count: int
-) -> bool:
-    """Whether videos of so many frames drift apart by less than half a frame."""
-    return abs(one / other - 1) < min(_ROUGHLY, 0.5 / count)
+def have_same_rate(one: VideoFile, other: VideoFile) -> bool:
+    """Whether their rates differ by no more than a rounding, or their jitter."""
+    drift = abs(1 / one.rate - 1 / other.rate)
+    jitter = one.jitter + other.jitter
+    return drift * one.count <= jitter or drift * one.rate < _ROUNDING
 
 
 def _moments(

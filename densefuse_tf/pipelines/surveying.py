@@ -113,9 +113,7 @@ def open_sources(
         _check_alike(
             "height and width", f"the same; {REGISTER_FIRST}", names, videos, "size"
         )
-    if not all(
-        video.are_same_rates(each.rate, videos[0].rate, each.count) for each in videos
-    ):
+    if not all(video.have_same_rate(each, videos[0]) for each in videos):
         _check_alike("frames per second", "the same", names, videos, "rate")
     return tuple(opened)
 

@@ -300,19 +300,27 @@ def test_mjpeg_frames_with_broken_metadata_are_whole(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "count", "same"),
+    ("one", "other", "count", "jitter", "same"),
     [
-        ("30000/1001", "2997/100", 100_000, True),
-        ("25", "25", 2, True),
-        ("8.7", "8.7003", 900, True),
-        ("25", "30", 2, False),
-        ("30", "30000/1001", 1000, False),
+        ("30000/1001", "2997/100", 100_000, 0, True),
+        ("25", "25", 2, 0, True),
+        ("8.7", "8.703", 90, 0.004, True),
+        ("8.7", "8.703", 90, 0, False),
+        ("25", "30", 20, 0.004, False),
+        ("30", "30000/1001", 1000, 0.004, False),
     ],
 )
-def test_rates_are_the_same_where_frames_do_not_drift_apart(one, other, count, same):
-    rates = fractions.Fraction(one), fractions.Fraction(other)
-    assert video.are_same_rates(*rates, count) == same
-    assert video.are_same_rates(*rates[::-1], count) == same
+def test_rates_are_the_same_but_for_rounding_and_jitter(
+    one, other, count, jitter, same
+):
+    opened = [
+        video.VideoFile(
+            pathlib.Path("x.mp4"), count, (2, 2), rate, jitter, None, "rgb24", False
+        )
+        for rate in (fractions.Fraction(one), fractions.Fraction(other))
+    ]
+    assert video.have_same_rate(*opened) == same
+    assert video.have_same_rate(*opened[::-1]) == same
 
 
 @pytest.mark.parametrize("suffix", (".avi", ".ts"))
