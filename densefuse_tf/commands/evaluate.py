@@ -7,7 +7,7 @@
   evaluate.py --list
 
 The first prints a row for each pair and their mean, the second one table with a row for
-each sub-folder of methods. Images are 8-bit, matched in natural sort order; of colour
+each sub-folder of methods. Images are 8-bit, matched by their names; of colour
 images the luma is evaluated. --list shows the metrics there are. TensorFlow is not
 needed.
 

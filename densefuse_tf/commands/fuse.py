@@ -14,7 +14,7 @@
   fuse.py --ir=archive/ir --vis=archive/vis --output=fused --skip_existing \\
       --runner=DaskRunner --beam_options='--dask_client_address=tcp://HOST:8786'
 
-Images are matched in natural sort order; a result has its visible image's name. In a
+Images are matched by their names; a result has its visible image's name. In a
 video (a source or the output is named as one, or --video) value ranges and colour are
 decided once for all frames, and --output_range is average by default, so that nothing
 flickers.
