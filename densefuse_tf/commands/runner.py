@@ -1,11 +1,14 @@
 """Starts and ends every command: flags, --help, the one line for a mistake."""
 
+import contextlib
 import io
 import logging as python_logging
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 from absl import logging
@@ -17,6 +20,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 # As the shell counts a program that SIGPIPE ended.
 BROKEN_PIPE = 141
+TERMINATED = 143
 
 
 def run(
@@ -36,8 +40,8 @@ def run(
 
     Returns:
       0, or what `main` returned; 2 after one line on standard error for a user's
-      mistake; 130 when interrupted from the keyboard, 141 when nobody reads the
-      output any more.
+      mistake; 130 when interrupted from the keyboard, 143 by SIGTERM, 141 when nobody
+      reads the output any more.
     """
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
@@ -64,7 +68,8 @@ def run(
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
         _refuse_repeated(flag_values)
-        return main() or 0
+        with _terminating():
+            return main() or 0
     except (flags.Error, UserError) as error:
         line = _wrong_value(error, flag_values)
         line = _with_flags(str(error), flag_values) if line is None else line
@@ -74,11 +79,36 @@ def run(
         # The reader has closed the output; Python must not write to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except _Terminated:
+        print(f"{name}: terminated", file=sys.stderr)
+        return TERMINATED
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     finally:
         python_logging.getLogger().removeHandler(log)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Ends a command at SIGTERM as Ctrl-C does, so that its temporary files go."""
+
+
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """Raises _Terminated at SIGTERM, where nobody else has decided what it does."""
+
+    def end(*_) -> None:
+        raise _Terminated
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refuse_repeated(flag_values: flags.FlagValues) -> None:

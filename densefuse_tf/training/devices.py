@@ -7,7 +7,7 @@ from densefuse_tf.errors import UserError
 
 
 def choose_strategy(
-    batch_size: int, *, multi_worker: bool = False
+    batch_size: int, *, multi_worker: bool = False, deterministic: bool = False
 ) -> tf.distribute.Strategy:
     """Chooses the GPUs there are, else the CPU, and logs which.
 
@@ -17,7 +17,10 @@ def choose_strategy(
       batch_size: As many of this machine's GPUs are used as can have equal shares of
         a batch.
       multi_worker: Join the workers that the environment's TF_CONFIG names.
+      deterministic: Make the process compute the same bits each time on a GPU.
     """
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -44,6 +47,11 @@ def choose_strategy(
             len(gpus),
             batch_size,
         )
+        if not deterministic:
+            logging.info(
+                "a resumed run will differ from one without a break in the last bits; "
+                "with deterministic it does not"
+            )
     else:
         logging.info("no GPU: training on the CPU")
     return strategy

@@ -69,8 +69,10 @@ def read_config(run_dir: str | os.PathLike) -> dict | None:
         return None
     try:
         held = json.loads(path.read_text())
-        # Runs of earlier versions trained the one network there was.
-        held["settings"] = {"network": "densefuse", **held["settings"]}
+        # Settings that an earlier version did not have.
+        fields = dataclasses.fields(TrainingSettings)
+        defaults = {field.name: field.default for field in fields}
+        held["settings"] = {**defaults, **held["settings"]}
         int(held["num_train_images"]), int(held["num_val_images"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

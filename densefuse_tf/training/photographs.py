@@ -4,6 +4,7 @@ The order of the files depends on the seed and the epoch alone, and every batch 
 which part of that order it holds, so that a training can go on exactly where it was.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -127,7 +128,11 @@ class CropCache:
             with files.replacing(label) as temporary:
                 temporary.write_text(json.dumps(belongs))
             with files.replacing(file) as temporary, open(temporary, "wb") as empty:
-                os.posix_fallocate(empty.fileno(), 0, size)
+                # A hole in the file would end the process where the disk is full.
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(empty.fileno(), 0, size)
+                else:
+                    empty.writelines(bytes(record.itemsize) for _ in photographs)
         try:
             self._records = np.memmap(file, record, "r+", shape=len(photographs))
         except OSError as error:
@@ -209,6 +214,7 @@ class Photographs:
     Attributes:
       paths: The files.
       num_corrupt: How many of them could not be read so far.
+      are_gone: Whether training batches ended early, since a whole epoch had none.
     """
 
     def __init__(
@@ -227,7 +233,10 @@ class Photographs:
         self._crops = crops or Crops()
         self._seed = seed
         self._cache = cache
+        self.are_gone = False
         self._corrupt: set[int] = set()
+        # How many could be read in each epoch of `training_batches`.
+        self._num_read: collections.Counter[int] = collections.Counter()
         self._lock = threading.Lock()
 
     @property
@@ -270,6 +279,8 @@ class Photographs:
     ) -> tf.data.Dataset:
         """Makes shuffled batches without the remainder of each epoch.
 
+        They end after an epoch without any, as where the folder has gone away.
+
         Args:
           batch_size: Crops in a batch.
           epochs: How many; None goes on for ever.
@@ -285,6 +296,15 @@ class Photographs:
         """
         count = len(self.paths)
         first_epoch, first_place = divmod(start, count)
+        stop = first_epoch + 2**31 if epochs is None else epochs
+        self.are_gone = False
+        self._num_read.clear()
+
+        def goes_on(epoch):
+            # Of an epoch that was begun before, less than a batch may be left.
+            if epoch > first_epoch + bool(first_place):
+                self.are_gone = self._num_read[int(epoch) - 1] < batch_size
+            return np.bool_(epoch < stop and not self.are_gone)
 
         def one_epoch(epoch):
             order = tf.numpy_function(self.order, [epoch], tf.int64, stateful=False)
@@ -292,17 +312,20 @@ class Photographs:
             places = tf.range(count, dtype=tf.int64) + epoch * count
             skipped = tf.cast(epoch == first_epoch, tf.int64) * first_place
             elements = tf.data.Dataset.from_tensor_slices((order, places))
-            return self._read(elements.skip(skipped)).batch(
-                batch_size, drop_remainder=True
-            )
+            crops = self._read(elements.skip(skipped), self._load_in_epoch)
+            return crops.batch(batch_size, drop_remainder=True)
 
         def finish(crops, places):
             pixels = _interleave(crops) if interleaved else crops
             bounds = tf.stack([places[0], places[-1]])
             return tf.cast(pixels, tf.float32), tf.tile(bounds[None], [batch_size, 1])
 
-        stop = first_epoch + 2**31 if epochs is None else epochs
-        numbers = tf.data.Dataset.range(first_epoch, max(stop, first_epoch))
+        # With one more than there are epochs, so that the last one is looked at, too.
+        numbers = tf.data.Dataset.range(first_epoch, stop + 1).take_while(
+            lambda epoch: tf.ensure_shape(
+                tf.numpy_function(goes_on, [epoch], tf.bool), []
+            )
+        )
         return _finished(numbers.flat_map(one_epoch).map(finish))
 
     def validation_batches(
@@ -314,9 +337,11 @@ class Photographs:
         """
         count = len(self.paths) if limit is None else min(limit, len(self.paths))
         indices = tf.data.Dataset.range(count)
-        crops = self._read(tf.data.Dataset.zip((indices, indices))).batch(batch_size)
+        elements = tf.data.Dataset.zip((indices, indices))
         return _finished(
-            crops.map(
+            self._read(elements, self._load)
+            .batch(batch_size)
+            .map(
                 lambda pixels, places: (
                     tf.cast(pixels, tf.float32),
                     tf.stack([places, places], axis=1),
@@ -324,13 +349,13 @@ class Photographs:
             )
         )
 
-    def _read(self, elements: tf.data.Dataset) -> tf.data.Dataset:
+    def _read(self, elements: tf.data.Dataset, load_file) -> tf.data.Dataset:
         """Turns (index, position) into (crop, position), without the corrupt files."""
         size = self._crops.size
 
         def load(index, position):
             crop, readable = tf.numpy_function(
-                self._load, [index, position], [tf.uint8, tf.bool], stateful=False
+                load_file, [index, position], [tf.uint8, tf.bool], stateful=False
             )
             crop = tf.ensure_shape(crop, [size, size])[..., None]
             return crop, position, tf.ensure_shape(readable, [])
@@ -340,6 +365,12 @@ class Photographs:
             .filter(lambda crop, position, readable: readable)
             .map(lambda crop, position, readable: (crop, position))
         )
+
+    def _load_in_epoch(self, index: int, position: int) -> tuple[np.ndarray, np.bool_]:
+        crop, readable = self._load(index, position)
+        with self._lock:
+            self._num_read[int(position) // len(self.paths)] += bool(readable)
+        return crop, readable
 
     def _load(self, index: int, position: int) -> tuple[np.ndarray, np.bool_]:
         """Reads a crop; returns whether its file could be read, and logs if not."""
@@ -353,10 +384,11 @@ class Photographs:
             random = np.random.default_rng([self._seed, position])
             crop = self._crops.read(self.paths[index], random)
             state = _READABLE
+            self._corrupt.discard(index)
         except UserError as error:
             self._skip(index, str(error))
             crop = np.zeros((self._crops.size, self._crops.size), np.uint8)
-            state = _CORRUPT
+            state = _CORRUPT if _is_damage(error, self.paths[index]) else _UNKNOWN
         if self._cache is not None:
             self._cache.put(index, state, crop)
         return crop, np.bool_(state == _READABLE)
@@ -372,6 +404,20 @@ class Photographs:
             self.paths[index],
             reason,
         )
+
+
+def _is_damage(error: UserError, path: pathlib.Path) -> bool:
+    """Whether a file was read and is damaged, which will be so the next time as well.
+
+    What could not be opened or read to its end may be there again.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        # Pillow raises OSErrors without a number for what it finds in a file.
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return path.is_file()
 
 
 def _interleave(crops: tf.Tensor) -> tf.Tensor:

@@ -56,7 +56,9 @@ class TrainingRun:
         self.paths = folder.Paths(run_dir)
         self._recipe = settings.weighted_recipe
         strategy = devices.choose_strategy(
-            settings.batch_size, multi_worker=multi_worker
+            settings.batch_size,
+            multi_worker=multi_worker,
+            deterministic=settings.deterministic,
         )
         devices.check_shares(settings.batch_size, strategy.num_replicas_in_sync)
         self.is_chief = strategy.extended.should_checkpoint
@@ -86,14 +88,27 @@ class TrainingRun:
         per_epoch = len(self.train_images.paths) // self.settings.batch_size
         return self.settings.epochs * per_epoch
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        if self.settings.iterations is None:
+            epochs = self.settings.epochs
+            if self.state.next_position >= epochs * len(self.train_images.paths):
+                return True
+        return self.state.iteration >= self.num_iterations
+
     def train(self) -> None:
         """Trains to the end, from wherever the folder's state is.
 
+        Ctrl-C and SIGTERM wait for the end of the step and for a save, then they do
+        what they do otherwise.
+
         Raises:
-          UserError: The loss is not finite, or the folder cannot be written.
+          UserError: The loss is not finite, the photographs have gone away, or the
+            folder cannot be written.
           KeyboardInterrupt: Ctrl-C ended the run, which is saved.
         """
-        if self.state.iteration >= self.num_iterations:
+        if self.is_finished:
             logging.info("%s holds the finished run", self.paths.folder)
         else:
             with interrupts_deferred() as interrupted:
@@ -104,15 +119,19 @@ class TrainingRun:
                         photographs.photographs(self.train_images.num_corrupt),
                     )
                 self.save()
-            if interrupted.is_set():
-                logging.info(
-                    "saved at iteration %d of %d in %s; the same command goes on from "
-                    "there",
-                    self.state.iteration,
-                    self.num_iterations,
-                    self.paths.folder,
+            saved = (
+                f"saved at iteration {self.state.iteration} of {self.num_iterations} "
+                f"in {self.paths.folder}; the same command goes on from there"
+            )
+            if interrupted:
+                logging.info("%s", saved)
+                signal.raise_signal(interrupted[0])
+                return
+            if self.train_images.are_gone:
+                raise UserError(
+                    f"{self.settings.train_dir}: no batch of photographs can be read "
+                    f"any more: {saved}"
                 )
-                raise KeyboardInterrupt
         if not self.paths.validation.exists():
             self._validate_at_end()
 
@@ -130,13 +149,18 @@ class TrainingRun:
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
         """Measures the first `limit` validation images; see `Trainer.measure`."""
-        return self.trainer.measure(
+        measured = self.trainer.measure(
             self.val_images.validation_batches(self.settings.batch_size, limit=limit)
         )
+        if not measured:
+            raise UserError(
+                "no photograph to validate on can be read any more" + self._kept()
+            )
+        return measured
 
     def _restore(self) -> None:
         self.state.load(self.paths.state, self.trainer.variables)
-        if self.state.iteration < self.num_iterations:
+        if not self.is_finished:
             self.paths.validation.unlink(missing_ok=True)
             logging.info(
                 "going on from iteration %d of %s",
@@ -144,8 +168,8 @@ class TrainingRun:
                 self.paths.folder,
             )
 
-    def _take_steps(self, interrupted: threading.Event) -> None:
-        """Trains until the run is at its end or the event is set."""
+    def _take_steps(self, interrupted: list[int]) -> None:
+        """Trains until the run is at its end or is interrupted."""
         settings, state = self.settings, self.state
         batches = self.train_images.training_batches(
             settings.batch_size,
@@ -165,16 +189,25 @@ class TrainingRun:
                     display.point(self._close_row())
                 if state.iteration % settings.save_every == 0:
                     self.save()
-                if state.iteration >= self.num_iterations or interrupted.is_set():
+                if state.iteration >= self.num_iterations or interrupted:
                     return
+        if not self.train_images.are_gone:
+            # The epochs are over, with fewer steps than there would be if all
+            # photographs could be read.
+            state.next_position = settings.epochs * len(self.train_images.paths)
 
     def _check_finite(self, loss: float, first: int, last: int) -> None:
         if not math.isfinite(loss):
             names = ", ".join(map(str, self.train_images.files_between(first, last)))
             raise UserError(
-                f"iteration {self.state.iteration}: the loss is {loss} on {names}; "
-                f"{self.paths.folder} keeps the last good save"
+                f"iteration {self.state.iteration}: the loss is {loss} on {names}, at "
+                f"a learning_rate of {self.settings.learning_rate:g}{self._kept()}"
             )
+
+    def _kept(self) -> str:
+        if not self.paths.state.exists():
+            return ""
+        return f"; {self.paths.folder} keeps the last good save"
 
     def _close_row(self) -> dict[str, float]:
         """Makes a point of the curves, and keeps the weights if they are the best."""
@@ -268,30 +301,38 @@ def _listed(values: Mapping[str, float]) -> str:
 
 
 @contextlib.contextmanager
-def interrupts_deferred() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C in the body into an event; a second one ends at once.
+def interrupts_deferred() -> Iterator[list[int]]:
+    """Notes the first Ctrl-C or SIGTERM in the body; a second one ends at once.
 
-    So a step is done before the run ends, and the state is whole. Where Ctrl-C does not
-    raise KeyboardInterrupt, as in threads and in commands that the shell runs in the
-    background, nothing is changed.
+    So a step is done before the run ends, and the state is whole. In other threads than
+    the main one, and where a signal is ignored, as Ctrl-C is in commands that the shell
+    runs in the background, nothing is changed.
 
     Yields:
-      The event, set by Ctrl-C.
+      The signal, once there was one.
     """
-    asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
+    asked: list[int] = []
+    names = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+    before = {number: signal.getsignal(number) for number in names}
+    before = {n: how for n, how in before.items() if how not in (signal.SIG_IGN, None)}
+    if threading.current_thread() is not threading.main_thread():
+        before = {}
 
-    def ask(*_) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, before)
-        logging.info("saving after this iteration; Ctrl-C again ends without a save")
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if before is not signal.default_int_handler or not in_main_thread:
-        yield asked
-        return
-    signal.signal(signal.SIGINT, ask)
+    def ask(number: int, _) -> None:
+        asked.append(number)
+        restore()
+        logging.info(
+            "saving after this iteration; %s again ends without a save",
+            names[signal.Signals(number)],
+        )
+
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -240,6 +240,11 @@ class TrainingSettings:
     mixed_precision: str = setting(
         "none", "float16 (GPUs) or bfloat16 for the network's inner layers."
     )
+    deterministic: bool = setting(
+        False,
+        "On a GPU, compute the same bits each time, so that a resumed run is equal to "
+        "one without a break; slower. On a CPU it is so in any case.",
+    )
     xla: bool = setting(False, "Compile the step with XLA.")
 
     def __post_init__(self):

@@ -83,13 +83,13 @@ class Trainer:
         """Measures the loss of each term, but for L_ssim the full index, called ssim.
 
         Returns:
-          The means over all images.
+          The means over all images; nothing where there is none.
         """
         totals: dict[str, float] = {}
         for batch in self.shared(batches):
             for name, value in self._measure(batch).items():
                 totals[name] = totals.get(name, np.float32(0)) + value
-        count = totals.pop("count")
+        count = totals.pop("count", 0)
         return {name: float(total / count) for name, total in totals.items()}
 
     def _on_devices(self, part: Callable, xla: bool = False) -> Callable:
