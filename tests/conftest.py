@@ -55,6 +55,34 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     return path
 
 
+_TRAINERS: dict = {}
+
+
+@pytest.fixture(scope="module")
+def traced_once():
+    """Gives runs that train alike one Trainer, as new, so that it is traced once."""
+    from densefuse_tf.training import run
+    from densefuse_tf.training.trainer import Trainer
+
+    def trainer(settings, strategy):
+        names = ("network", "learning_rate", "seed", "mixed_precision", "xla")
+        key = (
+            settings.weighted_recipe,
+            *(getattr(settings, name) for name in names),
+        )
+        if key not in _TRAINERS:
+            new = Trainer(settings, strategy)
+            _TRAINERS[key] = new, [v.value.numpy() for v in new.variables]
+        known, values = _TRAINERS[key]
+        for variable, value in zip(known.variables, values, strict=True):
+            variable.assign(value)
+        return known
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "Trainer", trainer)
+        yield
+
+
 @pytest.fixture
 def own_strategies(monkeypatch) -> None:
     """Ends the registrations of fusion strategies with the test that makes them."""

@@ -1,14 +1,18 @@
 """The tf.data pipeline: what is read, in which order, and what is skipped."""
 
+import errno
+import io
 import logging
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
 from densefuse_tf.training import photographs
 from densefuse_tf.training.photographs import CropCache
 from densefuse_tf.training.photographs import Crops
@@ -35,10 +39,10 @@ def source_of(folder, **options):
 def levels(batches):
     """The grey levels of each batch, and the positions it says it has."""
     found = []
-    for images, positions in batches.as_numpy_iterator():
-        assert images.dtype == np.float32 and images.shape[1:] == (SIZE, SIZE, 1)
+    for crops, positions in batches.as_numpy_iterator():
+        assert crops.dtype == np.float32 and crops.shape[1:] == (SIZE, SIZE, 1)
         assert (positions == positions[0]).all()
-        found.append((images[:, 0, 0, 0].tolist(), tuple(positions[0].tolist())))
+        found.append((crops[:, 0, 0, 0].tolist(), tuple(positions[0].tolist())))
     return found
 
 
@@ -107,7 +111,7 @@ def test_require_counts_what_can_be_read(folder):
 def test_validation_keeps_the_order_and_the_remainder(folder):
     batches = levels(source_of(folder).validation_batches(1, limit=5))
     assert [values for values, _ in batches] == [[0.0], [20.0], [40.0], [60.0], [10.0]]
-    sizes = [len(images) for images, _ in source_of(folder).validation_batches(3)]
+    sizes = [len(crops) for crops, _ in source_of(folder).validation_batches(3)]
     assert sizes == [3, 3, 1]
 
 
@@ -166,12 +170,16 @@ def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):
     np.testing.assert_array_equal(first_row[1::2], plain[1, : SIZE // 2, 0, 0])
 
 
-@pytest.mark.parametrize("kind", ["memory", "file"])
-def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, caplog):
+@pytest.mark.parametrize("kind", ["memory", "file", "file on macOS"])
+def test_cache_gives_the_same_batches_without_the_files(
+    folder, tmp_path, kind, caplog, monkeypatch
+):
+    if kind == "file on macOS":
+        monkeypatch.delattr(os, "posix_fallocate")
     paths = photographs.find_photographs(folder)
     (folder / "set1" / "3.png").write_bytes(b"")
     crops = Crops(size=SIZE)
-    file = tmp_path / "crops.cache" if kind == "file" else None
+    file = None if kind == "memory" else tmp_path / "crops.cache"
     expected = levels(source_of(folder, seed=1).training_batches(2, epochs=2))
     with caplog.at_level(logging.INFO, logger="absl"):
         cache = CropCache(paths, crops, file)
@@ -180,12 +188,116 @@ def test_cache_gives_the_same_batches_without_the_files(folder, tmp_path, kind, 
     assert levels(source.training_batches(2, epochs=1)) == expected[:3]
     for path in paths:
         path.unlink()
-    if kind == "file":
+    if file is not None:
         cache = CropCache(paths, crops, file)
         source = photographs.Photographs(paths, crops, seed=1, cache=cache)
     # One file was in no batch of the first epoch and is gone now, hence "in".
     for values, _ in levels(source.training_batches(2, epochs=2))[:3]:
         assert values in [values for values, _ in expected[:3]]
+
+
+def missing(path, patch):
+    path.rename(path.with_suffix(".away"))
+
+
+def missing_behind_a_link(path, patch):
+    missing(path, patch)
+    path.symlink_to(path.with_suffix(".gone"))
+
+
+def a_folder(path, patch):
+    missing(path, patch)
+    path.mkdir()
+
+
+def failing(error):
+    """Lets an error come when a file is opened."""
+
+    def fail(path, patch):
+        opened = images._open
+
+        def open_or_fail(name):
+            if name == str(path):
+                raise error
+            return opened(name)
+
+        patch.setattr(images, "_open", open_or_fail)
+
+    return fail
+
+
+def failing_in_the_middle(path, patch):
+    opened = images._open
+
+    class File(io.BytesIO):
+        def read(self, *size):
+            if self.tell() > 40:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(*size)
+
+    def open_to_fail(name):
+        return File(path.read_bytes()) if name == str(path) else opened(name)
+
+    patch.setattr(images, "_open", open_to_fail)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        missing,
+        missing_behind_a_link,
+        a_folder,
+        failing(OSError(errno.ESTALE, "Stale file handle")),
+        failing(PermissionError(errno.EACCES, "Permission denied")),
+        failing(OSError(errno.EMFILE, "Too many open files")),
+        failing(MemoryError()),
+        failing_in_the_middle,
+    ],
+)
+def test_cache_forgets_what_could_not_be_opened(folder, tmp_path, spoil, monkeypatch):
+    paths = photographs.find_photographs(folder)
+    damaged, away = folder / "set1" / "3.png", folder / "set0" / "4.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:50])
+    cache = CropCache(paths, Crops(size=SIZE), tmp_path / "crops.cache")
+    with monkeypatch.context() as patch:
+        spoil(away, patch)
+        source = photographs.Photographs(paths, Crops(size=SIZE), cache=cache)
+        shown = {
+            v for values, _ in levels(source.validation_batches(1)) for v in values
+        }
+    assert shown == {0, 10, 20, 50, 60} and source.num_corrupt == 2
+    if away.with_suffix(".away").exists():
+        if away.is_dir():
+            away.rmdir()
+        away.with_suffix(".away").replace(away)
+    # Damage is remembered, since the cache need not read such files again.
+    damaged.write_bytes(whole)
+    cache = CropCache(paths, Crops(size=SIZE), tmp_path / "crops.cache")
+    source = photographs.Photographs(paths, Crops(size=SIZE), cache=cache)
+    shown = {v for values, _ in levels(source.validation_batches(1)) for v in values}
+    assert shown == {0, 10, 20, 40, 50, 60}
+
+
+@pytest.mark.parametrize("start", [0, 1, 4, 6])
+def test_batches_end_after_an_epoch_without_any(folder, start):
+    source = source_of(folder, seed=1)
+    batches = source.training_batches(2, start=start).as_numpy_iterator()
+    next(batches)
+    shutil.rmtree(folder)
+    assert len(list(batches)) < 20
+    assert source.are_gone
+    rest = source.training_batches(2, epochs=2, start=start).as_numpy_iterator()
+    assert list(rest) == [] and source.are_gone
+
+
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 6), (1, 6), (6, 3), (7, 3), (12, 1), (13, 0), (14, 0)]
+)
+def test_batches_end_with_the_epochs(folder, start, count):
+    source = source_of(folder, seed=1)
+    assert len(levels(source.training_batches(2, epochs=2, start=start))) == count
+    assert not source.are_gone
 
 
 def test_cache_of_other_photographs_is_refused(folder, tmp_path):
