@@ -6,7 +6,7 @@
   train.py --train_dir=coco/train2014 --network=deepfuse --run_dir=runs/deepfuse
 
 --network=deepfuse trains the network that fuse.py --method=deepfuse uses.
-The same command goes on with an interrupted run; Ctrl-C saves it. The run's folder
+The same command goes on with an interrupted run; Ctrl-C and SIGTERM save it. The folder
 receives model.keras, best.keras (the weights at the point of the curves with the lowest
 validation loss), history.csv, config.json, validation.json and TensorBoard logs.
 """

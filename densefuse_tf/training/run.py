@@ -127,7 +127,7 @@ class TrainingRun:
                 logging.info("%s", saved)
                 signal.raise_signal(interrupted[0])
                 return
-            if self.train_images.are_gone:
+            if self.train_images.are_gone and not self.is_finished:
                 raise UserError(
                     f"{self.settings.train_dir}: no batch of photographs can be read "
                     f"any more: {saved}"
