@@ -3,9 +3,9 @@ r"""Measures how the metrics agree with MATLAB and writes the tables of docs/met
     python benchmarks/metrics_table.py
     python benchmarks/metrics_table.py --shared=../shared --document=docs/metrics.md
 
-The values of MATLAB and the images they belong to are read from the folder
-reference_metrics of --shared and from what lies beside it. What stands between the
-markers of the document is replaced; the rest stays as it is.
+The values of MATLAB and the images they belong to are read from the folders
+reference_metrics and published of --shared and from what lies beside them. What stands
+between the markers of the document is replaced; the rest stays as it is.
 """
 
 import json
@@ -34,11 +34,28 @@ _DOCUMENT = flags.DEFINE_string(
     "document", "docs/metrics.md", "Markdown file to write into.", flag_values=_FLAGS
 )
 # Names in the files of values that differ from those of the tables.
-_RENAMED = {"SSIMa": "SSIM_a"}
+_RENAMED = {
+    "SSIMa": "SSIM_a",
+    "EN": "En",
+    "Avg_gradient": "AG",
+    "Cross_entropy": "CE",
+    "Edge_intensity": "EI",
+    "Entropy": "En",
+    "Mutinf": "MI",
+    "Psnr": "PSNR",
+    "Qcb": "Q_CB",
+    "Qcv": "Q_CV",
+    "Rmse": "RMSE",
+    "Spatial_frequency": "SF",
+    "Ssim": "SSIM",
+    "Variance": "SD",
+}
 _MATLAB, _OCTAVE = "MATLAB", "Octave"
 _INDEPENDENT = "other code"
+# Its differences are relative, since it prints five digits.
+_VIFB = "VIFB, relative"
 # The source that says most, where there are several.
-_PREFERRED = (_MATLAB, _OCTAVE, _INDEPENDENT)
+_PREFERRED = (_MATLAB, _OCTAVE, _INDEPENDENT, _VIFB)
 Differences = dict[str, dict[str, list[float]]]
 
 
@@ -54,14 +71,18 @@ def main() -> None:
 
 
 def differences(shared: pathlib.Path) -> Differences:
-    """Absolute differences to the reference values, by metric and kind of source."""
+    """Differences to the reference values, by metric and kind of source."""
     found: Differences = {}
-    for triplet, kind, convention, expected in references(shared):
+    for triplet, kind, convention, published in references(shared):
+        expected = {_RENAMED.get(name, name): v for name, v in published.items()}
         names = [name for name in metrics.METRICS if name in expected]
         values = metrics.evaluate(*triplet, metrics=names, convention=convention)
         for name, value in values.items():
             kinds = found.setdefault(name, {})
-            kinds.setdefault(kind, []).append(abs(value - expected[name]))
+            difference = abs(value - expected[name])
+            if kind == _VIFB:
+                difference /= expected[name]
+            kinds.setdefault(kind, []).append(difference)
     return found
 
 
@@ -91,8 +112,18 @@ def references(
                     f"methods/{method}/fused{number}.png",
                 )
             ]
-            renamed = {_RENAMED.get(key, key): expected[key] for key in expected}
-            yield triplet, _MATLAB, "authors", renamed
+            yield triplet, _MATLAB, "authors", expected
+    folder = shared / "published" / "toolkit"
+    for name, expected in read(folder / "values.json")["images"].items():
+        triplet = [gray(folder / part / name) for part in ("ir", "vis", "densefuse")]
+        yield triplet, _MATLAB, "toolkit", expected
+    folder = shared / "published" / "vifb"
+    for name, expected in read(folder / "values.json")["values"].items():
+        pair, method = name.split("/")
+        triplet = [
+            images.read(folder / part / f"{pair}.jpg") for part in ("ir", "vis", method)
+        ]
+        yield triplet, _VIFB, "vifb", expected
 
 
 def read(path: pathlib.Path) -> dict:

@@ -3,13 +3,14 @@
   evaluate.py --ir=pairs/ir --vis=pairs/vis --fused=fused --csv=metrics.csv
   evaluate.py --ir=pairs/ir --vis=pairs/vis --methods_dir=methods --markdown=table.md
   evaluate.py --ir=ir.png --vis=vis.png --fused=fused.png --metrics=paper,SD,VIF
+  evaluate.py --ir=ir --vis=vis --fused=fused --metrics=vifb --convention=vifb
   evaluate.py --ir=ir.mp4 --vis=vis.mp4 --fused=fused.mp4 --csv=frames.csv
   evaluate.py --list
 
 The first prints a row for each pair and their mean, the second one table with a row for
-each sub-folder of methods. Images are 8-bit, matched by their names; of colour
-images the luma is evaluated. --list shows the metrics there are. TensorFlow is not
-needed.
+each sub-folder of methods. Images are 8-bit, matched by their names; of colour images
+the luma is evaluated, and with --convention=vifb each channel. --list shows the metrics
+there are. TensorFlow is not needed.
 
 Of a video (a source or the fused one is named as one, or --video) the table shows the
 mean over the frames, and --csv has a row for each frame. Videos and folders of frames
@@ -99,15 +100,17 @@ _METRICS = flags.DEFINE_string(
     "metrics",
     "paper",
     "The metrics: paper (the seven of Table II), toolkit (the eleven of the MATLAB "
-    "toolkit of Tang et al.), all, or names out of --list, separated by commas.",
+    "toolkit of Tang et al.), vifb (the thirteen of the VIFB benchmark), all, or names "
+    "out of --list, separated by commas.",
     flag_values=_FLAGS,
 )
 _CONVENTION = flags.DEFINE_enum(
     "convention",
     "intended",
-    ["intended", "toolkit", "authors"],
-    "What a metric is: as its paper defines it, or as the values that the toolkit or "
-    "the authors of DenseFuse published under its name; see docs/metrics.md.",
+    ["intended", "toolkit", "authors", "vifb"],
+    "What a metric is: as its paper defines it, or as the values that the toolkit, the "
+    "authors of DenseFuse or VIFB published under its name; see docs/metrics.md. Only "
+    "vifb evaluates colour images channel by channel instead of their luma.",
     flag_values=_FLAGS,
 )
 _LIST = flags.DEFINE_bool(

@@ -36,11 +36,11 @@ class Evaluated:
     colored: tuple[pathlib.Path, ...] = ()
 
 
-def read_gray(
+def read_8_bits(
     path: str | os.PathLike,
     value_range: pixels.ValueRange | None = None,
-) -> tuple[np.ndarray, bool]:
-    """Reads an image for the metrics, which are defined for 8-bit grey ones.
+) -> np.ndarray:
+    """Reads an image for the metrics, which are defined for 8-bit ones.
 
     Args:
       path: The file; see `images.read`.
@@ -48,7 +48,7 @@ def read_gray(
         them; None leaves an 8-bit image as it is.
 
     Returns:
-      [H, W] uint8, and whether the file is in colour, of which this is the luma.
+      [H, W] or [H, W, 3] uint8.
 
     Raises:
       UserError: The file has more than 8 bits and no range is given: how they become 8
@@ -62,6 +62,18 @@ def read_gray(
             f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
             "which the metrics are defined for"
         )
+    return image
+
+
+def read_gray(
+    path: str | os.PathLike, value_range: pixels.ValueRange | None = None
+) -> tuple[np.ndarray, bool]:
+    """Reads an image as `read_8_bits` does, in grey.
+
+    Returns:
+      [H, W] uint8, and whether the file is in colour, of which this is the luma.
+    """
+    image = read_8_bits(path, value_range)
     return pixels.gray(image), pixels.is_color(image)
 
 
@@ -84,16 +96,15 @@ def evaluate_files(
       convention: One of `metrics.CONVENTIONS`.
 
     Yields:
-      The results in the order of `triplets`. Colour images are turned to grey.
+      The results in the order of `triplets`. Colour images are turned to grey, except
+      under the convention "vifb".
     """
     name_of = names(triplets)
 
     def read(triplet: tuple[pathlib.Path, ...]) -> _Scene:
         ranges = (*value_ranges, None)
-        read = [read_gray(*each) for each in zip(triplet, ranges, strict=True)]
-        images, colored = zip(*read, strict=True)
-        paths = tuple(itertools.compress(triplet, colored))
-        return _Scene(name_of(triplet), str(triplet[-1]), images, paths)
+        images = [read_8_bits(*each) for each in zip(triplet, ranges, strict=True)]
+        return _scene(name_of(triplet), str(triplet[-1]), images, triplet, convention)
 
     return _evaluate_scenes(map(read, triplets), workers, selection, convention)
 
@@ -169,18 +180,13 @@ def evaluate_frames(
 
     Yields:
       The results in the order of the moments; the pairs are named "1", "2", ... Colour
-      frames are turned to grey.
+      frames are turned to grey, except under the convention "vifb".
     """
 
     def scene(numbered: tuple[int, tuple[np.ndarray, ...]]) -> _Scene:
         index, frames = numbered
-        frames = tuple(map(pixels.to_uint8, frames))
-        return _Scene(
-            str(index + 1),
-            name(index),
-            tuple(map(pixels.gray, frames)),
-            tuple(itertools.compress(paths, map(pixels.is_color, frames))),
-        )
+        levels = list(map(pixels.to_uint8, frames))
+        return _scene(str(index + 1), name(index), levels, paths, convention)
 
     return _evaluate_scenes(
         map(scene, enumerate(moments)), workers, selection, convention
@@ -189,12 +195,26 @@ def evaluate_frames(
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    """Holds three images [H, W] uint8, and what results and errors call them."""
+    """Holds three images for the metrics, and what results and errors call them."""
 
     pair: str
     name: str
     images: tuple[np.ndarray, ...]
     colored: tuple[pathlib.Path, ...]
+
+
+def _scene(
+    pair: str,
+    name: str,
+    images: Sequence[np.ndarray],
+    paths: Sequence[pathlib.Path],
+    convention: str,
+) -> _Scene:
+    """Makes a scene of 8-bit images; only VIFB evaluates colour as it is."""
+    if convention == "vifb":
+        return _Scene(pair, name, tuple(images), ())
+    colored = tuple(itertools.compress(paths, map(pixels.is_color, images)))
+    return _Scene(pair, name, tuple(map(pixels.gray, images)), colored)
 
 
 def _evaluate_scenes(

@@ -7,7 +7,8 @@
     metrics.evaluate(ir, vis, fused, metrics="En,SD,VIF", convention="toolkit")
     metrics.fmi(ir, vis, fused, feature="dct")
 
-They take 8-bit grey images as arrays [H, W] uint8 and do not need TensorFlow. METRICS
+They take 8-bit grey images as arrays [H, W] uint8, colour ones [H, W, 3] under the
+convention "vifb", and do not need TensorFlow. METRICS
 holds name, formula, range, direction and paper of each. `convention` decides between
 what a metric's paper defines and what is published under its name; docs/metrics.md
 shows where the two differ. A new metric is one file and its import here.
@@ -35,6 +36,9 @@ from densefuse_tf.metrics import fmi_pixel as fmi_pixel
 from densefuse_tf.metrics.cross_entropy import cross_entropy as cross_entropy
 from densefuse_tf.metrics.rmse import rmse as rmse
 from densefuse_tf.metrics.ssim import ssim as ssim
+from densefuse_tf.metrics.ei import ei as ei
+from densefuse_tf.metrics.q_cb import q_cb as q_cb
+from densefuse_tf.metrics.q_cv import q_cv as q_cv
 
 # isort: on
 from densefuse_tf.metrics.evaluate import SELECTIONS as SELECTIONS

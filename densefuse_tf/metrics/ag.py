@@ -11,7 +11,7 @@ from densefuse_tf.metrics.metric import metric
     formula="mean of sqrt((Fx^2 + Fy^2) / 2)",
     range=(0, 255),
     smallest=2,
-    conventions=["toolkit"],
+    conventions=["toolkit", "vifb"],
 )
 def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
     """Computes AG, the mean strength of the gradient of the fused image.
@@ -22,7 +22,8 @@ def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
 
     Args:
       fused: The fused image, [H, W] uint8.
-      convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
+      convention: "toolkit" or "vifb" for the value that the MATLAB toolkit and the VIFB
+        benchmark publish, see Notes.
 
     Returns:
       AG in grey levels for each pixel, 0 to 255; higher is better.
@@ -35,13 +36,13 @@ def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
 
     Notes:
       The paper's sum runs over (H - 1)(W - 1) differences of neighbours and is divided
-      by their number. The toolkit sums `gradient` over all H W pixels and keeps the
-      divisor (H - 1)(W - 1), so that its value is no mean and grows as the image
+      by their number. Toolkit and VIFB sum `gradient` over all H W pixels and keep the
+      divisor (H - 1)(W - 1), so that their value is no mean and grows as the image
       shrinks: by 0.3 % at 576x768, by 0.7 % at 280x280.
     """
     y, x = np.gradient(fused.astype(np.float64))
     total = float(np.sum(np.sqrt((x * x + y * y) / 2)))
     height, width = fused.shape
-    if convention == "toolkit":
+    if convention in ("toolkit", "vifb"):
         return total / ((height - 1) * (width - 1))
     return total / (height * width)

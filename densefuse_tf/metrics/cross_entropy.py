@@ -37,8 +37,8 @@ def cross_entropy(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Notes:
       The papers do not say what a level adds that the fused image lacks, for which the
-      term is infinite. It is left out, as in the code of the VIFB benchmark; a fused
-      image of few levels may then score below 0. No published values were at hand.
+      term is infinite. It is left out, as in the code of the VIFB benchmark, which
+      publishes these values; a fused image of few levels may then score below 0.
     """
     return (_relative_entropy(ir, fused) + _relative_entropy(vis, fused)) / 2
 

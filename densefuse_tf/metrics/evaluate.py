@@ -17,6 +17,8 @@ SELECTIONS: Mapping[str, tuple[str, ...]] = {
     "paper": TABLE_2,
     # The spreadsheet of the MATLAB toolkit.
     "toolkit": tuple("En MI SD SF AG SCD CC VIF MSE PSNR Qabf".split()),
+    # The VIFB benchmark, in the order of its tables.
+    "vifb": tuple("AG CE EI En MI PSNR Qabf Q_CB Q_CV RMSE SF SSIM SD".split()),
     "all": tuple(METRICS),
 }
 _CORES = 2
@@ -68,11 +70,13 @@ def evaluate(
       ir: Infrared image, [H, W] uint8, as large as the metrics need: 44x44 or larger
         for the default.
       vis: Visible image, same size.
-      fused: Fused image, same size.
+      fused: Fused image, same size. Under the convention "vifb" each image may be
+        [H, W, 3]; the channels are evaluated one by one.
       metrics: "paper" for the seven of Table II, "toolkit" for the eleven of the MATLAB
-        toolkit, "all", or names of METRICS, as `select` takes them.
-      convention: "intended", "toolkit" or "authors". A metric without values of its own
-        under a convention has its intended one.
+        toolkit, "vifb" for the thirteen of the VIFB benchmark, "all", or names
+        of METRICS, as `select` takes them.
+      convention: "intended", "toolkit", "authors" or "vifb". A metric without
+        values of its own under a convention has its intended one.
 
     Returns:
       The values by name in the order of the selection: En, Qabf, SCD, FMI_w, FMI_dct,
@@ -84,7 +88,8 @@ def evaluate(
     """
     names = select(metrics)
     smallest = max(METRICS[name].smallest for name in names)
-    check_images({"ir": ir, "vis": vis, "fused": fused}, smallest)
+    images = {"ir": ir, "vis": vis, "fused": fused}
+    check_images(images, smallest, colour=convention == "vifb")
     with concurrent.futures.ThreadPoolExecutor(_CORES) as pool:
         # Those that take long come first, so that both threads end together.
         futures = {

@@ -12,9 +12,10 @@ import numpy as np
 from densefuse_tf.errors import UserError
 
 # "intended" is what the papers define, "toolkit" what the MATLAB toolkit behind most
-# published tables computes under the same name, and "authors" what the MATLAB code of
-# DenseFuse's authors computes. docs/metrics.md lists where they differ and why.
-CONVENTIONS = ("intended", "toolkit", "authors")
+# published tables computes under the same name, "authors" what the MATLAB code of
+# DenseFuse's authors computes, and "vifb" what the VIFB benchmark publishes, colour
+# images channel by channel. docs/metrics.md lists where they differ and why.
+CONVENTIONS = ("intended", "toolkit", "authors", "vifb")
 _CONVENTION = inspect.Parameter(
     "convention", inspect.Parameter.KEYWORD_ONLY, default=CONVENTIONS[0]
 )
@@ -113,6 +114,7 @@ def metric(
     *,
     smallest: int = 1,
     conventions: Sequence[str] = (),
+    side_by_side: bool = False,
     **facts: Any,
 ) -> Callable:
     """Makes a function of (ir, vis, fused), or of (fused), a metric of METRICS.
@@ -125,6 +127,8 @@ def metric(
       title: What the name stands for.
       smallest: The least height and width, in pixels, that it is defined for.
       conventions: The conventions under which it differs from the intended definition.
+      side_by_side: Whether "vifb" puts the channels of colour images side by side, as
+        one wide image; it averages the values of the channels otherwise.
       **facts: The other fields of Metric: formula, range and so on.
 
     Returns:
@@ -133,7 +137,8 @@ def metric(
 
     def decorate(function: Callable) -> Callable:
         if not hasattr(function, "images"):
-            function = checked(smallest=smallest, conventions=conventions)(function)
+            own = _by_channel(function, side_by_side)
+            function = checked(smallest=smallest, conventions=conventions)(own)
         METRICS[name] = Metric(name, title, function, **facts)
         return function
 
@@ -143,7 +148,8 @@ def metric(
 def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
     """Decorates a function of (ir, vis, fused), or of (fused): checks the images first.
 
-    The function then gets NumPy arrays [H, W] uint8 of one size. A call with more than
+    The function then gets NumPy arrays [H, W] uint8 of one size; under "vifb", they may
+    be [H, W, 3]. A call with more than
     two sources is refused, since no metric here is defined for it.
 
     Every metric can be called with `convention`, one of CONVENTIONS. It is passed on
@@ -177,14 +183,19 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
                 _refuse_no_array(name, image)
             # What is missing or given twice raises Python's own TypeError here.
             given = signature.bind(*images, **named).arguments
-            if given.get("convention", CONVENTIONS[0]) not in CONVENTIONS:
+            convention = given.get("convention", CONVENTIONS[0])
+            if convention not in CONVENTIONS:
                 known = ", ".join(f'"{name}"' for name in CONVENTIONS)
                 raise UserError(
-                    f"convention is {given['convention']!r}: expected one of {known}"
+                    f"convention is {convention!r}: expected one of {known}"
                 )
             if not conventions:
                 given.pop("convention", None)
-            given |= check_images({name: given[name] for name in names}, smallest)
+            given |= check_images(
+                {name: given[name] for name in names},
+                smallest,
+                colour=convention == "vifb",
+            )
             return function(**given)
 
         check.__doc__ = inspect.cleandoc(function.__doc__ or "").replace(
@@ -201,22 +212,48 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
     return decorate
 
 
-def check_images(images: Mapping[str, Any], smallest: int = 1) -> dict[str, np.ndarray]:
+def _by_channel(function: Callable, side_by_side: bool) -> Callable:
+    """Makes a metric of grey images one of colour images too, with VIFB's mean."""
+
+    @functools.wraps(function)
+    def of_channels(**given: Any) -> float:
+        images = {k: v for k, v in given.items() if isinstance(v, np.ndarray)}
+        if all(image.ndim == 2 for image in images.values()):
+            return function(**given)
+        channels = [
+            # A grey image goes with each channel of the others.
+            {name: i if i.ndim == 2 else i[..., k] for name, i in images.items()}
+            for k in range(3)
+        ]
+        if side_by_side:
+            joined = {name: np.hstack([c[name] for c in channels]) for name in images}
+            return function(**given | joined)
+        return float(np.mean([function(**given | channel) for channel in channels]))
+
+    return of_channels
+
+
+def check_images(
+    images: Mapping[str, Any], smallest: int = 1, *, colour: bool = False
+) -> dict[str, np.ndarray]:
     """Returns the images as NumPy arrays, if they are 8-bit, grey and of one size.
 
     Args:
       images: Arrays [H, W] uint8 by what to call them in an error.
       smallest: The least height and width in pixels.
+      colour: Whether they may be [H, W, 3] as well.
 
     Returns:
-      The arrays [H, W] uint8, not copied where that can be avoided.
+      The arrays, not copied where that can be avoided.
 
     Raises:
       UserError: An image has another dtype or shape or is too small, or two differ in
         size.
     """
-    arrays = {name: _grey(name, image, smallest) for name, image in images.items()}
-    if len({array.shape for array in arrays.values()}) > 1:
+    arrays = {
+        name: _array(name, image, smallest, colour) for name, image in images.items()
+    }
+    if len({array.shape[:2] for array in arrays.values()}) > 1:
         sizes = ", ".join(
             f"{name} is {array.shape[0]}x{array.shape[1]}"
             for name, array in arrays.items()
@@ -228,10 +265,15 @@ def check_images(images: Mapping[str, Any], smallest: int = 1) -> dict[str, np.n
     return arrays
 
 
-def _grey(name: str, image: Any, smallest: int) -> np.ndarray:
+def _array(name: str, image: Any, smallest: int, colour: bool) -> np.ndarray:
     _refuse_no_array(name, image)
     array = np.asarray(image)
-    if array.ndim != 2:
+    if colour and array.ndim != 2 and (array.ndim != 3 or array.shape[2] != 3):
+        raise UserError(
+            f"{name} has shape {list(array.shape)}: expected one image [H, W] or "
+            "[H, W, 3]"
+        )
+    if not colour and array.ndim != 2:
         raise UserError(
             f"{name} has shape {list(array.shape)}: expected one grey image [H, W]; "
             "the metrics are defined for two source images, and colour has to be "
@@ -242,8 +284,8 @@ def _grey(name: str, image: Any, smallest: int) -> np.ndarray:
             f"{name} is {array.dtype}: expected uint8, an 8-bit image of values 0 to "
             "255, rounded as it would be saved"
         )
-    if min(array.shape) < smallest:
-        height, width = array.shape
+    height, width = array.shape[:2]
+    if min(height, width) < smallest:
         raise UserError(
             f"{name} is {height}x{width}: expected at least {smallest}x{smallest} "
             "pixels (height x width)"

@@ -1,9 +1,12 @@
 """MI: the mutual information between the sources and the fused image."""
 
+import math
+
 import numpy as np
 
 from densefuse_tf.metrics.entropy import bits
 from densefuse_tf.metrics.entropy import entropy
+from densefuse_tf.metrics.levels import stretched
 from densefuse_tf.metrics.metric import metric
 
 
@@ -12,7 +15,7 @@ from densefuse_tf.metrics.metric import metric
     "mutual information",
     formula="I(A; F) + I(B; F) of the grey levels, in bits",
     range=(0, 16),
-    conventions=["toolkit", "authors"],
+    conventions=["toolkit", "authors", "vifb"],
 )
 def mi(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
@@ -25,7 +28,8 @@ def mi(
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
       convention: "toolkit" for the value that the MATLAB toolkit publishes, "authors"
-        for the one of the MATLAB code of the paper's authors; see Notes.
+        for the one of the MATLAB code of the paper's authors, "vifb" for the one of the
+        VIFB benchmark; see Notes.
 
     Returns:
       MI in bits, 0 to 16; higher is better. 0 if the fused image is constant.
@@ -44,9 +48,15 @@ def mi(
       MATLAB's `entropy` saturates those numbers to one grey level. Both joint entropies
       become 0 that way, and the value 2 H(fused), whatever the sources are. Table II
       has no column for MI.
+
+      VIFB stretches each image to 0..255 first, which moves levels together or apart by
+      rounding only, and takes natural logarithms: its MI is in nats.
     """
     if convention == "authors":
         return 2 * entropy(fused)
+    if convention == "vifb":
+        ir, vis, fused = (stretched(i).astype(np.uint8) for i in (ir, vis, fused))
+        return mi(ir, vis, fused) * math.log(2)
     return sum(
         _shared(source, fused, merged=convention == "toolkit") for source in (ir, vis)
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.mse import mse
+from densefuse_tf.metrics.mse import vifb_error
 
 
 @metric(
@@ -13,7 +14,7 @@ from densefuse_tf.metrics.mse import mse
     "peak signal-to-noise ratio",
     formula="10 log10(1 / MSE) in dB",
     range=(0, math.inf),
-    conventions=["toolkit"],
+    conventions=["toolkit", "vifb"],
 )
 def psnr(
     ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
@@ -24,7 +25,8 @@ def psnr(
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
-      convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
+      convention: "toolkit" or "vifb" for the value that the MATLAB toolkit or the VIFB
+        benchmark publishes, see Notes.
 
     Returns:
       PSNR in dB, 0 to infinity; higher is better. Infinite where both sources equal
@@ -36,8 +38,9 @@ def psnr(
 
     Notes:
       The toolkit takes the peak of images in 0..255 with the error of images in
-      [0, 1], which adds 20 log10(255) = 48.13 dB.
+      [0, 1], which adds 20 log10(255) = 48.13 dB. VIFB takes that peak and, for the
+      mean squared error, what it publishes as RMSE; see `rmse`.
     """
-    error = mse(ir, vis, fused)
-    peak = 255 if convention == "toolkit" else 1
+    error = (vifb_error if convention == "vifb" else mse)(ir, vis, fused)
+    peak = 1 if convention in ("intended", "authors") else 255
     return 20 * math.log10(peak / math.sqrt(error)) if error else math.inf

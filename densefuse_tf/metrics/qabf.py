@@ -15,8 +15,11 @@ _VERTICAL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
     "edges of the sources that are kept",
     formula="Σ Q g / Σ g over both sources, g Sobel strength, Q edge kept",
     range=(0, 0.9994 * 0.9879),
+    conventions=["vifb"],
 )
-def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def qabf(
+    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+) -> float:
     """Computes Qabf, the gradient-based measure of Xydeas and Petrovic.
 
     Each image gets a Sobel strength g = sqrt(x^2 + y^2) and an angle a = atan(y / x),
@@ -30,6 +33,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: "vifb" for the value that the VIFB benchmark publishes, see Notes.
 
     Returns:
       Qabf, 0 to 0.9873; higher is better. 0 if both sources have no edge at all (all
@@ -44,12 +48,14 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
       images of doubles in [0, 1]; zeros beyond the border, so the border counts as an
       edge; and G = gF, not 1, where gS and gF are equal. That comparison is exact, so
       the order in which the convolution adds its terms shows in the fourth digit; it
-      is conv2's here.
+      is conv2's here. VIFB takes images in 0..255, so that G = gF is far above 1 where
+      strengths are equal.
     """
-    edges_fused = _edges(fused)
+    unit = 1.0 if convention == "vifb" else 255.0
+    edges_fused = _edges(fused / unit)
     kept = total = 0.0
     for source in (ir, vis):
-        edges = strength, _ = _edges(source)
+        edges = strength, _ = _edges(source / unit)
         kept += np.sum(_preserved(edges, edges_fused) * strength)
         total += np.sum(strength)
     return float(kept / total) if total else 0.0
@@ -57,7 +63,7 @@ def qabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
 def _edges(image: np.ndarray) -> _Edges:
     """Computes strength and angle of the gradient, each [H, W] float64."""
-    padded = np.pad(image / 255.0, 1)
+    padded = np.pad(image, 1)
     x = _convolve(padded, _HORIZONTAL)
     y = _convolve(padded, _VERTICAL)
     slope = np.divide(y, x, out=np.zeros_like(x), where=x != 0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.mse import squared_error
+from densefuse_tf.metrics.mse import vifb_error
 
 
 @metric(
@@ -14,8 +15,11 @@ from densefuse_tf.metrics.mse import squared_error
     formula="(sqrt(mean((A - F)^2)) + sqrt(mean((B - F)^2))) / 2 in [0, 1]",
     range=(0, 1),
     higher_is_better=False,
+    conventions=["vifb"],
 )
-def rmse(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def rmse(
+    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+) -> float:
     """Computes RMSE, the mean of the root mean squared errors against both sources.
 
     RMSE = (sqrt(mean((ir - fused)^2)) + sqrt(mean((vis - fused)^2))) / 2 of images in
@@ -23,6 +27,7 @@ def rmse(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: "vifb" for the value that the VIFB benchmark publishes, see Notes.
 
     Returns:
       RMSE, 0 to 1; lower is better. Times 255 it is in grey levels.
@@ -35,9 +40,11 @@ def rmse(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Notes:
       The MATLAB code of the VIFB benchmark divides the root of the sum, and not the
-      sum, by the number of pixels: what it gives is 255 / sqrt(H W) times this value,
-      depends on the size of the image, and is not computed here.
+      sum, by the number of pixels: its value is 255 / sqrt(H W) times this one, no root
+      mean square, and depends on the size of the image.
     """
+    if convention == "vifb":
+        return vifb_error(ir, vis, fused)
     return (
         math.sqrt(squared_error(ir, fused)) + math.sqrt(squared_error(vis, fused))
     ) / 2

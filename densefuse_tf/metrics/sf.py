@@ -13,7 +13,8 @@ from densefuse_tf.metrics.metric import metric
     formula="sqrt(mean(row differences^2) + mean(column differences^2))",
     range=(0, 255 * math.sqrt(2)),
     smallest=2,
-    conventions=["toolkit"],
+    conventions=["toolkit", "vifb"],
+    side_by_side=True,
 )
 def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
     """Computes SF, the root mean square of the differences between neighbours.
@@ -23,7 +24,8 @@ def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
 
     Args:
       fused: The fused image, [H, W] uint8.
-      convention: "toolkit" for the value that the MATLAB toolkit publishes, see Notes.
+      convention: "toolkit" or "vifb" for the value that the MATLAB toolkit or the VIFB
+        benchmark publishes, see Notes.
 
     Returns:
       SF in grey levels, 0 to 360.6; higher is better. 0 to 1.415 by "toolkit".
@@ -36,7 +38,13 @@ def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
       The paper divides both sums by the number of pixels, not of pairs; the difference
       is one part in the width or the height. The mean over the pairs is what packages
       compute. The toolkit takes F in [0, 1], so that its value is 255 times smaller.
+      VIFB divides as the paper does, and takes the channels of a colour image for one
+      wide image: neighbours across a seam count.
     """
     levels = fused.astype(np.float64)
-    squares = sum(np.mean(np.diff(levels, axis=axis) ** 2) for axis in (0, 1))
-    return float(np.sqrt(squares)) / (255 if convention == "toolkit" else 1)
+    squares = [np.diff(levels, axis=axis) ** 2 for axis in (0, 1)]
+    if convention == "vifb":
+        return math.sqrt(sum(map(np.sum, squares)) / levels.size)
+    return math.sqrt(sum(map(np.mean, squares))) / (
+        255 if convention == "toolkit" else 1
+    )

@@ -34,8 +34,8 @@ def ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Notes:
       The window inside the image is that of the code which Wang et al. published.
-      Equals scikit-image's `structural_similarity` with Gaussian weights. No published
-      values were at hand.
+      Equals scikit-image's `structural_similarity` with Gaussian weights. VIFB
+      publishes these values.
     """
     inside = slice(RADIUS, -RADIUS)
     return sum(

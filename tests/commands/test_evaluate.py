@@ -167,6 +167,23 @@ def test_list_shows_every_metric(run):
         assert ", ".join(metric.conventions) in line
 
 
+def test_vifb_evaluates_each_channel(files, run):
+    images.write("colour.png", photograph(5, (3,)))
+    pair = ("--ir=ir/IR1.png", "--vis=colour.png", "--fused=colour.png")
+    chosen = ("--metrics=vifb", "--convention=vifb", "--csv=m.csv")
+    status, output, _ = run(*pair, *chosen)
+    assert status == 0 and "in grey" not in output
+    colour = images.read("colour.png")
+    expected = metrics.evaluate(
+        images.read("ir/IR1.png"), colour, colour, metrics="vifb", convention="vifb"
+    )
+    found = {
+        name: float(value) for name, value in list(rows("m.csv")[1][0].items())[1:]
+    }
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert run(*pair, "--metrics=SD")[1].count("evaluated in grey") == 1
+
+
 def test_one_pair_is_its_own_mean(files, run):
     status, output, _ = run(
         "--ir=ir/IR1.png", "--vis=vis/VIS1.png", "--fused=fused/VIS1.png"

@@ -15,7 +15,9 @@ def test_counted_by_hand():
     image = np.tile(np.array([0, 8, 16, 24], np.uint8), (3, 1))
     assert ag(image) == pytest.approx(math.sqrt(8**2 / 2))
     # Twelve pixels are added up and divided by 2 * 3.
-    assert ag(image, convention="toolkit") == pytest.approx(2 * math.sqrt(8**2 / 2))
+    for convention in ("toolkit", "vifb"):
+        value = ag(image, convention=convention)
+        assert value == pytest.approx(2 * math.sqrt(8**2 / 2))
 
 
 def naive_slope(values, index):

@@ -20,6 +20,8 @@ def test_selections():
     assert SELECTIONS["paper"] == PAPER
     assert SELECTIONS["all"] == tuple(METRICS)
     assert len(SELECTIONS["toolkit"]) == 11
+    assert len(set(SELECTIONS["vifb"])) == 13
+    assert set(SELECTIONS["vifb"]) < set(METRICS)
     assert set(SELECTIONS["toolkit"]) < set(METRICS)
     assert metrics.select("paper") == PAPER
     assert metrics.select("En,SD") == metrics.select(["En", "SD"]) == ("En", "SD")
@@ -59,6 +61,19 @@ def test_all_are_what_the_single_ones_are(pair, convention):
         name: metric(*pair, convention=convention) for name, metric in METRICS.items()
     }
     assert list(values) == list(METRICS)
+
+
+def test_vifb_evaluates_colour_images():
+    scenes = zip(*(scene(44, 45, seed=seed) for seed in range(3)), strict=True)
+    ir, vis, fused = (np.stack(planes, axis=-1) for planes in scenes)
+    values = metrics.evaluate(ir, vis, fused, metrics="vifb", convention="vifb")
+    assert tuple(values) == SELECTIONS["vifb"]
+    for name, value in values.items():
+        assert value == METRICS[name](ir, vis, fused, convention="vifb")
+    with pytest.raises(UserError, match="^ir has shape .* colour has to be turned"):
+        metrics.evaluate(ir, vis, fused, metrics="vifb")
+    with pytest.raises(UserError, match="ir is 9x45: expected at least 11x11 pixels"):
+        metrics.evaluate(ir[:9], vis[:9], fused[:9], metrics="vifb", convention="vifb")
 
 
 def test_a_selection_takes_images_as_small_as_its_metrics_do(pair):

@@ -15,6 +15,23 @@ AUTHORS = {
     "WLS": ("1", "5", "8", "11", "18", "20"),
     "DCHWT": ("1", "8", "11", "20"),
 }
+VIFB_PAIRS = ("carLight", "fight", "labMan", "manCar", "snow", "walking2")
+# The names of VIFB's files of values.
+VIFB = {
+    "Avg_gradient": "AG",
+    "Cross_entropy": "CE",
+    "Edge_intensity": "EI",
+    "Entropy": "En",
+    "Mutinf": "MI",
+    "Psnr": "PSNR",
+    "Qabf": "Qabf",
+    "Qcb": "Q_CB",
+    "Qcv": "Q_CV",
+    "Rmse": "RMSE",
+    "Spatial_frequency": "SF",
+    "Ssim": "SSIM",
+    "Variance": "SD",
+}
 # Absolute ones; MATLAB's values of the paper's metrics have ten digits.
 TOLERANCES = {"MI": 1e-9, "VIF": 1e-8, "En": 1e-9, "SCD": 1e-9, "MS_SSIM": 1e-9}
 TOLERANCES |= {"FMI_w": 1e-9, "FMI_dct": 1e-9, "FMI_none": 1e-9, "SSIM_a": 1e-9}
@@ -85,6 +102,36 @@ def test_values_are_those_that_authors_published_for_their_images(
         "SSIMa": metrics.ssim_a(*images),
     }
     assert_equal(found, json.loads(text)[method][number])
+
+
+@pytest.mark.parametrize("pair", ["03", "09", "16", "24", "31", "38"])
+def test_densefuse_of_the_toolkit_has_its_published_values(shared, pair):
+    """66 values of six of the toolkit's 42 images of DenseFuse."""
+    folder = shared / "published" / "toolkit"
+    images = [
+        iio.imread(folder / part / f"{pair}.png") for part in ("ir", "vis", "densefuse")
+    ]
+    images = [image if image.ndim == 2 else image[..., 0] for image in images]
+    text = (folder / "values.json").read_text()
+    expected = json.loads(text)["images"][f"{pair}.png"]
+    expected["En"] = expected.pop("EN")
+    assert len(expected) == 11
+    found = metrics.evaluate(*images, metrics="toolkit", convention="toolkit")
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["CBF", "GTF", "SeAFusion", "U2Fusion", "VSMWLS"])
+@pytest.mark.parametrize("pair", VIFB_PAIRS)
+def test_the_convention_vifb_has_the_values_of_vifb(shared, pair, method):
+    """390 values, published with five digits."""
+    folder = shared / "published" / "vifb"
+    images = [
+        iio.imread(folder / part / f"{pair}.jpg") for part in ("ir", "vis", method)
+    ]
+    published = json.loads((folder / "values.json").read_text())["values"]
+    expected = {VIFB[name]: v for name, v in published[f"{pair}/{method}"].items()}
+    found = metrics.evaluate(*images, metrics="vifb", convention="vifb")
+    assert found == pytest.approx(expected, rel=5.5e-5)
 
 
 # The sum of vifp(source, fused) of the package sewar 0.4.10, a port of vifp_mscale.

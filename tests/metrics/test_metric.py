@@ -15,7 +15,9 @@ from densefuse_tf.metrics import metric as module
 
 from .conftest import scene
 
-LOWER_IS_BETTER = {"MSE", "RMSE", "Nabf", "CE"}
+LOWER_IS_BETTER = {"MSE", "RMSE", "Nabf", "CE", "Q_CV"}
+# The grey pairs and fused images of the three channels of a colour one.
+THREE = [scene(48, 61, seed=seed) for seed in range(3)]
 FUNCTIONS = {metric.function.__name__: metric.function for metric in METRICS.values()}
 FUNCTIONS["evaluate"] = metrics.evaluate
 TWO_SOURCES = sorted(
@@ -77,6 +79,7 @@ def test_different_sizes_are_refused(name, pair):
     ("names", "smallest"),
     [
         (("qabf", "scd", "ssim_a", "mi", "cc", "mse", "rmse", "sd"), 1),
+        (("ei", "q_cb", "q_cv"), 1),
         (("nabf", "sf", "ag"), 2),
         (("fmi",), 3),
         (("ssim",), 11),
@@ -131,6 +134,41 @@ def test_every_metric_takes_every_convention_and_no_other(metric, images):
             UserError, match=r'^convention is .*: expected one of "intended", "toolkit"'
         ):
             metric(*images, convention=convention)
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
+def test_vifb_averages_the_channels_of_colour_images(metric):
+    colour = [np.stack(planes, axis=-1) for planes in zip(*THREE, strict=True)]
+    if metric.name == "SF":
+        expected = metric(
+            *(np.hstack(planes) for planes in zip(*THREE, strict=True)),
+            convention="vifb",
+        )
+    else:
+        expected = np.mean([metric(*planes, convention="vifb") for planes in THREE])
+    assert metric(*colour, convention="vifb") == pytest.approx(expected, rel=1e-12)
+    # A grey image goes with each channel of the others.
+    ir = THREE[0][0]
+    grey = metric(ir, *colour[1:], convention="vifb")
+    repeated = metric(np.stack([ir] * 3, axis=-1), *colour[1:], convention="vifb")
+    assert grey == pytest.approx(repeated, rel=1e-12)
+    for convention in set(metrics.CONVENTIONS) - {"vifb"}:
+        with pytest.raises(UserError, match="turned to grey first"):
+            metric(*colour, convention=convention)
+
+
+@pytest.mark.parametrize("shape", [(48, 61, 4), (48, 61, 1), (2, 48, 61, 3), (48,)])
+def test_vifb_takes_no_other_shapes(metric, images, shape):
+    images[-1] = np.zeros(shape, np.uint8)
+    expected = r"^fused has shape \[.*\]: expected one image \[H, W\] or \[H, W, 3\]$"
+    with pytest.raises(UserError, match=expected):
+        metric(*images, convention="vifb")
+
+
+def test_vifb_refuses_colour_of_another_size(pair):
+    pair[1] = np.zeros((48, 60, 3), np.uint8)
+    with pytest.raises(UserError, match="ir is 48x61, vis is 48x60, fused is 48x61: "):
+        metrics.qabf(*pair, convention="vifb")
 
 
 def test_a_decorated_function_is_a_metric(monkeypatch, pair):
@@ -219,7 +257,9 @@ def test_a_convention_is_listed_where_it_changes_the_value(metric):
 
 
 # The others look at the fused image alone or, like CE, at levels and not at places.
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"En", "SD", "SF", "AG", "CE"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(METRICS) - {"En", "SD", "SF", "AG", "EI", "CE"})
+)
 def test_a_better_image_scores_better(name):
     """The fused image against its negative, turned upside down."""
     metric = METRICS[name]
@@ -249,4 +289,4 @@ def test_the_document_has_a_row_for_every_metric():
 
 def test_infinite_ends_are_those_without_a_bound():
     unbounded = {name for name, m in METRICS.items() if math.isinf(m.range[1])}
-    assert unbounded == {"VIF", "PSNR", "CE"}
+    assert unbounded == {"VIF", "PSNR", "CE", "Q_CV"}

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,6 +44,21 @@ def test_toolkit_confuses_the_two_brightest_levels():
     assert mi(fused, fused, fused, convention="toolkit") == pytest.approx(4)
     darker = fused // 2
     assert mi(darker, darker, darker, convention="toolkit") == mi(*[darker] * 3)
+
+
+def test_vifb_is_in_nats_and_stretches_first():
+    fused = np.array([[0, 0, 9, 9]], np.uint8)
+    ir = np.array([[3, 3, 200, 200]], np.uint8)
+    vis = np.array([[0, 1, 0, 1]], np.uint8)
+    assert mi(ir, vis, fused, convention="vifb") == pytest.approx(math.log(2))
+    # Stretching alone merges no levels; MI looks at levels and not at their distance.
+    levels = np.arange(9, dtype=np.uint8)[None] * 2
+    value = mi(levels, levels, levels, convention="vifb")
+    assert value == pytest.approx(2 * math.log(9))
+    # At 255/254 of the range nothing merges, one rounding moves levels.
+    dark = np.arange(255, dtype=np.uint8)[None]
+    value = mi(dark, dark, dark, convention="vifb")
+    assert value == pytest.approx(2 * math.log(255))
 
 
 def test_authors_value_is_twice_the_entropy_whatever_the_sources(pair):

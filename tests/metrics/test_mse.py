@@ -20,6 +20,11 @@ def test_counted_by_hand():
     assert mse(ir, vis, fused) == pytest.approx((0.2**2 / 2 + 1 / 2) / 2)
     assert rmse(ir, vis, fused) == pytest.approx((0.2 + 1) / math.sqrt(2) / 2)
     assert psnr(ir, vis, fused) == pytest.approx(-10 * math.log10(0.26))
+    # VIFB: the roots of the sums 51^2 and 255^2, divided by the number of pixels.
+    error = (51 / 2 + 255 / 2) / 2
+    assert rmse(ir, vis, fused, convention="vifb") == pytest.approx(error)
+    expected = 20 * math.log10(255 / math.sqrt(error))
+    assert psnr(ir, vis, fused, convention="vifb") == pytest.approx(expected)
 
 
 @quick
@@ -46,7 +51,7 @@ def test_scikit_image_symmetry_range(images):
 def test_identity(pair):
     image = pair[0]
     assert mse(image, image, image) == rmse(image, image, image) == 0
-    for convention in ("intended", "toolkit"):
+    for convention in ("intended", "toolkit", "vifb"):
         assert psnr(image, image, image, convention=convention) == math.inf
 
 

@@ -13,7 +13,7 @@ from .conftest import scene
 from .conftest import triples
 
 
-def naive_edges(image):
+def naive_edges(image, unit=255):
     """Strength and angle, pixel by pixel, from the definition of conv2."""
     h1 = [[1, 2, 1], [0, 0, 0], [-1, -2, -1]]
     h3 = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]
@@ -26,18 +26,18 @@ def naive_edges(image):
                 for m in range(3):
                     p, q = i + 1 - m, j + 1 - n
                     if 0 <= p < height and 0 <= q < width:
-                        x += h3[m][n] * (int(image[p, q]) / 255)
-                        y += h1[m][n] * (int(image[p, q]) / 255)
+                        x += h3[m][n] * (int(image[p, q]) / unit)
+                        y += h1[m][n] * (int(image[p, q]) / unit)
             strength[i, j] = math.sqrt(x * x + y * y)
             angle[i, j] = math.pi / 2 if x == 0 else math.atan(y / x)
     return strength, angle
 
 
-def naive_qabf(ir, vis, fused):
-    strength_fused, angle_fused = naive_edges(fused)
+def naive_qabf(ir, vis, fused, unit=255):
+    strength_fused, angle_fused = naive_edges(fused, unit)
     kept = total = 0.0
     for source in (ir, vis):
-        strength, angle = naive_edges(source)
+        strength, angle = naive_edges(source, unit)
         for place in np.ndindex(*fused.shape):
             g, g_fused = strength[place], strength_fused[place]
             if g > g_fused:
@@ -63,6 +63,8 @@ def test_straight_loops_symmetry_range(levels, data):
     value = qabf(ir, vis, fused)
     assert value == pytest.approx(naive_qabf(ir, vis, fused), abs=1e-12)
     assert 0 <= value <= 0.9994 * 0.9879
+    of_vifb = qabf(ir, vis, fused, convention="vifb")
+    assert of_vifb == pytest.approx(naive_qabf(ir, vis, fused, 1), abs=1e-12)
     assert qabf(vis, ir, fused) == pytest.approx(value, abs=1e-14)
 
 
@@ -79,7 +81,7 @@ def test_identity_is_the_published_codes_own(pair):
 def test_gradients_add_up_in_the_order_of_conv2():
     image = scene(64, 64)[0]
     strength, angle = naive_edges(image)
-    found, found_angle = _edges(image)
+    found, found_angle = _edges(image / 255.0)
     assert np.array_equal(found, strength)
     np.testing.assert_allclose(found_angle, angle, atol=1e-15)
     # The order matters: swapping rows and columns changes last bits.

@@ -16,6 +16,14 @@ def test_counted_by_hand():
     expected = math.sqrt((900 + 0) / 2 + (1600 + 100) / 2)
     assert sf(image) == pytest.approx(expected)
     assert sf(image, convention="toolkit") == pytest.approx(expected / 255)
+    # VIFB divides by the number of pixels.
+    expected = math.sqrt((900 + 0) / 4 + (1600 + 100) / 4)
+    assert sf(image, convention="vifb") == pytest.approx(expected)
+    # Three channels side by side are 2x6: seams of 30, 40 and 0 and 40 count.
+    colour = np.stack([image] * 3, axis=-1)
+    rows, columns = 3 * 900 + 2 * (30**2 + 0), 3 * (1600 + 100)
+    expected = math.sqrt((rows + columns) / 12)
+    assert sf(colour, convention="vifb") == pytest.approx(expected)
 
 
 @quick
