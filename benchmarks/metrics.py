@@ -80,6 +80,7 @@ def main() -> None:
         ],
         "all seven": lambda: metrics.evaluate(*pair),
         "toolkit's eleven": lambda: metrics.evaluate(*pair, metrics="toolkit"),
+        "VIFB's thirteen": lambda: metrics.evaluate(*pair, metrics="vifb"),
         f"all {len(metrics.METRICS)}": lambda: metrics.evaluate(*pair, metrics="all"),
     }
     for name, case in cases.items():
