@@ -109,3 +109,20 @@ def test_few_frames_are_held_at_a_time(photograph):
     )
     assert len(list(found)) == 40
     assert most <= 4
+
+
+@pytest.mark.parametrize("convention", ["intended", "vifb"])
+def test_frames_in_colour_stay_so_for_vifb_alone(photograph, convention):
+    frames = photograph(1), photograph(2, (3,)), photograph(3, (3,))
+    (result,) = scoring.evaluate_frames(
+        [frames],
+        [*"abc"],
+        name=str,
+        selection="MI,SD",
+        convention=convention,
+    )
+    taken = frames if convention == "vifb" else map(pixels.gray, frames)
+    assert result.values == metrics.evaluate(
+        *taken, metrics="MI,SD", convention=convention
+    )
+    assert result.colored == (() if convention == "vifb" else ("b", "c"))
