@@ -163,6 +163,14 @@ def test_spike_and_rounding_has_no_spread(fused, rest):
     assert window_scores(source, source, fused) == pytest.approx([0], abs=1e-12)
 
 
+@pytest.mark.parametrize("other", [8 - RAMP, 3 * RAMP, RAMP.T])
+@pytest.mark.parametrize("rest", [1e-16, 1e-17])
+def test_the_rounding_beside_two_spikes_is_not_compared(rest, other):
+    # Rescaled to its own share, such a rest would give any score, 4 or 15 too.
+    source, fused = SPIKE + rest * RAMP, SPIKE + rest * other
+    assert window_scores(source, source, fused) == pytest.approx([0], abs=1e-12)
+
+
 def test_windows_are_read_column_by_column():
     # The order of the indices matters to the joint distribution.
     images = as_features(scene(8, 8))
