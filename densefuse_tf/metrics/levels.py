@@ -1,4 +1,4 @@
-"""The stretching of grey levels that three of VIFB's metrics begin with."""
+"""The stretching of grey levels that VIFB's Q_CB and Q_CV begin with."""
 
 import numpy as np
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from densefuse_tf.metrics.entropy import bits
 from densefuse_tf.metrics.entropy import entropy
-from densefuse_tf.metrics.levels import stretched
 from densefuse_tf.metrics.metric import metric
 
 
@@ -49,15 +48,13 @@ def mi(
       become 0 that way, and the value 2 H(fused), whatever the sources are. Table II
       has no column for MI.
 
-      VIFB stretches each image to 0..255 first, which moves levels together or apart by
-      rounding only, and takes natural logarithms: its MI is in nats.
+      VIFB takes natural logarithms: its MI is in nats. It stretches each image to
+      0..255 first, which moves levels apart and merges none, so that MI stays the same.
     """
     if convention == "authors":
         return 2 * entropy(fused)
-    if convention == "vifb":
-        ir, vis, fused = (stretched(i).astype(np.uint8) for i in (ir, vis, fused))
-        return mi(ir, vis, fused) * math.log(2)
-    return sum(
+    unit = math.log(2) if convention == "vifb" else 1
+    return unit * sum(
         _shared(source, fused, merged=convention == "toolkit") for source in (ir, vis)
     )
 

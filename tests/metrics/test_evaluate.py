@@ -81,6 +81,9 @@ def test_a_selection_takes_images_as_small_as_its_metrics_do(pair):
     assert set(metrics.evaluate(*small, metrics="SF,CC,Nabf")) == {"SF", "CC", "Nabf"}
     with pytest.raises(UserError, match="ir is 3x4: expected at least 41x41 pixels"):
         metrics.evaluate(*small, metrics="SF,VIF")
+    # The largest size that one of them needs, whichever comes first.
+    with pytest.raises(UserError, match="ir is 3x4: expected at least 41x41 pixels"):
+        metrics.evaluate(*small, metrics="SSIM,VIF,FMI_w")
 
 
 def evaluate_all(ir, vis, fused):
