@@ -149,8 +149,8 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
     """Decorates a function of (ir, vis, fused), or of (fused): checks the images first.
 
     The function then gets NumPy arrays [H, W] uint8 of one size; under "vifb", they may
-    be [H, W, 3]. A call with more than
-    two sources is refused, since no metric here is defined for it.
+    be [H, W, 3]. A call with more than two sources is refused, since no metric here is
+    defined for it.
 
     Every metric can be called with `convention`, one of CONVENTIONS. It is passed on
     to a metric that has values of its own under one of them; any other metric has one
