@@ -51,7 +51,7 @@ _MISTAKE = re.compile(
 # the frame rate to two digits.
 _STREAM = re.compile(
     r"Output #0, .*? Stream #0:0\b.*?: Video: [^\n,]*, (\w+)(?:\(([^\n]*?)\))?, "
-    r"[0-9]+x[0-9]+[^\n]*?, ([0-9.]+) fps\b",
+    r"[0-9]+x[0-9]+(?:[^\n]*?, ([0-9.]+k?) fps\b)?",
     re.S,
 )
 # AVI has no name for grey of 16 bits: ffmpeg refuses that of cameras, and takes its own
@@ -69,6 +69,8 @@ _LATE = 1.75
 _ROUGHLY = 0.02
 _ROUNDING = 1e-4
 _MAX_DENOMINATOR = 100_000
+# Of a single frame without a rate.
+_UNKNOWN = 25
 # What a video keeps when ffmpeg writes it anew: all bits of each value.
 _ANEW = "-c:v ffv1 NEW.mkv"
 
@@ -268,7 +270,7 @@ def _colors(about: str) -> tuple[str, str]:
 
 def _nominal(fps: str) -> fractions.Fraction:
     """Returns the rate that ffmpeg writes with two digits: 29.97 is 30000/1001."""
-    rate = fractions.Fraction(fps)
+    rate = fractions.Fraction(fps.replace("k", "000") or _UNKNOWN)
     ntsc = fractions.Fraction(round(rate * 1001 / 1000) * 1000, 1001)
     return ntsc if round(float(ntsc), 2) == float(rate) else rate
 

@@ -135,6 +135,17 @@ def test_jitter_of_some_ms_is_no_gap(tmp_path, suffix):
         assert float(rate_found) == pytest.approx(89 / (times[-1] - times[0]), 1e-3)
 
 
+def test_a_rate_that_ffmpeg_does_not_know_is_measured(tmp_path):
+    random = np.random.default_rng(3)
+    times = np.cumsum([1, *random.choice([0.019, 0.021, 0.022], 30)])
+    rate = float(open_video(timed(tmp_path / "ir.mkv", times)).rate)
+    assert rate == pytest.approx(30 / (times[-1] - times[0]), 3e-3)
+    one = videos.write(tmp_path / "one.mp4", videos.scene(1), fps=9)
+    assert open_video(one).rate == 9
+    for written, expected in (("", 25), ("1k", 1000), ("29.97", "30000/1001")):
+        assert video._nominal(written) == fractions.Fraction(expected)
+
+
 @pytest.mark.parametrize("gap", (1, 45, 88))
 def test_a_dropped_frame_is_a_gap_despite_jitter(tmp_path, gap):
     times = np.arange(90) / 25 + np.random.default_rng(1).uniform(0, 0.006, 90)
