@@ -160,9 +160,10 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
             # A damaged file raises anything, from KeyError to SyntaxError, in its
             # reader.
             detail = " ".join(str(error).split())[:150] or type(error).__name__
-            raise UserError(
-                f"{name}: cut off or damaged: expected a whole {kind} file ({detail})"
-            ) from error
+            what = f"cut off or damaged: expected a whole {kind} file"
+            if "upported" in detail:
+                what = f"is a sort of {kind} that is not read: expected another"
+            raise UserError(f"{name}: {what} ({detail})") from error
 
 
 def _open(name: str) -> BinaryIO:

@@ -296,6 +296,17 @@ def test_tiff_of_unsupported_sort_is_refused(put, image, options, found):
     assert found in line and "expected" in line
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "found"),
+    [(30, 4, "Unsupported BMP compression"), (28, 7, "Unsupported BMP pixel depth")],
+)
+def test_bmp_of_unsupported_sort_is_called_that(put, place, value, found):
+    data = bytearray(encoded(smooth(), "BMP"))
+    data[place] = value
+    line = refusal(put(bytes(data), "odd.bmp"))
+    assert "is a sort of BMP that is not read" in line and found in line
+
+
 def huge_headers() -> dict[str, bytes]:
     """Makes files whose header promises far more pixels than there are."""
     files = whole_files()
