@@ -35,6 +35,8 @@ from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
+from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.setting import setting
 
 
@@ -112,7 +114,14 @@ def main() -> None:
 
     from densefuse_tf import registration
 
-    fixed, moving = map(images.read, pair.values())
+    fixed, moving = (
+        images.read(pair["--fixed"]),
+        images.read(pair["--moving"], masked=True),
+    )
+    gaps = radiometric.without_value(moving)
+    moving = np.ma.getdata(moving)
+    if gaps is not None:
+        moving[gaps] = moving[~gaps].min()
     _check_depth(settings, "output", moving)
     _check_depth(settings, "fixed_output", fixed)
     found = _registration(settings, fixed, moving)
@@ -131,6 +140,8 @@ def main() -> None:
                 f"{area.left} to {area.right - 1}"
             )
         fixed, moving = alignment.align(fixed, moving)
+        if moving.dtype != np.uint8:
+            moving = _without_values(settings, alignment, moving, gaps)
         if settings.output is not None:
             images.write(settings.output, moving)
         if settings.fixed_output is not None:
@@ -169,6 +180,28 @@ def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndar
         )
     names = str(settings.fixed), str(settings.moving)
     return registration.register(fixed, moving, model=settings.model, names=names)
+
+
+def _without_values(
+    settings: RegisterSettings, alignment, moving: np.ndarray, gaps: np.ndarray | None
+) -> np.ndarray:
+    """Masks the pixels of an aligned image that have no value of its own.
+
+    With more than 8 bits 0 may be a value, which black is not.
+    """
+    from densefuse_tf import registration
+    from densefuse_tf.registration import warping
+
+    found = alignment.registration
+    hidden = np.zeros(found.fixed_shape, bool)
+    if settings.uncovered == "black":
+        hidden = ~warping.covered(found.matrix, found.fixed_shape, found.moving_shape)
+    if gaps is not None:
+        hidden |= np.abs(registration.warp(gaps.astype(np.float32), found)) > 0.01
+    if alignment.area is not None:
+        hidden = hidden[alignment.area.slices]
+    mask = hidden if moving.ndim == 2 else pixels.rgb(hidden)
+    return np.ma.masked_array(moving, mask)
 
 
 def _summary(found) -> str:

@@ -88,11 +88,14 @@ def decode(
       UserError: The image is of a sort that is not read.
       Exception: Of any other type, for a damaged file: whatever its reader raises.
     """
+    mask = None
     if kind == "TIFF":
         # Imports tifffile, which other formats do without.
         from densefuse_tf.io import tiff
 
         image, alpha, orientation, xmp, pages = tiff.read(name, file, check)
+        if image.dtype != np.uint8:
+            mask = tiff.without_value(file, image)
     elif kind in ("PGM", "PPM"):
         return pnm.read(file, check)
     else:
@@ -101,6 +104,10 @@ def decode(
         logging.info("%s: has %d pages; the first one is read", name, pages)
     if alpha is not None:
         image = _over_black(name, image, alpha)
+        if image.dtype != np.uint8 and alpha.any() and not alpha.all():
+            mask = (alpha == 0) | (False if mask is None else mask)
+    if mask is not None:
+        image = np.ma.masked_array(image, mask if image.ndim == 2 else pixels.rgb(mask))
     if (orientation := _orientation(name, orientation, xmp)) > 1:
         logging.info("%s: turned upright by its orientation tag", name)
         # TIFF 6.0, tag 274; the same in EXIF.
@@ -110,6 +117,8 @@ def decode(
             image = image[::-1]
         if orientation in (2, 3, 6, 7):
             image = image[:, ::-1]
+    if isinstance(image, np.ma.MaskedArray):
+        return image.copy(order="C")
     return np.require(image, requirements=["C", "W"])
 
 

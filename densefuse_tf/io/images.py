@@ -18,6 +18,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io.finding import find
 from densefuse_tf.io.finding import pair
 
@@ -37,7 +38,12 @@ __all__ = [
 MAX_PIXELS = formats.MAX_PIXELS
 
 
-def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read(
+    path: str | os.PathLike,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    masked: bool = False,
+) -> np.ndarray:
     """Reads a PNG, TIFF, JPEG, BMP, WebP, PGM or PPM image.
 
     What the file is, its content says, not its suffix; docs/files.md has a list of what
@@ -60,6 +66,9 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
     Args:
       path: The file.
       max_pixels: The largest height times width, checked before pixels are decoded.
+      masked: Whether an image of more than 8 bits may have pixels without a value: NaN,
+        infinite, fully transparent, or named by a GDAL_NODATA tag or a mask of a TIFF
+        file. A masked array is returned where there are any.
 
     Returns:
       [height, width] or [height, width, 3], of dtype uint8 or uint16 as in the file,
@@ -83,8 +92,14 @@ def read(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray
         image = _decode(name, check)
     except MemoryError as error:
         raise UserError(f"{name}: there is not enough memory to read it") from error
-    pixels.check(image, name)
-    return image
+    if not masked or image.dtype == np.uint8:
+        image = np.ma.getdata(image)
+    pixels.check(image, name, any_values=masked)
+    foreign = radiometric.without_value(image) if masked else None
+    if foreign is None:
+        return image
+    mask = foreign if image.ndim == 2 else pixels.rgb(foreign)
+    return np.ma.masked_array(np.ma.getdata(image), mask)
 
 
 class _Measured(Exception):
@@ -199,7 +214,7 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
       path: Ends in .png, .tif, .tiff, .jpg, .jpeg or .bmp. JPEG is written at quality
         95 without chroma subsampling; the others lose nothing.
       image: [height, width] or [height, width, 3]; uint8, or in TIFF uint16 or float32
-        as well.
+        as well, of which a mask says which pixels have no value.
     """
     path = pathlib.Path(path)
     kind = formats.WRITTEN.get(path.suffix.lower())
@@ -215,9 +230,9 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
     with files.replacing(path) as temporary:
         try:
             if is_deep:
-                import tifffile
+                from densefuse_tf.io import tiff
 
-                tifffile.imwrite(temporary, image)
+                tiff.write(temporary, image)
             else:
                 # Not by imageio: it first imports the plugins of all Pillow's formats.
                 from PIL import Image

@@ -8,6 +8,7 @@ import numpy as np
 
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import radiometric
 
 # The reflection padding of the network needs two pixels in each direction.
 _MIN_SIDE = 2
@@ -16,8 +17,11 @@ _MIN_SIDE = 2
 # not the image.
 _BAND_PIXELS = 4_000_000
 
-# What lies outside of these percentiles may be single dead or hot pixels of a sensor.
-_OUTLIER_PERCENTILES = (0.1, 99.9)
+# Warns of what `radiometric` finds: a name, what it is, and the flag of the range.
+LEFT_OUT = (
+    "%s: no temperatures, left out of the automatic value range and black: %s; "
+    "%sLOW,HIGH sets a range by hand"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +35,14 @@ class Percentiles:
 ValueRange = Literal["auto"] | tuple[float, float] | Percentiles
 
 
-def check(image: np.ndarray, name: str) -> None:
+def check(image: np.ndarray, name: str, *, any_values: bool = False) -> None:
     """Refuses what is no image that can be fused.
 
     Args:
       image: [height, width] or [height, width, 3], at least 2x2; uint8, uint16 or a
         float type with values that are finite in float32.
       name: What the message calls it.
+      any_values: Whether floats may be NaN or infinite, but not all.
     """
     if not isinstance(image, np.ndarray):
         raise UserError(
@@ -53,6 +58,8 @@ def check(image: np.ndarray, name: str) -> None:
     height, width = image.shape[:2]
     require_size(height, width, name)
     if image.dtype.kind == "f":
+        if any_values and np.isfinite(image).any():
+            return
         # The extremes are NaN if any value is, and need no second array of the size.
         low, high = float(image.min()), float(image.max())
         limit = float(np.finfo(np.float32).max)
@@ -133,62 +140,77 @@ def to_pixel_range(
     Args:
       image: An image as `images.read` returns it.
       value_range: The values that become 0 and 255; what lies outside is clipped.
-        "auto" takes the image's own minimum and maximum and `Percentiles` its own
-        percentiles, over all channels together; where both are the same value, the
-        image becomes 0. None leaves uint8 as it is and means "auto" for every other
-        dtype.
+        "auto" takes the lowest and the highest of the image's own values, and leaves
+        out what is no temperature, see `radiometric.judge`. `Percentiles` takes its
+        own percentiles. Both do so over all channels together; where both are the same
+        value, the image becomes 0. None leaves uint8 as it is and means "auto" for
+        every other dtype.
 
     Returns:
-      float32 of the same shape in 0..255, and the values that became 0 and 255.
+      float32 of the same shape in 0..255, and the values that became 0 and 255. What
+      has no value or, with "auto", is no temperature becomes 0.
     """
-    if value_range is None and image.dtype == np.uint8:
-        return image.astype(np.float32), (0.0, 255.0)
-    if value_range is None or value_range == "auto":
-        low, high = float(image.min()), float(image.max())
-    else:
-        _require_range(value_range, value_range)
-        if isinstance(value_range, Percentiles):
-            low, high = _percentiles(image, value_range.low, value_range.high)
-        else:
-            low, high = map(float, value_range)
-    if low == high:
-        return np.zeros(image.shape, np.float32), (low, high)
-    scaled = np.empty(image.shape, np.float32)
-    for rows in row_bands(image):
-        # In double precision, for temperatures: 300.01 K and 300.02 K differ by few
-        # ulp.
-        band = (image[rows].astype(np.float64) - low) * (255.0 / (high - low))
-        scaled[rows] = np.clip(band, 0.0, 255.0)
-    return scaled, (low, high)
+    judged = judge(image, value_range)
+    return scale(image, judged), (judged.low, judged.high)
 
 
-def extremes_are_outliers(image: np.ndarray) -> bool:
-    """Whether the range "auto" would spend most of 0..255 on a few pixels.
+def judge(
+    image: np.ndarray, value_range: ValueRange | None = None
+) -> radiometric.Judged:
+    """Decides which values become 0 and 255, and which pixels are left out of that.
 
     Args:
-      image: An image as `images.read` returns it.
+      image: See `to_pixel_range`.
+      value_range: See `to_pixel_range`.
 
     Returns:
-      True if the 0.1th and the 99.9th percentile are less than half as far apart as
-      minimum and maximum.
+      What `scale` takes.
     """
-    return are_outliers((float(image.min()), float(image.max())), inner_range(image))
+    if image.dtype == np.uint8 and value_range is None:
+        return radiometric.Judged(0.0, 255.0)
+    if value_range is None or value_range == "auto":
+        if image.dtype == np.uint8:
+            return radiometric.judge_bytes(image)
+        return radiometric.judge(image)
+    _require_range(value_range, value_range)
+    foreign = radiometric.without_value(image)
+    if isinstance(value_range, Percentiles):
+        values = np.ma.getdata(image)
+        if foreign is not None:
+            values = values[~foreign]
+        # A value of the image each, so that no type is too narrow for what lies
+        # between.
+        low, high = map(
+            float,
+            np.percentile(
+                values, [value_range.low, value_range.high], method="nearest"
+            ),
+        )
+    else:
+        low, high = map(float, value_range)
+    return radiometric.Judged(low, high, foreign=foreign)
 
 
-def inner_range(image: np.ndarray) -> tuple[float, float]:
-    """Returns the 0.1th and the 99.9th percentile of an image's values."""
-    return _percentiles(image, *_OUTLIER_PERCENTILES)
+def scale(image: np.ndarray, judged: radiometric.Judged) -> np.ndarray:
+    """Returns float32 in 0..255 where a range of values has been decided on.
 
-
-def are_outliers(extremes: tuple[float, float], inner: tuple[float, float]) -> bool:
-    """Whether the inner range is less than half as wide as that of the extremes."""
-    return inner[1] - inner[0] < 0.5 * (extremes[1] - extremes[0])
-
-
-def _percentiles(image: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    # A value of the image each, so that no type is too narrow for what lies between.
-    found = np.percentile(image, [low, high], method="nearest")
-    return float(found[0]), float(found[1])
+    Args:
+      image: See `to_pixel_range`.
+      judged: From `judge`; or with another range, that of a sequence.
+    """
+    low, high = judged.low, judged.high
+    data = np.ma.getdata(image)
+    if low == high:
+        return np.zeros(data.shape, np.float32)
+    scaled = np.empty(data.shape, np.float32)
+    for rows in row_bands(data):
+        # In double precision, for temperatures: 300.01 K and 300.02 K differ by few
+        # ulp.
+        band = (data[rows].astype(np.float64) - low) * (255.0 / (high - low))
+        scaled[rows] = np.clip(band, 0.0, 255.0)
+    if judged.foreign is not None:
+        scaled[judged.foreign] = 0
+    return scaled
 
 
 def _require_range(value_range: Any, shown: object) -> None:

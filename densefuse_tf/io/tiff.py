@@ -39,6 +39,8 @@ _CHANNELS: dict[int, int] = {
     PHOTOMETRIC.SEPARATED: 4,
     PHOTOMETRIC.YCBCR: 3,
 }
+# The tag that GDAL writes, and the bit of NewSubfileType for a mask.
+_NO_DATA, _MASK = 42113, 4
 _COMPRESSIONS = {
     COMPRESSION.NONE,
     COMPRESSION.LZW,
@@ -205,3 +207,61 @@ def _intensities(
         black = 255 - image[..., 3:].astype(np.uint16)
         image = (((255 - image[..., :3]) * black + 127) // 255).astype(np.uint8)
     return image
+
+
+def without_value(file: BinaryIO, image: np.ndarray) -> np.ndarray | None:
+    """Finds the pixels of which an open file says that they have no value.
+
+    Args:
+      file: It is looked through again.
+      image: What `read` made of it, not turned.
+
+    Returns:
+      [height, width] bool, or None: a mask says 0, or the tag GDAL_NODATA the value.
+    """
+    file.seek(0)
+    named, masks = "", []
+    # A broken tag or page is no reason to refuse the image.
+    with (
+        tifffile.TiffFile(file, **_PLAIN_TIFF) as tiff,
+        contextlib.suppress(Exception),
+    ):
+        named = _full_size(tiff).tags.valueof(_NO_DATA, "")
+        masks = [
+            page.asarray(maxworkers=1)
+            for page in (each.aspage() for each in list(tiff.pages)[1:])
+            if page.subfiletype & _MASK and page.shape == image.shape[:2]
+        ]
+    foreign = np.zeros(image.shape[:2], bool)
+    for mask in masks:
+        foreign |= mask == 0
+    try:
+        is_named = image == image.dtype.type(float(named))
+    except (TypeError, ValueError, OverflowError):
+        is_named = np.zeros(image.shape, bool)
+    foreign |= is_named if image.ndim == 2 else is_named.all(axis=2)
+    return foreign if foreign.any() else None
+
+
+def write(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes an image of more than 8 bits.
+
+    Args:
+      path: The file.
+      image: uint16 or float32. Where a mask is True, a value is written that no other
+        pixel has, and named by the tag GDAL_NODATA.
+    """
+    mask, data = np.ma.getmaskarray(image), np.ma.getdata(image)
+    tags = []
+    if mask.any():
+        largest = np.iinfo(np.uint16).max
+        choices = (
+            (0, largest, *range(1, largest))
+            if data.dtype.kind == "u"
+            else (0, -9999, np.finfo(np.float32).min)
+        )
+        taken = set(np.unique(data[~mask]).tolist())
+        no_data = next(value for value in choices if value not in taken)
+        data = np.where(mask, data.dtype.type(no_data), data)
+        tags.append((_NO_DATA, DATATYPE.ASCII, 0, f"{no_data:g}", True))
+    tifffile.imwrite(path, data, extratags=tags)

@@ -165,19 +165,21 @@ def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
     ranges = options.ranges(count)
     flags = options.range_flags or ("the value range ",) * count
     for path, value_range, flag in zip(pair.sources, ranges, flags, strict=True):
-        image = images.read(path, max_pixels=options.max_pixels)
+        image = images.read(path, max_pixels=options.max_pixels, masked=True)
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
-            is_auto = value_range is None or value_range == "auto"
-            if is_auto and pixels.extremes_are_outliers(image):
+            judged = pixels.judge(image, value_range)
+            if judged.found:
+                logging.warning(pixels.LEFT_OUT, path, judged.found, flag)
+            if judged.has_outliers:
                 logging.warning(
                     "%s: its extremes %g and %g, which become 0 and 255, are far from "
                     "almost all of its values, so that the contrast is low: "
                     "%s1%%,99%% leaves such dead or hot pixels out",
-                    *(path, image.min(), image.max(), flag),
+                    *(path, judged.low, judged.high, flag),
                 )
-            image, (low, high) = pixels.to_pixel_range(image, value_range)
-            logging.info("%s: %g..%g brought to 0..255", path, low, high)
+            image = pixels.scale(image, judged)
+            logging.info("%s: %g..%g brought to 0..255", path, judged.low, judged.high)
         sources.append(image)
     return tuple(sources)
 

@@ -22,6 +22,7 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines import aligning
@@ -29,6 +30,8 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # The frames of each source that are read ahead.
 _AHEAD = 2
+# A warning names so many frames.
+_SHOWN = 3
 # From one of the frames that are registered to the next: neighbours are too alike.
 _STEP = 10
 
@@ -55,7 +58,7 @@ class ImageFiles:
     def frames(self) -> Generator[np.ndarray, None, None]:
         """Yields all frames as `images.read` returns them."""
         for path in self.paths:
-            yield images.read(path, max_pixels=self.max_pixels)
+            yield images.read(path, max_pixels=self.max_pixels, masked=True)
 
 
 Source = video.VideoFile | ImageFiles
@@ -141,6 +144,7 @@ class Footage:
         stay as they are.
       has_color: Whether the results do.
       in_gray: For each source whether its luma is all that is fused of it.
+      has_foreign: For each source whether pixels of its frames are no temperatures.
       aligner: Aligns the frames of each moment; None where they are as they are read.
     """
 
@@ -149,6 +153,7 @@ class Footage:
     value_ranges: tuple[tuple[float, float] | None, ...]
     has_color: bool
     in_gray: tuple[bool, ...]
+    has_foreign: tuple[bool, ...]
     aligner: aligning.Aligner | None = None
 
     @property
@@ -184,9 +189,13 @@ class Footage:
           UserError: A frame cannot be read.
         """
         frames = _together(
-            _prepared(source.frames(), value_range, in_gray)
-            for source, value_range, in_gray in zip(
-                self.sources, self.value_ranges, self.in_gray, strict=True
+            _prepared(source.frames(), value_range, in_gray, has_foreign)
+            for source, value_range, in_gray, has_foreign in zip(
+                self.sources,
+                self.value_ranges,
+                self.in_gray,
+                self.has_foreign,
+                strict=True,
             )
         )
         if self.aligner is None:
@@ -213,11 +222,16 @@ def _prepared(
     frames: Generator[np.ndarray, None, None],
     value_range: tuple[float, float] | None,
     in_gray: bool,
+    has_foreign: bool,
 ) -> Generator[np.ndarray, None, None]:
     with contextlib.closing(frames):
         for frame in frames:
             if value_range is not None:
-                frame = pixels.to_pixel_range(frame, value_range)[0]
+                judged = pixels.judge(frame, "auto" if has_foreign else value_range)
+                low, high = value_range
+                frame = pixels.scale(
+                    frame, dataclasses.replace(judged, low=low, high=high)
+                )
             yield pixels.gray(frame) if in_gray else frame
 
 
@@ -250,14 +264,13 @@ class _Seen:
     first: str = ""
     size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
-    low: float = np.inf
-    high: float = -np.inf
-    # The percentiles that leave single pixels out, of frames of more than 8 bits.
-    inner_low: float = np.inf
-    inner_high: float = -np.inf
+    # Of frames whose range is to be found: how each was judged, without its pixels.
+    judged: list[radiometric.Judged] = dataclasses.field(default_factory=list)
     has_color: bool = False
 
-    def add(self, frame: np.ndarray, name: str, any_dtype: bool) -> None:
+    def add(
+        self, frame: np.ndarray, name: str, any_dtype: bool, is_judged: bool
+    ) -> None:
         if self.dtype is None:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
@@ -271,12 +284,9 @@ class _Seen:
                 f"{self.first} has values of type {self.dtype} and {name} of "
                 f"{frame.dtype}: expected one type, or to be told the value range"
             )
-        self.low = min(self.low, float(frame.min()))
-        self.high = max(self.high, float(frame.max()))
-        if not any_dtype and frame.dtype != np.uint8:
-            low, high = pixels.inner_range(frame)
-            self.inner_low = min(self.inner_low, low)
-            self.inner_high = max(self.inner_high, high)
+        if is_judged:
+            judged = pixels.judge(frame, "auto")
+            self.judged.append(dataclasses.replace(judged, foreign=None))
         self.has_color = self.has_color or pixels.is_color(frame)
 
 
@@ -293,7 +303,8 @@ def survey(
 
     - Image files are all read, which shows their sizes and damage before the first is
       fused.
-    - Values: where a range has to be found it is the sequence's minimum and maximum.
+    - Values: where a range has to be found it is that of all temperatures. Each frame
+      is judged for itself, and empty ones are left out, see `radiometric.together`.
     - Colour: a source has colour if the channels of any of its frames differ anywhere.
       With "auto" the results have colour if any source has; with "luma" they have that
       of the last source that has any, also in frames where that one is grey.
@@ -351,10 +362,13 @@ def survey(
             for index, moment in enumerate(
                 progress(frames, sources[0].count, "looking through")
             ):
-                for one, frame, source, given in zip(
-                    seen, moment, sources, is_given, strict=True
+                for one, frame, source, asked, given in zip(
+                    seen, moment, sources, value_ranges, is_given, strict=True
                 ):
-                    one.add(frame, source.name(index), given)
+                    is_judged = not given and (
+                        asked == "auto" or frame.dtype != np.uint8
+                    )
+                    one.add(frame, source.name(index), given, is_judged)
                 if index == 0 and registration is None:
                     _check_sizes(seen)
                 if not to_the_end and _is_settled(color, seen):
@@ -382,6 +396,7 @@ def survey(
         ),
         has_color,
         in_gray,
+        tuple(any(judged.found for judged in one.judged) for one in seen),
     )
     return footage if registration is None else _aligned(footage, registration)
 
@@ -424,18 +439,29 @@ def _value_range(
     if value_range is None and seen.dtype in (None, np.uint8):
         return None
     if not isinstance(value_range, tuple):
-        value_range = (seen.low, seen.high)
-        inner = seen.inner_low, seen.inner_high
-        if seen.dtype != np.uint8 and pixels.are_outliers(value_range, inner):
+        judged, empty = radiometric.together(seen.judged)
+        left_out = []
+        odd = [index for index, one in enumerate(seen.judged) if one.found]
+        if odd:
+            what = f"{source.name(odd[0])}: {seen.judged[odd[0]].found}"
+            others = f", and pixels of {len(odd) - 1} other frames" * (len(odd) > 1)
+            left_out.append(f"{what}{others}")
+        if empty:
+            names = ", ".join(source.name(index) for index in empty[:_SHOWN])
+            left_out.append(f"empty frames, {names}{', ...' * (len(empty) > _SHOWN)}")
+        if left_out:
+            logging.warning(pixels.LEFT_OUT, source.path, "; ".join(left_out), flag)
+        value_range = (judged.low, judged.high)
+        if seen.dtype != np.uint8 and judged.has_outliers:
             logging.warning(
                 "%s: the extremes of its frames %g and %g, which become 0 and 255, are "
                 "far from almost all values, so that the contrast is low: %s%g,%g "
                 "leaves such dead or hot pixels out",
-                *(source.path, *value_range, flag, *inner),
+                *(source.path, *value_range, flag, *(judged.inner or value_range)),
             )
-        if seen.low == seen.high:
+        if judged.low == judged.high:
             # A sequence of one value becomes 0, as such an image does.
-            value_range = (seen.low, seen.low + max(1.0, abs(seen.low)))
+            value_range = (judged.low, judged.low + max(1.0, abs(judged.low)))
     logging.info(
         "%s: %g..%g brought to 0..255 in all frames", source.path, *value_range
     )

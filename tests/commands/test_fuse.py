@@ -242,8 +242,9 @@ def test_infrared_in_16_bits(pairs, run, checkpoint, flag, low, high):
 
 @pytest.mark.parametrize("index", (0, 1))
 def test_outliers_that_spoil_the_range_are_warned_of(pairs, run, index):
-    deep = np.random.default_rng(0).integers(7000, 7401, (40, 50)).astype(np.uint16)
-    deep[3, 4], deep[20, 30] = 0, 65535  # A dead and a hot pixel.
+    deep = np.random.default_rng(0).integers(7000, 7401, (80, 100)).astype(np.uint16)
+    # A cold and a hot spot.
+    deep[3, 4:7], deep[20, 30:33] = (0, 9, 3), (65535, 65500, 65400)
     gray = np.full_like(deep, 90, np.uint8)
     kind, path = (("ir", "ir/IR1.png"), ("vis", "vis/VIS1.png"))[index]
     for name in ("ir/IR1.png", "vis/VIS1.png"):

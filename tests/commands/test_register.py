@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from densefuse_tf import registration
+from densefuse_tf.commands import fuse
 from densefuse_tf.commands import register
 from densefuse_tf.io import images
 from tests.registration.conftest import moved
@@ -109,3 +110,35 @@ def test_a_transform_of_other_sizes_is_refused(files, capsys):
     flags = ("--fixed=small.png", "--moving=ir.png", "--transform=t.json")
     assert run(*flags, "--output=a.png") == 2
     assert "small.png is 90x240: expected 180x240" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", (np.uint16, np.float32))
+@pytest.mark.parametrize("offset", (0, 7000))
+def test_two_steps_give_what_one_does(files, checkpoint, dtype, offset):
+    """What was not covered is known again when the aligned image is fused."""
+    deep = (images.read("ir.png").astype(dtype) * 20 + offset)[:130, :170]
+    tifffile.imwrite("deep.tif", deep)
+    flags = ("--points=points.csv", "--uncovered=black")
+    aligned = ("--fixed=vis.png", "--moving=deep.tif", "--output=a.tif", *flags)
+    assert run(*aligned) == 0
+    read = images.read("a.tif", masked=True)
+    assert read.mask[140:].all() and not read.mask[:120, :150].any()
+    fused = ("fuse.py", f"--checkpoint={checkpoint}", "--vis=vis.png")
+    assert fuse.run([*fused, "--ir=a.tif", "--output=two.png"]) == 0
+    assert fuse.run([*fused, "--ir=deep.tif", *flags, "--output=one.png"]) == 0
+    one, two = (images.read(name).astype(int) for name in ("one.png", "two.png"))
+    assert one.std() > 20
+    assert np.abs(one - two).mean() < 1
+
+
+def test_pixels_without_a_value_have_none_when_they_are_moved(files):
+    deep = images.read("ir.png").astype(np.float32)
+    deep[50:60, 70:90] = np.nan
+    tifffile.imwrite("deep.tif", deep)
+    flags = ("--fixed=vis.png", "--moving=deep.tif", "--points=points.csv")
+    assert run(*flags, "--output=a.tif") == 0
+    read = images.read("a.tif", masked=True)
+    expected = np.zeros(read.shape, bool)
+    expected[46:56, 64:84] = True
+    np.testing.assert_array_equal(read.mask, expected)
+    np.testing.assert_allclose(read.data[~expected], deep[4:, 6:][~expected], atol=0.01)

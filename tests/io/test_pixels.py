@@ -119,10 +119,11 @@ def test_parse_range_refuses_anything_else(text):
 
 def test_extremes_are_outliers_where_few_pixels_make_the_range():
     image = np.random.default_rng(0).integers(7000, 7400, (60, 80)).astype(np.uint16)
-    assert not pixels.extremes_are_outliers(image)
-    image[3, 4] = 0
-    assert pixels.extremes_are_outliers(image)
-    assert not pixels.extremes_are_outliers(np.full((4, 4), 7, np.uint16))
+    assert not pixels.judge(image).has_outliers
+    # Three side by side are no single pixel.
+    image[3, 4:7] = 65000, 65100, 64900
+    assert pixels.judge(image).has_outliers
+    assert not pixels.judge(np.full((4, 4), 7, np.uint16)).has_outliers
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

@@ -1,0 +1,300 @@
+"""What is a temperature, and what is not."""
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
+
+SHAPE = (120, 160)
+
+
+def scene(seed=0, shape=SHAPE, low=7000, contrast=60):
+    """A smooth scene of some hundred counts, with noise: [H, W] float64."""
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=shape), 6)
+    return low + contrast * smooth / smooth.std() + rng.normal(0, 3, shape)
+
+
+def counts(values):
+    return values.round().clip(0, 65535).astype(np.uint16)
+
+
+def object_at(row, column, radius, edge, shape=SHAPE):
+    """A disk with a soft edge, 0..1."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    distance = np.hypot(y - row, x - column) - radius
+    return 1 / (1 + np.exp(np.clip(distance / edge, -50, 50)))
+
+
+def spoiled():
+    """Yields (what, image, where it is no temperature)."""
+    rng = np.random.default_rng(1)
+    height, width = SHAPE
+
+    def case(what, where, values, image=None):
+        image = counts(scene()) if image is None else image.copy()
+        foreign = np.zeros(image.shape, bool)
+        foreign[where] = True
+        image[where] = values
+        return what, image, foreign
+
+    for rows in (1, 2, 4):
+        noise = rng.integers(0, 65536, (rows, width))
+        yield case(f"{rows} rows of telemetry below", np.s_[-rows:], noise)
+        yield case(f"{rows} rows of telemetry above", np.s_[:rows], noise)
+    words = np.zeros((2, width))
+    words[:, :40] = rng.integers(0, 65536, (2, 40))
+    yield case("telemetry and zeros", np.s_[:2], words)
+    yield case("small words", np.s_[-3:], rng.integers(0, 300, (3, width)))
+    yield case("telemetry in columns", np.s_[:, -2:], rng.integers(0, 9**5, (120, 2)))
+    yield case("a dead row", np.s_[60], 0)
+    yield case("a dead column", np.s_[:, 7], 65535)
+    yield case("dead columns", np.s_[:, [3, 80, 159]], 0)
+    yield case("a row of noise", np.s_[33], rng.integers(200, 300, width))
+    yield case("half a row", np.s_[50, :80], 0)
+    yield case("single pixels", ([3, 30, 119], [4, 99, 159]), [0, 65535, 40000])
+    yield case("a pair of pixels", ([30, 31], [99, 100]), [65535, 60000])
+    border = np.pad(np.zeros((height - 8, width - 8), bool), 4, constant_values=True)
+    yield case("a black border", border, 0)
+    yield case("a white border", border, 65535)
+    y, x = np.mgrid[:height, :width]
+    yield case("a corner", y + x < 90, 0)
+    hole = np.hypot(y - 60, x - 50) < 30
+    celsius = ((scene() - 7000) / 20 + 25).astype(np.float32)
+    for value in (-9999, -32768, np.finfo(np.float32).min, 1e6):
+        yield case(f"holes of {value:g}", hole, value, celsius)
+    yield case("holes of NaN", hole, np.nan, celsius)
+    for angle in (3, -7):
+        turned = ndimage.rotate(scene(), angle, reshape=False, order=1)
+        inside = ndimage.rotate(np.ones(SHAPE), angle, reshape=False, order=1)
+        # The edge of the border is mixed of 0 and the scene.
+        yield f"turned by {angle}", counts(turned), inside < 0.999
+    image, foreign = counts(scene()), np.zeros(SHAPE, bool)
+    image[-3:], image[:, :4], image[50, 50] = rng.integers(0, 65536, (3, 160)), 0, 60000
+    foreign[-3:] = foreign[:, :4] = foreign[50, 50] = True
+    yield "all together", image, foreign
+
+
+@pytest.mark.parametrize(
+    ("what", "image", "foreign"),
+    [pytest.param(*each, id=each[0]) for each in spoiled()],
+)
+def test_what_is_no_temperature_is_left_out(what, image, foreign):
+    judged = radiometric.judge(image)
+    low, high = float(image[~foreign].min()), float(image[~foreign].max())
+    assert judged.found
+    assert judged.low == pytest.approx(low, abs=0.05 * (high - low))
+    assert judged.high == pytest.approx(high, abs=0.05 * (high - low))
+    if not what.startswith("turned"):
+        np.testing.assert_array_equal(judged.foreign, foreign)
+        scaled, found = pixels.to_pixel_range(image)
+        expected = (image.astype(np.float64) - low) * 255 / (high - low)
+        expected[foreign] = 0
+        np.testing.assert_allclose(scaled, expected, atol=1e-3)
+        assert found == (low, high) == (judged.low, judged.high)
+
+
+def hot_and_cold():
+    for name, radius, edge, height in (
+        ("person", 5.5, 1, 300),
+        ("person of 0.5 % beside a wall", 5.5, 0.6, 2000),
+        ("flame", 9, 1.5, 9000),
+        ("sun", 3, 1, 50000),
+        ("flare", 1, 0.6, 20000),
+        ("candle", 0.5, 0.5, 20000),
+        ("ice", 8, 1, -3000),
+    ):
+        for row, column in ((60, 80), (3, 150), (119, 40)):
+            values = scene() + height * object_at(row, column, radius, edge)
+            yield f"{name} {row}", counts(values)
+            if height > 5000:
+                # As a sensor does that reaches its largest value.
+                yield (
+                    f"{name} {row} saturated",
+                    counts(values).clip(0, 7000 + height // 2),
+                )
+    for edge in (0.5, 1, 2):
+        for row in (0, 2, 60, 119):
+            hot = np.abs(np.arange(120) - row)[:, None] <= 1
+            pipe = ndimage.gaussian_filter1d(hot.astype(float), edge, axis=0)
+            yield f"pipe {row} {edge}", counts(scene() + 5000 * pipe)
+    sea = counts(scene(contrast=5))
+    sea[-30:] = counts(scene(2, low=8000))[-30:]
+    yield "sea", sea
+
+
+@pytest.mark.parametrize(
+    "image", [pytest.param(image, id=name) for name, image in hot_and_cold()]
+)
+def test_hot_and_cold_objects_stay(image):
+    judged = radiometric.judge(image)
+    assert judged.foreign is None and judged.found == ""
+    assert (judged.low, judged.high) == (image.min(), image.max())
+    # Its own values are not clipped.
+    scaled, _ = pixels.to_pixel_range(image)
+    assert (scaled == 255).sum() == (image == image.max()).sum()
+
+
+def clean():
+    rng = np.random.default_rng(3)
+    yield "scene", counts(scene())
+    yield "celsius", ((scene() - 7000) / 20).astype(np.float32)
+    yield "noise", rng.integers(0, 65536, SHAPE).astype(np.uint16)
+    yield "8 bits in 16", rng.integers(0, 256, SHAPE).astype(np.uint16) * 257
+    yield (
+        "black and white",
+        np.where(object_at(60, 80, 9, 1) > 0.5, 65535, 0).astype("u2"),
+    )
+    yield "one value", np.full(SHAPE, 7000, np.uint16)
+    yield "ramp", np.arange(0, 16000, 100, np.uint16) + np.zeros((120, 1), np.uint16)
+    yield "small", rng.integers(2000, 2400, (8, 8)).astype(np.uint16)
+    yield "smallest", np.array([[0, 65535], [3, 7]], np.uint16)
+    yield "colour", rng.integers(0, 9, (9, 9, 3)).astype(np.uint16) ** 5
+
+
+@pytest.mark.parametrize(
+    "image", [pytest.param(image, id=name) for name, image in clean()]
+)
+def test_other_images_keep_their_range_to_the_bit(image):
+    scaled, found = pixels.to_pixel_range(image)
+    low, high = float(image.min()), float(image.max())
+    assert found == (low, high)
+    expected = np.zeros(image.shape)
+    if high > low:
+        expected = (image.astype(np.float64) - low) * (255.0 / (high - low))
+    np.testing.assert_array_equal(scaled, expected.astype(np.float32))
+
+
+def test_real_images_have_no_foreign_pixels(shared):
+    paths = [
+        *(shared / "tno").glob("IR*.png"),
+        *(shared / "roadscene/infrared").glob("*.*"),
+    ]
+    assert len(paths) == 29
+    for path in paths:
+        image = pixels.gray(images.read(path)).astype(np.uint16) * 30 + 7000
+        judged = radiometric.judge(image)
+        assert judged.found == "", path
+        assert (judged.low, judged.high) == (image.min(), image.max())
+
+
+def test_what_a_range_by_hand_clips_is_up_to_the_user():
+    image = counts(scene())
+    image[0] = 65535
+    scaled, _ = pixels.to_pixel_range(image, (7000, 7400))
+    assert (scaled[0] == 255).all()
+    image = scene().astype(np.float32)
+    image[0] = np.nan
+    for value_range in ((7000, 7400), pixels.Percentiles(1, 99)):
+        scaled, (low, high) = pixels.to_pixel_range(image, value_range)
+        assert (scaled[0] == 0).all() and scaled[1:].any() and 6000 < low < high
+
+
+NO_DATA = 42113
+
+
+@pytest.mark.parametrize("value", ("-9999", "nan", "7 ", "-3.4028234663852886e+38"))
+def test_a_nodata_tag_names_pixels(tmp_path, value):
+    image = ((scene() - 7000) / 20 + 25).astype(np.float32)
+    hole = np.zeros(SHAPE, bool)
+    # Too few to be found by their value.
+    hole[40:42, 30:32] = True
+    image[hole] = float(value)
+    path = tmp_path / "celsius.tif"
+    tifffile.imwrite(path, image, extratags=[(NO_DATA, 2, 0, value, True)])
+    read = images.read(path, masked=True)
+    np.testing.assert_array_equal(np.ma.getmaskarray(read), hole)
+    np.testing.assert_array_equal(read.data, image)
+    assert radiometric.judge(read).found == "4 pixels without a value"
+    if value == "nan":
+        with pytest.raises(UserError, match="NaN, infinite"):
+            images.read(path)
+    else:
+        assert not isinstance(images.read(path), np.ma.MaskedArray)
+
+
+@pytest.mark.parametrize("value", ("none", "", "1e99", "-9999"))
+def test_a_nodata_tag_of_no_value_is_none(tmp_path, value):
+    path, image = tmp_path / "deep.tif", counts(scene())
+    tifffile.imwrite(path, image, extratags=[(NO_DATA, 2, 0, value, True)])
+    assert not np.ma.is_masked(images.read(path, masked=True))
+
+
+def test_a_mask_names_pixels(tmp_path):
+    image, mask = counts(scene()), np.full(SHAPE, 255, np.uint8)
+    mask[:, :30] = 0
+    path = tmp_path / "masked.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(image)
+        writer.write(mask > 0, subfiletype=4, photometric="mask")
+    read = images.read(path, masked=True)
+    np.testing.assert_array_equal(np.ma.getmaskarray(read), mask == 0)
+
+
+def test_transparent_pixels_have_no_value(tmp_path):
+    image = np.stack([counts(scene()), np.full(SHAPE, 65535, np.uint16)], axis=-1)
+    image[:, :30, 1] = 0
+    path = tmp_path / "alpha.tif"
+    tifffile.imwrite(path, image, photometric="minisblack", extrasamples=["unassalpha"])
+    read = images.read(path, masked=True)
+    np.testing.assert_array_equal(np.ma.getmaskarray(read), image[..., 1] == 0)
+
+
+def test_pixels_without_a_value_turn_with_the_image(tmp_path):
+    image = counts(scene())
+    image[:10, :30] = 9
+    path = tmp_path / "turned.tif"
+    tags = [(NO_DATA, 2, 0, "9", True), (274, 3, 1, 6, True)]
+    tifffile.imwrite(path, image, extratags=tags)
+    read = images.read(path, masked=True)
+    np.testing.assert_array_equal(np.rot90(image, -1), read.data)
+    np.testing.assert_array_equal(read.mask, read.data == 9)
+
+
+@pytest.mark.parametrize("dtype", (np.uint16, np.float32))
+def test_a_mask_is_written_so_that_it_is_read_again(tmp_path, dtype):
+    image = scene().round().astype(dtype)
+    image[5, 5] = 0
+    mask = np.zeros(SHAPE, bool)
+    mask[:, 100:] = True
+    path = tmp_path / "written.tif"
+    images.write(path, np.ma.masked_array(image, mask))
+    read = images.read(path, masked=True)
+    np.testing.assert_array_equal(read.mask, mask)
+    np.testing.assert_array_equal(read.data[~mask], image[~mask])
+
+
+def test_an_image_without_any_value_is_refused(tmp_path):
+    path = tmp_path / "nan.tif"
+    tifffile.imwrite(path, np.full((9, 9), np.nan, np.float32))
+    for masked in (True, False):
+        with pytest.raises(UserError, match="nan.tif: has values that are NaN, inf"):
+            images.read(path, masked=masked)
+
+
+def test_a_closed_shutter_is_an_empty_frame():
+    frames = [radiometric.judge(counts(scene(seed))) for seed in range(5)]
+    low, high = min(one.low for one in frames), max(one.high for one in frames)
+    for shutter in (
+        np.zeros(SHAPE),
+        np.full(SHAPE, 16383),
+        scene(9, low=9000, contrast=1),
+    ):
+        whole, empty = radiometric.together(
+            [*frames[:2], radiometric.judge(counts(shutter)), *frames[2:]]
+        )
+        assert empty == [2] and (whole.low, whole.high) == (low, high)
+    # A scene that gets warm and bare in steps is a scene.
+    steps = [
+        radiometric.judge(counts(scene(9, 7000 + 40 * n, 60 - n))) for n in range(55)
+    ]
+    _, empty = radiometric.together(steps)
+    assert empty == []
+    flat = [radiometric.judge(np.full((9, 9), value, np.uint16)) for value in (5, 9)]
+    whole, empty = radiometric.together(flat)
+    assert empty == [] and (whole.low, whole.high) == (5, 9)

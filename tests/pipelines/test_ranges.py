@@ -1,0 +1,129 @@
+"""Which values of thermal images become 0 and 255, from files to results."""
+
+import re
+
+import numpy as np
+import pytest
+import tifffile
+import videos
+
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import images
+from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import sequences
+from densefuse_tf.pipelines import surveying
+from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.settings import FileOptions
+
+SHAPE = (40, 50)
+FLAGS = ("--ir_range=", "--vis_range=")
+
+
+@pytest.fixture(scope="module")
+def fuser():
+    return Fuser(FusionSettings("1e2"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "two_telemetry_rows.png",
+        "dead_row.png",
+        "uncovered_border.png",
+        "nodata_-9999.tif",
+    ),
+)
+def test_temperatures_are_seen_in_the_result(shared, fuser, tmp_path, caplog, name):
+    right = np.load(shared / "cases/right.npz")
+    temperature, where = right[name].astype(float), right[f"{name}.temperature"]
+    files = shared / "cases" / name, shared / "cases/vis.png"
+    pair = Pair(files, tmp_path / "fused.png")
+    (outcome,) = pairs.fuse_pairs(fuser, [pair], FileOptions(range_flags=FLAGS))
+    assert outcome.error is None
+    values = temperature[where]
+    careful = np.where(where, temperature - values.min(), 0) * 255 / np.ptp(values)
+    expected = fuser.fuse([careful.astype(np.float32), images.read(files[1])]).image
+
+    def correlation(image):
+        return np.corrcoef(image[where], values)[0, 1]
+
+    assert correlation(expected) > 0.55
+    assert correlation(images.read(pair.output)) > correlation(expected) - 0.02
+    said = [line for line in caplog.messages if "no temperatures" in line]
+    assert len(said) == 1
+    assert re.match(rf".*{name}: no temp.*black: .*; --ir_range=LOW,HIGH sets", said[0])
+
+
+def frames(count=8):
+    return [
+        (7000 + 2 * image.astype(np.uint16)) for image in videos.scene(count, SHAPE)
+    ]
+
+
+def footage_of(folder, deep, **options):
+    for index, image in enumerate(deep):
+        (folder / "ir").mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / f"ir/{index}.tif", image)
+        images.write(folder / f"vis/{index}.png", np.full(SHAPE, 90, np.uint8))
+    opened = surveying.open_sources([folder / "ir", folder / "vis"])
+    return surveying.survey(opened, range_flags=FLAGS, **options)
+
+
+@pytest.mark.parametrize("value", (0, 16383, 65535))
+def test_a_closed_shutter_does_not_spoil_a_sequence(tmp_path, caplog, value):
+    deep = frames()
+    clean = footage_of(tmp_path / "clean", deep)
+    assert not caplog.messages
+    deep[3] = np.full_like(deep[3], value)
+    spoiled = footage_of(tmp_path / "spoiled", deep)
+    others = [image for index, image in enumerate(deep) if index != 3]
+    extremes = np.min(others), np.max(others)
+    assert spoiled.value_ranges == (extremes, None)
+    assert len(caplog.messages) == 1
+    assert f"empty frames, {tmp_path / 'spoiled/ir/3.tif'}; --ir_range=" in caplog.text
+    scaled = [moment[0] for moment in spoiled.frames()]
+    for index, moment in enumerate(clean.frames()):
+        if index != 3:
+            np.testing.assert_allclose(scaled[index], moment[0], atol=3)
+            assert scaled[index].std() > 20
+
+
+def test_each_frame_is_judged_for_itself(tmp_path, caplog):
+    deep = frames()
+    extremes = np.min(deep[1:-1]), np.max(deep[1:-1])
+    for index, image in enumerate(deep):
+        image[-1] = np.random.default_rng(index).integers(0, 65536, SHAPE[1])
+    deep[5][7, 7] = 65535
+    deep[2] = np.where(np.arange(50) < 10, 0, deep[2]).astype(np.uint16)
+    footage = footage_of(tmp_path, deep)
+    assert footage.value_ranges[0] == pytest.approx(extremes, abs=10)
+    assert "0.tif: row 39, and pixels of 7 other frames" in caplog.text
+    for index, (infrared, _) in enumerate(footage.frames()):
+        assert not infrared[-1].any() and infrared[:-1].std() > 20
+        assert index != 5 or infrared[7, 7] == 0
+        assert index != 2 or not infrared[:, :10].any()
+
+
+def test_a_range_by_hand_holds_for_all_pixels(tmp_path, caplog):
+    deep = frames()
+    for image in deep:
+        image[-1] = 65535
+    footage = footage_of(tmp_path, deep, value_ranges=((7000, 7500), None))
+    assert not caplog.messages and footage.value_ranges[0] == (7000, 7500)
+    assert all((infrared[-1] == 255).all() for infrared, _ in footage.frames())
+
+
+def test_frames_of_a_video_are_judged_as_files_are(tmp_path):
+    deep = frames()
+    deep[3][:] = 0
+    for image in deep:
+        image[0] = 65535
+    ir = videos.write(tmp_path / "ir.mkv", deep, codec="ffv1")
+    vis = videos.write(tmp_path / "vis.mkv", videos.scene(8, SHAPE), codec="ffv1")
+    footage = surveying.survey(surveying.open_sources([ir, vis]))
+    files = footage_of(tmp_path / "files", deep)
+    assert footage.value_ranges[0] == files.value_ranges[0]
+    for video, file in zip(footage.frames(), files.frames(), strict=True):
+        np.testing.assert_array_equal(video[0], file[0])
+    assert next(sequences.fuse(Fuser(FusionSettings("1e2")), footage)).shape == SHAPE
