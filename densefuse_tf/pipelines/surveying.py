@@ -144,8 +144,9 @@ class Footage:
         stay as they are.
       has_color: Whether the results do.
       in_gray: For each source whether its luma is all that is fused of it.
-      has_foreign: For each source whether pixels of its frames are no temperatures.
       aligner: Aligns the frames of each moment; None where they are as they are read.
+      has_foreign: For each source whether pixels of its frames are no temperatures;
+        by default of none.
     """
 
     sources: tuple[Source, ...]
@@ -153,8 +154,8 @@ class Footage:
     value_ranges: tuple[tuple[float, float] | None, ...]
     has_color: bool
     in_gray: tuple[bool, ...]
-    has_foreign: tuple[bool, ...]
     aligner: aligning.Aligner | None = None
+    has_foreign: tuple[bool, ...] = ()
 
     @property
     def count(self) -> int:
@@ -194,7 +195,7 @@ class Footage:
                 self.sources,
                 self.value_ranges,
                 self.in_gray,
-                self.has_foreign,
+                self.has_foreign or [False] * len(self.sources),
                 strict=True,
             )
         )
@@ -396,7 +397,7 @@ def survey(
         ),
         has_color,
         in_gray,
-        tuple(any(judged.found for judged in one.judged) for one in seen),
+        has_foreign=tuple(any(each.found for each in one.judged) for one in seen),
     )
     return footage if registration is None else _aligned(footage, registration)
 

@@ -11,7 +11,6 @@ from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
-from densefuse_tf.pipelines import sequences
 from densefuse_tf.pipelines import surveying
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
@@ -126,4 +125,3 @@ def test_frames_of_a_video_are_judged_as_files_are(tmp_path):
     assert footage.value_ranges[0] == files.value_ranges[0]
     for video, file in zip(footage.frames(), files.frames(), strict=True):
         np.testing.assert_array_equal(video[0], file[0])
-    assert next(sequences.fuse(Fuser(FusionSettings("1e2")), footage)).shape == SHAPE

@@ -377,8 +377,8 @@ def test_a_folder_is_written(tmp_path):
 def test_outliers_that_spoil_the_range_of_a_sequence_are_warned_of(tmp_path, caplog):
     """A hot spot in one frame is enough."""
     generator = np.random.default_rng(0)
-    deep = list(generator.integers(7000, 7401, (3, 40, 50)).astype(np.uint16))
-    vis = save(tmp_path / "vis", videos.scene(3, (40, 50)))
+    deep = list(generator.integers(7000, 7401, (3, 80, 100)).astype(np.uint16))
+    vis = save(tmp_path / "vis", videos.scene(3, (80, 100)))
     flags = ("--ir_range=", "--vis_range=")
     footage_of(save(tmp_path / "good", deep), vis, range_flags=flags)
     assert "contrast is low" not in caplog.text
