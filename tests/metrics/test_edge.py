@@ -57,6 +57,23 @@ def test_straight_loops_on_a_scene():
     assert 0.01 < found.mean() < 0.3
 
 
+def test_the_order_of_the_terms_decides_between_equal_strengths():
+    # A ramp whose two steepest columns are equally strong but for rounding.
+    image = np.full((5, 40), 1)
+    image[:, 20:] = [47, 99, *[145] * 18]
+    assert np.array_equal(edges(image / 255.0), naive_edges(image / 255.0))
+
+
+@pytest.mark.parametrize("seed", [5, 50, 124, 246])
+def test_axes_that_are_equal_but_for_rounding_count_both(seed):
+    # Two sets of slanted stripes, whose derivatives along both axes are equal.
+    steps = np.random.default_rng(seed).integers(-20, 21, 48)
+    levels = np.clip(np.cumsum(steps) + 120, 0, 255) / 255.0
+    y, x = np.mgrid[:24, :24]
+    image = np.where(x + 3 * y < 40, levels[x + y], levels[x - y + 23])
+    assert np.array_equal(edges(image), naive_edges(image))
+
+
 def test_a_step_gives_one_line():
     image = np.zeros((9, 12))
     image[:, 6:] = 1
