@@ -213,10 +213,8 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
             f"expected a whole video ({complaint}); `ffmpeg -i {source} {_ANEW}` keeps "
             "what can be read"
         )
-    # ffmpeg writes this line of every stream that it has written.
-    match = _STREAM.search(said)
-    assert match is not None
-    stored, about, fps = match.groups(default="")
+    about_stream = _STREAM.search(said)
+    stored, about, fps = about_stream.groups("") if about_stream else ("", "", "")
     tick = fractions.Fraction(header["tb"])
     rate, jitter, gap = _rate(np.array(times), tick, _nominal(fps))
     # A file that is cut off may lack frames here and there as well.
@@ -293,7 +291,8 @@ def _rate(
     steps = np.diff(times)
     if not len(steps) or times[-1] <= times[0]:
         return nominal, 0.0, None
-    usual, mean = float(np.median(steps)), (times[-1] - times[0]) / len(steps)
+    usual = max(1.0, float(np.median(steps)))
+    mean = float(times[-1] - times[0]) / len(steps)
     (late,) = np.nonzero(steps > _LATE * usual)
     ahead = times - times[0] - mean * np.arange(len(times))
     jitter = np.ptp(ahead)
@@ -302,8 +301,8 @@ def _rate(
         usual_rate = 1 / (fractions.Fraction(usual) * tick)
         if abs(nominal / usual_rate - 1) > _ROUGHLY:
             nominal = fractions.Fraction(f"{float(usual_rate):.2f}")
-        shift = round(float(steps[frame - 1]) / usual) - 1
-        return nominal, jitter, (frame + 1, frame + 1 + shift)
+        shift = steps[frame - 1] / usual - 1 if len(late) else ahead[frame] / mean
+        return nominal, 0.0, (frame + 1, frame + 1 + (round(shift) or 1))
     duration = int(times[-1] - times[0]) * tick
     error = tick if mean > 2 else tick * fractions.Fraction(mean) / 20
     rate = fractions.Fraction(len(steps)) / duration

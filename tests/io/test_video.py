@@ -146,6 +146,24 @@ def test_a_rate_that_ffmpeg_does_not_know_is_measured(tmp_path):
         assert video._nominal(written) == fractions.Fraction(expected)
 
 
+@pytest.mark.parametrize(
+    ("times", "rate", "gap"),
+    [
+        ([0, 40, 80, 120], "25", None),
+        ([7], "25", None),
+        ([5, 5, 5], "25", None),
+        # Bursts; a rate that changes little by little; the last frame is late.
+        ([0, 0, 0, 0, 40], "1000", (5, 44)),
+        (np.cumsum([0, *[30] * 40, *[40] * 40]), "28.57", (41, 35)),
+        ([0, 40, 80, 120, 200], "25", (5, 6)),
+    ],
+)
+def test_rate_of_any_times(times, rate, gap):
+    times = np.array(times, np.int64)
+    found = video._rate(times, fractions.Fraction(1, 1000), fractions.Fraction(25))
+    assert (found[0], found[2]) == (fractions.Fraction(rate), gap)
+
+
 @pytest.mark.parametrize("gap", (1, 45, 88))
 def test_a_dropped_frame_is_a_gap_despite_jitter(tmp_path, gap):
     times = np.arange(90) / 25 + np.random.default_rng(1).uniform(0, 0.006, 90)
