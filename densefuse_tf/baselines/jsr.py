@@ -38,6 +38,7 @@ Notes:
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -101,6 +102,8 @@ class JSR:
       iterations: Length of the training.
       cache: Folder that keeps what was trained.
     """
+
+    takes_minutes: ClassVar[bool] = True
 
     dictionary: str | None = None
     seed: int = 0

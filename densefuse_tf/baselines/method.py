@@ -40,8 +40,9 @@ class Method(Protocol):
     """A fusion method for a pair of registered images.
 
     It may also have `prepare()`, without arguments, which reads the files that options
-    name, so that a mistake in them is answered before the first pair; and an attribute
-    `needs_tensorflow` of the class, which is true where it imports TensorFlow.
+    name, so that a mistake in them is answered before the first pair; and attributes of
+    the class: `needs_tensorflow`, which is true where it imports TensorFlow, and
+    `takes_minutes`, where a pair does.
     """
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:

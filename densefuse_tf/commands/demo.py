@@ -12,6 +12,7 @@ Exit status: 0, or 2 for a mistake.
 
 import ipaddress
 import os
+import pathlib
 import signal
 import socket
 import sys
@@ -55,6 +56,14 @@ _MAX_MEGAPIXELS = flags.DEFINE_float(
     lower_bound=0.001,
     flag_values=_FLAGS,
 )
+_FOLDER_MEGABYTES = flags.DEFINE_integer(
+    "folder_megabytes",
+    2000,
+    "How large the temporary folder of uploads and results becomes, in MB: the oldest "
+    "files go. At least four of the largest uploads find room.",
+    lower_bound=1,
+    flag_values=_FLAGS,
+)
 
 
 def main() -> None:
@@ -64,27 +73,42 @@ def main() -> None:
     max_pixels = int(_MAX_MEGAPIXELS.value * 1e6)
     pairs = examples.find(_EXAMPLES.value)
     startup.import_tensorflow()
-    with tempfile.TemporaryDirectory(prefix="densefuse_demo_") as folder:
-        # Gradio reads both where it is imported: uploads and results go into a folder
-        # that ends with the page, and it calls nobody.
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with tempfile.TemporaryDirectory(prefix="densefuse_demo_") as root:
+        # Uploads and results go into folders that end with the page. Gradio reads where
+        # when it is imported, and it calls nobody.
+        cache, tempfile.tempdir = (
+            os.path.join(root, "cache"),
+            os.path.join(root, "work"),
+        )
+        for folder in (cache, tempfile.tempdir):
+            os.mkdir(folder)
+        os.environ["GRADIO_TEMP_DIR"] = cache
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from densefuse_tf.demo import page
         from densefuse_tf.demo.engine import Engine
+        from densefuse_tf.demo.jobs import Jobs
+        from densefuse_tf.demo.server import Folder
 
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
-        shown = page.build(Engine(max_pixels), pairs)
-        address = page.launch(
+        size = max(_FOLDER_MEGABYTES.value * 10**6, 4 * page.upload_limit(max_pixels))
+        kept = Folder(cache, size)
+        running = Jobs(Engine(max_pixels))
+        shown = page.build(running, pairs, kept)
+        server, address = page.launch(
             shown,
             host=_HOST.value,
             port=_PORT.value,
             max_pixels=max_pixels,
             examples=pairs,
+            folder=kept,
+            icon=pathlib.Path(root) / "icon.png",
         )
         print(f"page: {address} (Ctrl-C ends it)", flush=True)
         ended.wait()
+        server.close()
+        running.close()
         shown.close(verbose=False)
 
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import logging
 import pathlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -13,8 +15,11 @@ import numpy as np
 
 import densefuse_tf
 from densefuse_tf import metrics
+from densefuse_tf import startup
 from densefuse_tf.demo.request import Request
+from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.io import files
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 # Pictures for the screen are reduced to this side; the result itself never is.
 _MAX_SHOWN = 1280
 _KINDS = ("infrared", "visible")
+# What the page calls the setting, for errors that it solves.
+REGISTER = "Register the infrared image to the visible one first"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +82,7 @@ class Engine:
     def preview(self, path: pathlib.Path) -> np.ndarray:
         """Returns a picture of a source image, which may have more than 8 bits."""
         with _named({path: path.name}):
+            _check_is_here(path)
             image = images.read(path, max_pixels=self.max_pixels)
         return _shown(pixels.to_uint8(pixels.to_pixel_range(image)[0]))
 
@@ -97,6 +105,8 @@ class Engine:
             for kind, path in zip(_KINDS, pair.sources, strict=True)
         }
         with _warnings(names) as warnings, _named(names):
+            for path in pair.sources:
+                _check_is_here(path)
             fuser = self._fuser(request)
             (result,) = pairs.fuse_pairs(fuser, [pair], options, aligner=aligner)
             if result.error is not None:
@@ -140,23 +150,29 @@ class Engine:
             self._map_makers[checkpoint] = maps.MapMaker(checkpoint)
         found = self._map_makers[checkpoint].compute(answer.sources)
         greatest = float(found.activities.max())
-        pictures = [maps.activity_picture(each, greatest) for each in found.activities]
-        pictures += [maps.weight_picture(each) for each in found.weights]
+        activities, weights = (map(_shown, each) for each in found)
+        pictures = [maps.activity_picture(each, greatest) for each in activities]
+        pictures += [maps.weight_picture(each) for each in weights]
         paths = [
             folder / f"{what}_{kind}.png"
             for what in ("activity", "weight")
             for kind in _KINDS
         ]
         for path, picture in zip(paths, pictures, strict=True):
-            images.write(path, _shown(picture))
+            images.write(path, picture)
         return paths
 
     def _fuser(self, request: Request) -> ChannelFuser:
         """Returns what fuses, loaded once for each method, strategy and checkpoint."""
         options = request.options
         settings = methods.settings(request.method, options, color=request.color)
-        key = (request.method, options.get("strategy"), options.get("checkpoint"))
+        key = (
+            request.method,
+            *map(options.get, ("strategy", "checkpoint", "precision")),
+        )
         if key not in self._fusers:
+            if settings.needs_tensorflow:
+                startup.import_tensorflow()
             self._fusers[key] = methods.build(settings)
         return self._fusers[key].with_output(
             color=request.color, output_range=request.output_range
@@ -164,8 +180,15 @@ class Engine:
 
 
 def evaluate(answer: Answer) -> dict[str, float]:
-    """Computes all metrics that images of this size have, of the luma."""
-    size = min(answer.image.shape[:2])
+    """Computes all metrics that images of this size have, of the luma.
+
+    There are none of an image that takes more memory than fusing it; see
+    `scoring.MAX_PIXELS_AT_ONCE`.
+    """
+    height, width = answer.image.shape[:2]
+    if height * width > scoring.MAX_PIXELS_AT_ONCE:
+        return {}
+    size = min(height, width)
     names = [n for n in metrics.METRICS if metrics.METRICS[n].smallest <= size]
     ir, vis, fused = (
         pixels.to_uint8(pixels.gray(image)) for image in (*answer.sources, answer.image)
@@ -174,7 +197,7 @@ def evaluate(answer: Answer) -> dict[str, float]:
 
 
 def _shown(image: np.ndarray) -> np.ndarray:
-    """Reduces an 8-bit image that is larger than a screen."""
+    """Reduces an image of 8 bits or a map of floats that is larger than a screen."""
     if max(image.shape[:2]) <= _MAX_SHOWN:
         return image
     from PIL import Image
@@ -224,9 +247,25 @@ def _named(names: dict[pathlib.Path, str]) -> Iterator[None]:
 
 
 def _renamed(text: str, names: dict[pathlib.Path, str]) -> str:
-    for path, name in names.items():
-        text = text.replace(str(path), name)
-    return text
+    """Says a line of the library as the page says it.
+
+    Its sizes are width x height, and what settings of the page solve names these.
+    """
+    text = text.replace(REGISTER_FIRST, f'tick "{REGISTER}"')
+    parts = re.split("|".join(map(re.escape, map(str, names))), text)
+    found = re.findall("|".join(map(re.escape, map(str, names))), text)
+    parts = [re.sub(r"\b(\d+)x(\d+)\b", r"\2x\1", part) for part in parts]
+    known = {str(path): name for path, name in names.items()}
+    shown = itertools.zip_longest(parts, [known[path] for path in found], fillvalue="")
+    return "".join(itertools.chain.from_iterable(shown))
+
+
+def _check_is_here(path: pathlib.Path) -> None:
+    if not path.is_file():
+        raise UserError(
+            f"{path}: is no longer here: the page keeps a file for an hour, and for "
+            "less where many come: choose it again"
+        )
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 OUTPUT = "out/fused.png"
 _NAMES = ("infrared", "visible")
 # What a method has that fuses feature maps.
-_OF_MAPS = ("strategy", "checkpoint", "output_range")
+_OF_MAPS = ("strategy", "checkpoint", "output_range", "precision")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Request:
         them; empty for the default, which leaves 8-bit images as they are.
       vis_range: The same for the visible image.
       register: Whether the infrared image is registered to the visible one first.
+      precision: As in `FusionSettings`.
     """
 
     ir: pathlib.Path
@@ -47,6 +48,7 @@ class Request:
     ir_range: str = ""
     vis_range: str = ""
     register: bool = False
+    precision: str = FusionSettings.precision
 
     @property
     def fuses_maps(self) -> bool:
