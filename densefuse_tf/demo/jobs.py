@@ -6,11 +6,14 @@ import logging
 import multiprocessing
 import pathlib
 import queue
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
+
+import tqdm
 
 from densefuse_tf.demo.engine import Answer
 from densefuse_tf.demo.engine import Engine
@@ -111,10 +114,10 @@ class Worker:
 
 def _work(pipe: Any, max_pixels: int) -> None:
     """Answers requests until the other end of the pipe is closed."""
-    import signal
-
-    # Ctrl-C is for the page, which then ends this process.
+    # Ctrl-C is for the page, which then ends this process. What is killed must not hold
+    # a lock of several processes, as bars do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.tqdm.set_lock(threading.RLock())
     engine = Engine(max_pixels)
     with contextlib.suppress(EOFError, OSError):
         while True:

@@ -34,6 +34,7 @@ from densefuse_tf.model import strategies
 
 # Every so often files that are this old are deleted; in seconds.
 _CLEANING = (600, 3600)
+_HIDDEN = gr.update(visible=False)
 # So many requests are looked after at a time; those of one line wait for each other.
 _CONCURRENT = 32
 # Bytes of a pixel at most: three channels of float32.
@@ -99,7 +100,7 @@ def build(
         )
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="inputs"):
-                files = _files(running.engine, examples)
+                files = _files(running.engine, examples, folder)
             with gr.Column(elem_id="results"):
                 outputs = _Outputs()
             with gr.Column(elem_id="settings"):
@@ -246,7 +247,7 @@ def _draw_icon(path: pathlib.Path) -> None:
     Image.merge("RGBA", (red, green, blue, mask)).save(path)
 
 
-def _files(engine: Engine, examples: Sequence) -> list[gr.File]:
+def _files(engine: Engine, examples: Sequence, folder: Folder) -> list[gr.File]:
     """Lays out the choice of the two images."""
     files, previews = [], []
     with gr.Row():
@@ -276,7 +277,7 @@ def _files(engine: Engine, examples: Sequence) -> list[gr.File]:
         if file is None:
             return gr.update(value=None, visible=False)
         with _as_message():
-            picture = engine.preview(pathlib.Path(file))
+            picture = engine.preview(folder.check(file))
         return gr.update(value=picture, visible=True)
 
     for file, picture in zip(files, previews, strict=True):
@@ -498,23 +499,27 @@ def _fuse(
 ) -> Iterator[dict]:
     """Shows the fused image, then the maps, then the metrics."""
     try:
-        request = _request(values)
+        request = _request(values, folder)
         with (
             folder.using(request.ir, request.vis),
             contextlib.closing(running.run(request)) as steps,
         ):
             folder.make_room()
+            shown: dict[Any, Any] = {}
             for step in steps:
                 if isinstance(step, str):
-                    yield {outputs.status: step}
-                elif isinstance(step, Answer):
-                    status = _status(step)
-                    yield _shown(outputs, step, status, _key(values))
+                    yield (
+                        {outputs.status: step} if not shown else {outputs.old: _HIDDEN}
+                    )
+                    continue
+                if isinstance(step, Answer):
+                    shown = _shown(outputs, step, _key(values))
                 elif isinstance(step, list):
-                    maps = dict(zip(outputs.maps, map(str, step), strict=False))
-                    yield {**maps, outputs.status: status}
+                    shown |= zip(outputs.maps, map(str, step), strict=False)
                 else:
-                    yield {outputs.metrics: _table(step), outputs.status: status}
+                    shown[outputs.metrics] = _table(step)
+                # A client gets the whole answer with its last part.
+                yield shown
             folder.make_room()
     except Exception as error:
         # What is left of an earlier answer would be taken for this one's.
@@ -522,12 +527,12 @@ def _fuse(
         raise _message(error) from error
 
 
-def _request(values: Sequence[Any]) -> Request:
+def _request(values: Sequence[Any], folder: Folder) -> Request:
     ir, vis, *others = values
     for kind, file in (("infrared", ir), ("visible", vis)):
         if file is None:
             raise UserError(f"the {kind} image is missing: expected two images")
-    return Request(pathlib.Path(ir), pathlib.Path(vis), *others)
+    return Request(folder.check(ir), folder.check(vis), *others)
 
 
 def _key(values: Sequence[Any]) -> list[str]:
@@ -542,14 +547,12 @@ def _status(answer: Answer) -> str:
     return "".join([status, *notes])
 
 
-def _shown(
-    outputs: _Outputs, answer: Answer, status: str, key: Sequence[str]
-) -> dict[Any, Any]:
+def _shown(outputs: _Outputs, answer: Answer, key: Sequence[str]) -> dict[Any, Any]:
     texts = [tuple(map(str, pair)) for pair in answer.compared]
     has_outliers = any(_OUTLIERS in text for text in answer.warnings)
     return {
         **_nothing(outputs),
-        outputs.status: status,
+        outputs.status: _status(answer),
         outputs.fused: str(answer.fused_file),
         **dict(zip(outputs.compared, texts, strict=True)),
         outputs.image_file: _download(answer.fused_file),
@@ -570,7 +573,7 @@ def _nothing(outputs: _Outputs) -> dict:
         **dict.fromkeys(outputs.all),
         **dict.fromkeys(texts, ""),
         **{each: gr.update(value=None, interactive=False) for each in files},
-        **{each: gr.update(visible=False) for each in hidden},
+        **dict.fromkeys(hidden, _HIDDEN),
     }
 
 
