@@ -4,6 +4,7 @@ import collections
 import contextlib
 import logging
 import multiprocessing
+import os
 import pathlib
 import queue
 import signal
@@ -114,6 +115,8 @@ class Worker:
 
 def _work(pipe: Any, max_pixels: int) -> None:
     """Answers requests until the other end of the pipe is closed."""
+    # What is quick goes first.
+    os.nice(10)
     # Ctrl-C is for the page, which then ends this process. What is killed must not hold
     # a lock of several processes, as bars do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -71,7 +71,8 @@ _CSS = """
 #settings {grid-area: settings}
 #results {grid-area: results}
 #results:has(#old) :is(#fused, [id$=_slider], #metrics) {opacity: 0.4}
-#old {color: var(--error-text-color)}
+/* The message is said once, by the toast. */
+#fused .error {display: none}
 .file-preview .download {display: none}
 .file-preview .filename {padding-left: 0 !important}
 #metrics table {display: table; width: 100%; font-size: 0.9em}
@@ -100,7 +101,7 @@ def build(
         )
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="inputs"):
-                files = _files(running.engine, examples, folder)
+                files = _files(running.engine, examples)
             with gr.Column(elem_id="results"):
                 outputs = _Outputs()
             with gr.Column(elem_id="settings"):
@@ -221,6 +222,8 @@ def launch(
         mcp_server=False,
         pwa=False,
     )
+    # Until it is, Gradio lets a client name any file that the page may read.
+    page.has_launched = True
     server = Server(Guard(app, host, folder), host, port)
     name = f"[{host}]" if ":" in host else host
     return server, f"http://{name}:{port}/"
@@ -247,7 +250,7 @@ def _draw_icon(path: pathlib.Path) -> None:
     Image.merge("RGBA", (red, green, blue, mask)).save(path)
 
 
-def _files(engine: Engine, examples: Sequence, folder: Folder) -> list[gr.File]:
+def _files(engine: Engine, examples: Sequence) -> list[gr.File]:
     """Lays out the choice of the two images."""
     files, previews = [], []
     with gr.Row():
@@ -277,7 +280,7 @@ def _files(engine: Engine, examples: Sequence, folder: Folder) -> list[gr.File]:
         if file is None:
             return gr.update(value=None, visible=False)
         with _as_message():
-            picture = engine.preview(folder.check(file))
+            picture = engine.preview(pathlib.Path(file))
         return gr.update(value=picture, visible=True)
 
     for file, picture in zip(files, previews, strict=True):
@@ -499,7 +502,7 @@ def _fuse(
 ) -> Iterator[dict]:
     """Shows the fused image, then the maps, then the metrics."""
     try:
-        request = _request(values, folder)
+        request = _request(values)
         with (
             folder.using(request.ir, request.vis),
             contextlib.closing(running.run(request)) as steps,
@@ -527,12 +530,12 @@ def _fuse(
         raise _message(error) from error
 
 
-def _request(values: Sequence[Any], folder: Folder) -> Request:
+def _request(values: Sequence[Any]) -> Request:
     ir, vis, *others = values
     for kind, file in (("infrared", ir), ("visible", vis)):
         if file is None:
             raise UserError(f"the {kind} image is missing: expected two images")
-    return Request(folder.check(ir), folder.check(vis), *others)
+    return Request(pathlib.Path(ir), pathlib.Path(vis), *others)
 
 
 def _key(values: Sequence[Any]) -> list[str]:

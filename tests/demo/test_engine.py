@@ -127,7 +127,7 @@ def test_errors_name_the_files_without_their_folder(engine, grey, tmp_path):
     images.write(grey[0], photograph(1, size=(40, 40)))
     with pytest.raises(UserError) as caught:
         engine.fuse(Request(*grey), tmp_path / "answer")
-    expected = "infrared image a b.png is 40x40 and visible image a b.png is 48x64"
+    expected = "infrared image a b.png is 40x40 and visible image a b.png is 64x48"
     assert str(caught.value).startswith(expected)
     assert str(tmp_path) not in str(caught.value)
 

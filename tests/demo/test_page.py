@@ -81,8 +81,12 @@ def test_a_client_gets_the_bytes_of_the_command_line(client, tmp_path):
 
 def test_a_client_gets_the_librarys_message(client, tmp_path):
     images.write(tmp_path / "small.png", np.zeros((30, 40), np.uint8))
-    with pytest.raises(Exception, match="infrared image small.png is 30x40 and vis"):
+    # Sizes are width x height, and what solves it is a setting of the page.
+    with pytest.raises(
+        Exception, match="infrared image small.png is 40x30 and vis"
+    ) as e:
         ask(client, tmp_path / "small.png", HUT[1])
+    assert "tick &quot;Register the infrared image to the visible one" in str(e.value)
 
 
 def test_an_image_above_the_limit_is_refused(client, tmp_path):
@@ -98,6 +102,62 @@ def test_an_upload_that_no_image_within_the_limit_needs_is_refused(address):
         timeout=PATIENCE,
     )
     assert answered.status_code == 413
+
+
+def upload(address, path):
+    with open(path, "rb") as file:
+        answered = httpx.post(
+            f"{address}gradio_api/upload",
+            files={"files": (path.name, file)},
+            timeout=PATIENCE,
+        )
+    return answered.json()[0]
+
+
+def error_of(address, infrared, visible):
+    """Fuses two files of the server; returns what the page answers."""
+    files = [
+        {"path": str(path), "orig_name": "a.png", "meta": {"_type": "gradio.FileData"}}
+        for path in (infrared, visible)
+    ]
+    settings = ["densefuse", "addition", "1e2", "minmax", "auto", "", "", False]
+    begun = httpx.post(
+        f"{address}gradio_api/call/fuse",
+        json={"data": [*files, *settings, "float32"]},
+        timeout=PATIENCE,
+    )
+    said = httpx.get(
+        f"{address}gradio_api/call/fuse/{begun.json()['event_id']}", timeout=PATIENCE
+    )
+    kind, data = said.text.strip().split("\n\n")[-1].split("\n")
+    assert kind == "event: error"
+    return json.loads(data.removeprefix("data: "))["error"]
+
+
+def test_an_upload_that_is_no_longer_there_is_named(address):
+    paths = [upload(address, path) for path in HUT]
+    pathlib.Path(paths[1]).unlink()
+    line = "visible image hut.png: is no longer here: the page keeps a file for an hour"
+    assert error_of(address, *paths).startswith(line)
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(address, tmp_path):
+    images.write(tmp_path / "own.png", np.zeros((60, 80), np.uint8))
+    # Gradio refuses it before the page hears of it.
+    assert error_of(address, tmp_path / "own.png", upload(address, HUT[1])) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}],
+)
+def test_only_the_page_itself_asks(address, header):
+    for method, path in (("GET", ""), ("POST", "gradio_api/upload"), ("GET", "config")):
+        answered = httpx.request(method, f"{address}{path}", headers=header)
+        assert answered.status_code == 403
+    answered = httpx.get(address)
+    assert answered.status_code == 200
+    assert "frame-ancestors 'none'" in answered.headers["Content-Security-Policy"]
 
 
 def test_only_this_machine_is_listened_to(capsys):
@@ -159,6 +219,16 @@ class Page:
         script = "arguments[0].scrollIntoView({block: 'center'})"
         self.driver.execute_script(script, element)
         element.click()
+
+    def all(self, css):
+        return [
+            element
+            for element in self.driver.find_elements("css selector", css)
+            if element.is_displayed()
+        ]
+
+    def set(self, css):
+        self.driver.execute_script("arguments[0].click()", self.wait_for(css))
 
     def text(self, css):
         return self.wait_for(css).text
@@ -240,8 +310,56 @@ def test_two_files_are_uploaded_and_a_mistake_is_the_pages_message(page, tmp_pat
     page.click("#fuse")
     message = "the visible image is missing: expected two images"
     page.wait(lambda: message in page.text(".toast-body"), "message")
-    # The result before the mistake is not left on the page.
+    # The result before the mistake is not left on the page, and it is said once.
     assert page.text("#status") == ""
+    assert len(page.all(".toast-body")) == 1
+    assert not page.all("#results .error")
+
+
+def test_a_result_of_other_settings_is_marked(page):
+    page.choose_example()
+    page.fuse()
+    page.wait(lambda: not page.all("#old"), "no mark")
+    page.set("#strategy input[value=l1_norm]")
+    page.wait(lambda: "other settings" in page.text("#old"), "a mark")
+    assert "l1-norm" in page.text("#settings")
+    page.set("#strategy input[value=addition]")
+    page.wait(lambda: not page.all("#old"), "no mark")
+    page.choose_example(2)
+    page.wait(lambda: page.all("#old"), "a mark")
+
+
+def test_a_slow_method_is_cancelled_and_nobody_waits_for_it(page, client):
+    page.choose_example()
+    page.click("#method input")
+    page.wait_for("#method [role=option][aria-label=jsr]").click()
+    page.click("#fuse")
+    page.wait(lambda: "fusing with jsr" in page.text("#status"), "the method")
+    assert not page.wait_for("#fuse").is_enabled()
+    image, *_ = ask(client, *HUT)
+    assert pathlib.Path(image).exists()
+    assert not page.wait_for("#fuse").is_enabled()
+    page.click("#cancel")
+    page.wait(lambda: page.text("#status") == "Cancelled.", "the end")
+    page.wait(lambda: page.wait_for("#fuse").is_enabled(), "another request")
+    assert not page.all("#cancel")
+    assert not page.all(".toast-body")
+
+
+def test_dead_pixels_are_left_out_by_a_button(page, tmp_path):
+    values = np.random.default_rng(0).integers(7000, 7100, (60, 80), np.uint16)
+    values[0, 0] = 65535
+    images.write(tmp_path / "ir.tif", values)
+    images.write(tmp_path / "vis.png", (values - 7000).astype(np.uint8))
+    page.upload(tmp_path / "ir.tif", tmp_path / "vis.png")
+    page.wait_for("#visible_preview img")
+    page.fuse()
+    assert "its extremes" in page.text("#status")
+    page.click("#outliers")
+    page.wait(lambda: page.all("#old"), "another setting")
+    page.fuse()
+    page.wait(lambda: not page.all("#outliers"), "no warning")
+    assert "--ir_range=1%,99%" in page.text("#command")
 
 
 def test_nothing_is_asked_of_another_machine(page):
