@@ -1,25 +1,24 @@
 """Decodes the bytes of an image file into pixels.
 
-Pillow decodes PNG, JPEG, BMP and WebP; TIFF goes to `tiff`, PGM and PPM to `pnm`. PNG
-and JPEG files of more than 8 bits, of which Pillow keeps 8 or nothing, and grey PNG
-files with a transparent value go to imagecodecs. `images` imports this module when it
-reads a file, since it imports Pillow.
+imageio decodes PNG, JPEG, BMP and WebP, with its Pillow plugin; TIFF goes to `tiff`,
+PGM and PPM to `pnm`. PNG and JPEG files of more than 8 bits, of which Pillow keeps 8 or
+nothing, and grey PNG files with a transparent value go to imagecodecs. `images` imports
+this module when it reads a file, since it imports Pillow.
 """
 
 import io
 import logging as python_logging
 import re
 import struct
+import threading
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import imageio.v3 as iio
 import numpy as np
 from absl import logging
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from PIL import Image
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
@@ -31,15 +30,11 @@ if TYPE_CHECKING:
     from densefuse_tf.io import tiff
 
 _APART = {"PNG": segments.png, "JPEG": segments.jpeg, "WebP": segments.webp}
-_OPENERS = {
-    "PNG": PngImageFile,
-    "JPEG": JpegImageFile,
-    "BMP": BmpImageFile,
-    "WebP": WebPImageFile,
-}
+# Pillow's own limit on pixels is the process's: it is lifted for a moment.
+_pillow_limit = threading.Lock()
 
 # The UserError says in one line what is wrong with a file.
-warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs)\.")
+warnings.filterwarnings("ignore", module=r"(PIL|tifffile|imagecodecs|imageio)\.")
 for _reader in ("tifffile", "imagecodecs"):
     python_logging.getLogger(_reader).setLevel(python_logging.CRITICAL)
 
@@ -132,19 +127,21 @@ def _read(kind: str, name: str, file: BinaryIO, check: Callable) -> "tiff.Stored
     if parts.bits > 8:
         image, mode = _by_imagecodecs(kind, parts.data), ""
     else:
-        with _OPENERS[kind](file) as opened:
-            check(opened.height, opened.width)
-            pages = max(pages, getattr(opened, "n_frames", 1))
-            # Some palettes are known whole only when the image is decoded.
-            opened.load()
-            mode, has_alpha = opened.mode, "transparency" in opened.info
+        with _opened(file) as reader:
+            check(*reader.properties(index=0).shape[:2])
+            # imageio documents the dots for all frames, but does not declare them.
+            frames = reader.properties(index=...).n_images  # type: ignore[arg-type]
+            pages = max(pages, frames or 1)
+            about = reader.metadata(index=0)
+            mode, has_alpha = about["mode"], "transparency" in about
             if kind == "PNG" and mode in ("1", "L") and has_alpha:
                 image = _by_imagecodecs(kind, parts.data)
             else:
                 wanted = "L" if mode in ("1", "L", "LA") else "RGB"
                 wanted += "A" if has_alpha or mode in ("LA", "PA", "RGBA") else ""
                 # Pillow would copy an image to convert it to the mode it has.
-                image = np.asarray(opened if wanted == mode else opened.convert(wanted))
+                convert: dict[str, Any] = {} if wanted == mode else {"mode": wanted}
+                image = reader.read(index=0, writeable_output=False, **convert)
     alpha = None
     if image.ndim == 3 and image.shape[2] in (2, 4):
         image, alpha = image[..., :-1], image[..., -1]
@@ -158,6 +155,16 @@ def _read(kind: str, name: str, file: BinaryIO, check: Callable) -> "tiff.Stored
         except (struct.error, KeyError):
             logging.info("%s: its EXIF data are broken and are ignored", name)
     return image, alpha, orientation, parts.xmp, pages
+
+
+def _opened(file: BinaryIO):
+    """Opens a file by imageio; `check` is the limit on pixels here."""
+    with _pillow_limit:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return iio.imopen(file, "r", plugin="pillow")
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
 def _by_imagecodecs(kind: str, data: bytes) -> np.ndarray:

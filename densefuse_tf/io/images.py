@@ -173,8 +173,9 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
             raise
         except Exception as error:
             # A damaged file raises anything, from KeyError to SyntaxError, in its
-            # reader.
-            detail = " ".join(str(error).split())[:150] or type(error).__name__
+            # reader. imageio says little of what its plugin raised.
+            cause = error.__cause__ or error
+            detail = " ".join(str(cause).split())[:150] or type(cause).__name__
             what = f"cut off or damaged: expected a whole {kind} file"
             if "upported" in detail:
                 what = f"is a sort of {kind} that is not read: expected another"
