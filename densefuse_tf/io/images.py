@@ -235,7 +235,6 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
 
                 tiff.write(temporary, image)
             else:
-                # Not by imageio: it first imports the plugins of all Pillow's formats.
                 from PIL import Image
 
                 Image.fromarray(np.ascontiguousarray(image)).save(
