@@ -32,14 +32,14 @@ class Kind(NamedTuple):
     registered: Callable[[], Mapping[str, Any]]
 
 
-def load(module: str | os.PathLike | None, kind: Kind) -> tuple[str, ...]:
+def load(module: str | os.PathLike, kind: Kind) -> tuple[str, ...]:
     """Imports a module.
 
     A module that is imported already, under whatever name, is not run again.
 
     Args:
       module: A file that ends in .py, or the dotted name of a module that Python
-        finds; None for nothing.
+        finds.
       kind: Says what it is to register.
 
     Returns:
@@ -49,8 +49,6 @@ def load(module: str | os.PathLike | None, kind: Kind) -> tuple[str, ...]:
       UserError: There is no such module, it cannot be imported, it takes a name that is
         there already, or it registers nothing.
     """
-    if module is None:
-        return ()
     module = os.fspath(module)
     before = set(kind.registered())
     try:

@@ -21,6 +21,8 @@ from absl import flags
 from densefuse_tf import extras
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.training import curves
+from densefuse_tf.training import folder
 
 _FLAGS = flags.FlagValues()
 _HISTORY = flags.DEFINE_multi_string(
@@ -44,9 +46,6 @@ def main() -> None:
             "per curve, and --output_dir=FOLDER"
         )
     extras.require("train", "drawing the curves")
-    from densefuse_tf.training import curves
-    from densefuse_tf.training import folder
-
     histories = {}
     for item in _HISTORY.value:
         name, _, path = item.rpartition("=")

@@ -22,7 +22,6 @@ from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.io import files
 from densefuse_tf.io import finding
 from densefuse_tf.io import formats
-from densefuse_tf.pipelines import launching
 from densefuse_tf.pipelines.settings import RunOptions
 
 # How many of very many pairs are shown, and how many errors.
@@ -145,7 +144,7 @@ def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -
     selection = question.metrics
     if outputs.csv is None:
         raise UserError("--csv is missing: expected where --runner's rows go")
-    launcher = launching.launcher(str(run.runner), run.beam_options)
+    launcher = run.launcher()
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
     outputs.check(triplets.plain)
     name_of = scoring.names(triplets)

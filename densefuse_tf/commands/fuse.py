@@ -30,22 +30,21 @@ Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import fusing
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.pipelines.settings import RunOptions
-
-if TYPE_CHECKING:
-    from densefuse_tf.fusion.methods import AnySettings
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -113,7 +112,7 @@ common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(RunOptions, _FLAGS)
 
 
-def main() -> int | None:
+def main() -> int:
     names, sources = _sources()
     output = _OUTPUT.value
     if not output:
@@ -140,14 +139,7 @@ def main() -> int | None:
         names,
         _FPS.value,
     )
-    if is_video:
-        from densefuse_tf.commands import fuse_video
-
-        fuse_video.fuse(request)
-        return None
-    from densefuse_tf.commands import fuse_images
-
-    return fuse_images.fuse(request)
+    return (fusing.fuse_sequence if is_video else fusing.fuse_pairs)(request)
 
 
 def _registration(is_video: bool) -> RegistrationSettings:
@@ -161,17 +153,10 @@ def _registration(is_video: bool) -> RegistrationSettings:
     return common_flags.read(RegistrationSettings, _FLAGS, register=register)
 
 
-def _settings(num_sources: int, is_video: bool) -> "AnySettings":
+def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
     """Returns the settings of DenseFuse, or of another method."""
-    from densefuse_tf.fusion import methods
-
-    methods.load(_METHOD_MODULE.value)
-    name = _METHOD.value
-    if name not in methods.names():
-        known = ", ".join(methods.names())
-        raise UserError(f"--method={name}: unknown: expected one of {known}")
-    kind = methods.settings_class(name)
-    if kind is FusionSettings:
+    name, densefuse = _METHOD.value, FusionSettings.method
+    if name == densefuse:
         for given in (_METHOD_OPTIONS, _METHOD_MODULE):
             if given.value:
                 raise UserError(f"--{given.name} goes with another method than {name}")
@@ -179,7 +164,11 @@ def _settings(num_sources: int, is_video: bool) -> "AnySettings":
         if is_video and not _FLAGS["output_range"].present:
             others["output_range"] = "average"
         return common_flags.read(FusionSettings, _FLAGS, **others)
-    densefuse = FusionSettings.method
+    methods.load(_METHOD_MODULE.value)
+    if name not in methods.names():
+        known = ", ".join(methods.names())
+        raise UserError(f"--method={name}: unknown: expected one of {known}")
+    kind = methods.settings_class(name)
     refused = [flag for flag in methods.options(densefuse) if flag != "checkpoint"]
     if not kind.has_raw_output:
         refused.append("save_raw")
@@ -225,8 +214,6 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _description() -> str:
     """Returns what --help shows above the flags: with the methods and their options."""
-    from densefuse_tf.fusion import methods
-
     names = methods.names()
     lines = [f"  {name:<10} {methods.summary(name)}" for name in names]
     lines += ["", "Options of the methods, for --method_options:"]

@@ -28,6 +28,7 @@ import sys
 import numpy as np
 from absl import flags
 
+from densefuse_tf import registration
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -112,8 +113,6 @@ def main() -> None:
                 raise UserError(f"--{name} does not go with --transform")
     _check_outputs(settings)
 
-    from densefuse_tf import registration
-
     fixed, moving = (
         images.read(pair["--fixed"]),
         images.read(pair["--moving"], masked=True),
@@ -156,8 +155,6 @@ def main() -> None:
 
 def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndarray):
     """Finds the registration that is asked for."""
-    from densefuse_tf import registration
-
     if settings.transform is not None:
         found = registration.load(settings.transform)
         for image, shape, name in (

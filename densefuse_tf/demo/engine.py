@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 import densefuse_tf
 from densefuse_tf import metrics
@@ -200,8 +201,6 @@ def _shown(image: np.ndarray) -> np.ndarray:
     """Reduces an image of 8 bits or a map of floats that is larger than a screen."""
     if max(image.shape[:2]) <= _MAX_SHOWN:
         return image
-    from PIL import Image
-
     picture = Image.fromarray(np.ascontiguousarray(image))
     picture.thumbnail((_MAX_SHOWN, _MAX_SHOWN))
     return np.asarray(picture)

@@ -11,7 +11,6 @@ import os
 
 import keras
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
@@ -48,10 +47,10 @@ def fusion_model(
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
-    settings = FusionSettings(
-        strategy=strategy, num_sources=num_sources, window_radius=window_radius
+    arguments = strategies.checked_arguments(
+        strategy, num_sources=num_sources, window_radius=window_radius
     )
-    fusion_layer = strategies.layer(strategy, check(settings))
+    fusion_layer = strategies.layer(strategy, arguments)
     encoder = autoencoder.get_layer("encoder")
     decoder = autoencoder.get_layer("decoder")
     sources = [
@@ -71,18 +70,3 @@ def load_fusion_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model
         them.
     """
     return fusion_model(checkpoints.load_autoencoder(checkpoint), **arguments)
-
-
-def check(settings: FusionSettings) -> dict[str, object]:
-    """Tries the strategy; returns the arguments of its function for encoded maps."""
-    num_sources, window_radius = settings.num_sources, settings.window_radius
-    if num_sources < 2:
-        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
-    # The encoder's layers end in a ReLU.
-    arguments = strategies.arguments(
-        settings.strategy, window_radius=window_radius, offset=0.0
-    )
-    strategies.check(
-        settings.strategy, num_sources=num_sources, window_radius=window_radius
-    )
-    return arguments

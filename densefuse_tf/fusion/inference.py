@@ -14,7 +14,6 @@ import tensorflow as tf
 from absl import logging
 
 from densefuse_tf.fusion import bands
-from densefuse_tf.fusion import graph
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import convolution
@@ -51,7 +50,6 @@ class InferenceGraph:
 
     def __init__(self, settings: FusionSettings):
         """Loads the checkpoint."""
-        self._arguments = graph.check(settings)
         self._strategy = strategies.get(settings.strategy)
         self.radius = self._strategy.radius(settings.window_radius)
         self.num_sources = settings.num_sources
@@ -59,12 +57,12 @@ class InferenceGraph:
         self.takes_level = self._maps_dtype == tf.bfloat16
         if self.takes_level:
             low_precision.check(self._strategy)
-            strategies.check(
-                settings.strategy,
-                num_sources=settings.num_sources,
-                window_radius=settings.window_radius,
-                dtype=self._maps_dtype,
-            )
+        self._arguments = strategies.checked_arguments(
+            settings.strategy,
+            num_sources=settings.num_sources,
+            window_radius=settings.window_radius,
+            dtype=self._maps_dtype,
+        )
         self._is_quick = self.takes_level or network.use_quick_layers()
         autoencoder = checkpoints.load_autoencoder(settings.checkpoint)
         self._layers = {

@@ -118,17 +118,19 @@ def names() -> tuple[str, ...]:
 
 
 def load(module: str | os.PathLike | None) -> tuple[str, ...]:
-    """Imports a module that registers methods; see `user_modules.load`."""
-    return user_modules.load(module, _KIND)
+    """Imports a module that registers methods, if any; see `user_modules.load`."""
+    return () if module is None else user_modules.load(module, _KIND)
 
 
 def get(name: str) -> type:
     """Returns the dataclass whose fields are the options of a method."""
+    if name == _DENSEFUSE:
+        return FusionSettings
     if name not in names():
         raise UserError(
             f"unknown method {name!r}: expected one of {', '.join(names())}"
         )
-    return FusionSettings if name == _DENSEFUSE else baselines.get(name)
+    return baselines.get(name)
 
 
 def summary(name: str) -> str:

@@ -4,6 +4,9 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
+from PIL import ImageDraw
+from PIL import ImageFont
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
@@ -49,10 +52,6 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
     Raises:
       UserError: There is no image, or an array is not an image.
     """
-    from PIL import Image
-    from PIL import ImageDraw
-    from PIL import ImageFont
-
     rows = [row for row in rows if len(row)]
     if not rows:
         raise UserError("a panel needs an image: expected one or more")
@@ -122,8 +121,6 @@ def _fitted(image: np.ndarray, cell: int) -> tuple[int, int]:
 
 
 def _resized(image: np.ndarray, width: int, height: int):
-    from PIL import Image
-
     if image.dtype != np.uint8:
         image = pixels.to_uint8(pixels.to_pixel_range(image, "auto")[0])
     picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")

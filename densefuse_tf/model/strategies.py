@@ -109,9 +109,8 @@ class Strategy:
 
 
 _STRATEGIES: dict[str, Strategy] = {}
-_CHANNELS = 64
-# The size of the feature maps with which a strategy is tried.
-_TRIAL_SIZE = (9, 11)
+# The feature maps with which a user's own strategy is tried.
+_TRIAL_SHAPE = (1, 9, 11, 64)
 _KIND = user_modules.Kind(
     "strategy_module",
     "fusion strategy",
@@ -175,80 +174,78 @@ def get(name: str) -> Strategy:
 
 
 def load(module: str | os.PathLike | None) -> tuple[str, ...]:
-    """Imports a module that registers fusion strategies; see `user_modules.load`."""
-    return user_modules.load(module, _KIND)
+    """Imports a module that registers strategies, if any; see `user_modules.load`."""
+    return () if module is None else user_modules.load(module, _KIND)
 
 
-def check(
+def checked_arguments(
     name: str,
     *,
-    num_sources: int,
+    num_sources: int = 2,
     window_radius: int,
     dtype: tf.DType = tf.float32,
-) -> None:
-    """Tries a strategy that is not one of this package on small feature maps.
+) -> dict[str, object]:
+    """Returns the arguments of a strategy's function besides the feature maps.
+
+    They are those for the maps of an encoder, which ends in a ReLU. A strategy that is
+    not one of this package is tried with them on small feature maps.
+
+    Args:
+      name: A registered strategy.
+      num_sources: k.
+      window_radius: r of the block average (Eq. 6), for the strategies that have one.
+      dtype: The type of the feature maps.
 
     Raises:
-      UserError: The function fails, or what it returns is not one tensor of feature
-        maps of the type and the size of its arguments.
+      UserError: Unknown strategy, fewer than two sources or a radius below 0; the
+        function fails, or what it returns is not one tensor of feature maps of the type
+        and the size of its arguments.
     """
+    if num_sources < 2:
+        raise UserError(f"num_sources is {num_sources}: fusion takes 2 or more")
     chosen = get(name)
-    function = chosen.function
-    if function.__module__ == __name__:
-        return
-    arguments = {"window_radius": window_radius} if chosen.takes_window_radius else {}
-    maps = tf.TensorSpec([None, None, None, _CHANNELS], dtype)
-    shape = (1, *_TRIAL_SIZE, _CHANNELS)
-    trial = np.random.default_rng(0).uniform(0, 50, shape).astype(np.float32)
+    if window_radius < 0:
+        raise UserError(f"window_radius is {window_radius}: expected 0 or more")
+    arguments: dict[str, object] = {}
+    if chosen.takes_window_radius:
+        arguments["window_radius"] = window_radius
+    if chosen.takes_offset:
+        arguments["offset"] = 0.0
+    if chosen.function.__module__ != __name__:
+        _try(chosen, arguments, num_sources, dtype)
+    return arguments
+
+
+def _try(
+    chosen: Strategy, arguments: dict[str, object], num_sources: int, dtype: tf.DType
+) -> None:
+    maps = tf.TensorSpec([None, None, None, _TRIAL_SHAPE[-1]], dtype)
+    trial = np.random.default_rng(0).uniform(0, 50, _TRIAL_SHAPE).astype(np.float32)
 
     @tf.function(input_signature=[maps] * num_sources, autograph=False)
     def run(*feature_maps):
-        return function(list(feature_maps), **arguments)
+        return chosen.function(list(feature_maps), **arguments)
 
     try:
         found = run(*[tf.cast(trial, dtype)] * num_sources)
     except Exception as error:
-        file = inspect.getsourcefile(inspect.unwrap(function)) or ""
+        file = inspect.getsourcefile(inspect.unwrap(chosen.function)) or ""
         raise UserError(
-            f"the strategy {name!r} fails: {user_modules.reason(error, file)}"
+            f"the strategy {chosen.name!r} fails: {user_modules.reason(error, file)}"
         ) from error
     if (
         not isinstance(found, tf.Tensor)
         or found.dtype != dtype
-        or tuple(found.shape) != shape
+        or tuple(found.shape) != _TRIAL_SHAPE
     ):
         what = f"a {type(found).__name__}"
         if isinstance(found, tf.Tensor):
             what = f"a {found.dtype.name} tensor of shape {list(found.shape)}"
         raise UserError(
-            f"the strategy {name!r} returns {what} for {num_sources} feature maps of "
-            f"shape {list(shape)}: expected one {dtype.name} tensor of that shape"
+            f"the strategy {chosen.name!r} returns {what} for {num_sources} feature "
+            f"maps of shape {list(_TRIAL_SHAPE)}: expected one {dtype.name} tensor of "
+            "that shape"
         )
-
-
-def arguments(
-    name: str, *, window_radius: int = 1, offset: activity.Offset = None
-) -> dict[str, object]:
-    """Returns the arguments of a strategy's function besides the feature maps.
-
-    Args:
-      name: A registered strategy.
-      window_radius: r of the block average (Eq. 6), for the strategies that have one.
-      offset: As `activity.activity_level_map` takes it, for the strategies that are
-        quicker with one; 0 for the maps of an encoder.
-
-    Raises:
-      UserError: Unknown strategy, or a radius below 0.
-    """
-    chosen = get(name)
-    if window_radius < 0:
-        raise UserError(f"window_radius is {window_radius}: expected 0 or more")
-    found: dict[str, object] = {}
-    if chosen.takes_window_radius:
-        found["window_radius"] = window_radius
-    if offset is not None and chosen.takes_offset:
-        found["offset"] = offset
-    return found
 
 
 def layer(name: str, arguments: dict[str, object]) -> keras.layers.Lambda:

@@ -68,12 +68,9 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     """
     start = time.monotonic()
     run, registration, options = request.run, request.registration, request.options
-    launcher = None
     if run.runner is not None:
         _check_stays_here(request)
-        from densefuse_tf.pipelines import launching
-
-        launcher = launching.launcher(run.runner, run.beam_options)
+    launcher = run.launcher()
     planned = planning.plan(images.pair(request.sources), request.output)
     beside = _beside(request, planned)
     todo = _check(request, planned, list(beside.values()))

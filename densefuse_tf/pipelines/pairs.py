@@ -21,7 +21,7 @@ from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
-from densefuse_tf.registration import misalignment
+from densefuse_tf.registration.misalignment import looks_misaligned
 
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.aligning import Aligner
@@ -193,7 +193,7 @@ def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> Outcom
             names = [str(path) for path in pair.sources]
             sources, outcome.registration = aligner.align(sources, names)
         elif len(sources) == 2 and sources[0].shape[:2] == sources[1].shape[:2]:
-            outcome.looks_misaligned = misalignment.looks_misaligned(*sources)
+            outcome.looks_misaligned = looks_misaligned(*sources)
         outcome.sources = sources
     except UserError as error:
         outcome.error = error

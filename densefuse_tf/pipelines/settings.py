@@ -3,17 +3,16 @@
 import dataclasses
 import os
 import pathlib
+import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.setting import setting
-
-if TYPE_CHECKING:
-    from densefuse_tf.fusion.methods import AnySettings
 
 # The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
@@ -233,6 +232,25 @@ class RunOptions:
         if report is not None and pathlib.Path(report).suffix.lower() != ".csv":
             raise UserError(f"--report={report}: expected a name that ends in .csv")
 
+    def launcher(self):
+        """Returns the `beam.Launcher` of the runner, None without one.
+
+        Raises:
+          UserError: A package is missing, or the options are not what Beam takes.
+        """
+        if self.runner is None:
+            return None
+        extra = "dask" if "dask" in self.runner.lower() else "beam"
+        extras.require(extra, "--runner")
+        try:
+            words = shlex.split(self.beam_options or "")
+        except ValueError as error:
+            raise UserError(f"--beam_options: {error}") from error
+        # Beam logs while it is imported, and looks for parts that are not needed here.
+        with startup.hushed():
+            from densefuse_tf.pipelines import beam
+        return beam.Launcher(self.runner, words)
+
 
 _DENSEFUSE = FusionSettings()
 
@@ -257,7 +275,7 @@ class FusionRequest:
 
     sources: Sequence[str | os.PathLike]
     output: str | os.PathLike
-    settings: "AnySettings" = _DENSEFUSE
+    settings: methods.AnySettings = _DENSEFUSE
     options: FileOptions = FileOptions()
     registration: RegistrationSettings = RegistrationSettings()
     run: RunOptions = RunOptions()
@@ -289,8 +307,6 @@ class FusionRequest:
 
     def fuser(self):
         """Builds what fuses."""
-        from densefuse_tf.fusion import methods
-
         if self.settings.needs_tensorflow:
             startup.import_tensorflow()
         return methods.build(self.settings)

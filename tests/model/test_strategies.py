@@ -215,7 +215,7 @@ def test_get_refuses_an_unknown_strategy():
 
 def test_layer_refuses_a_negative_radius():
     with pytest.raises(UserError, match="window_radius is -1: expected 0 or more"):
-        strategies.arguments("l1_norm", window_radius=-1)
+        strategies.checked_arguments("l1_norm", window_radius=-1)
 
 
 def test_registration_refuses_a_taken_name():

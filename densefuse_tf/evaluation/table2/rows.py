@@ -93,30 +93,35 @@ def ours(
                 f"some of {', '.join(known)}"
             )
 
-    def settings(strategy: str, checkpoint: str | os.PathLike):
-        from densefuse_tf.model import strategies
-
-        chosen = FusionSettings(
-            checkpoint,
-            strategy,
-            strategy_module=path if strategy in more else None,
-            color="gray",
-        )
-        # Addition is the same for every radius and not fused again.
-        if strategies.get(strategy).takes_window_radius:
-            chosen = dataclasses.replace(chosen, window_radius=window_radius)
-        return dict.fromkeys(paper.PAIRS, chosen)
-
     return [
         Entry(
             strategy,
             lambda_,
             paper.PAIRS,
-            functools.partial(settings, strategy, checkpoint),
+            functools.partial(
+                _settings,
+                FusionSettings(
+                    checkpoint,
+                    strategy,
+                    strategy_module=path if strategy in more else None,
+                    color="gray",
+                ),
+                window_radius,
+            ),
         )
         for strategy in dict.fromkeys(chosen)
         for lambda_, checkpoint in checkpoints.items()
     ]
+
+
+def _settings(chosen: FusionSettings, window_radius: int) -> dict[int, FusionSettings]:
+    """Gives each pair the settings, with the radius where the strategy has one."""
+    from densefuse_tf.model import strategies
+
+    # Addition is the same for every radius and not fused again.
+    if strategies.get(chosen.strategy).takes_window_radius:
+        chosen = dataclasses.replace(chosen, window_radius=window_radius)
+    return dict.fromkeys(paper.PAIRS, chosen)
 
 
 def registered(

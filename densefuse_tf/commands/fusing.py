@@ -1,17 +1,23 @@
-"""Fuses images for fuse.py: shows how the run goes on, and how it ended."""
+"""Fuses for fuse.py: shows how the run goes on, and how it ended."""
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from absl import logging
 
+from densefuse_tf.commands import progress
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FusionRequest
+
+if TYPE_CHECKING:
+    from densefuse_tf.pipelines.surveying import Footage
 
 # The plan shows at most so many pairs, the first ones.
 _PLAN_SHOWN = 3
@@ -19,7 +25,7 @@ _PLAN_SHOWN = 3
 _ERRORS_SHOWN = 20
 
 
-def fuse(request: FusionRequest) -> int:
+def fuse_pairs(request: FusionRequest) -> int:
     """Fuses one pair, or many; returns the exit status.
 
     Raises:
@@ -37,8 +43,25 @@ def fuse(request: FusionRequest) -> int:
     return 1 if summary.failed else 0
 
 
+def fuse_sequence(request: FusionRequest) -> int:
+    """Fuses a video, or a folder of frames; returns the exit status.
+
+    Raises:
+      UserError: As `sequences.fuse` raises it.
+    """
+    # Brings registration along, which pairs do not need.
+    from densefuse_tf.pipelines import sequences
+
+    start = time.monotonic()
+    if sequences.fuse(request, _Shown(request)):
+        print(f"written in {time.monotonic() - start:.1f} s: {request.output}")
+    else:
+        print(f"{request.output}: is there already, and is left as it is")
+    return 0
+
+
 class _Shown(Events):
-    """Prints what happens, and shows a bar on a terminal."""
+    """Prints what happens, and shows bars on a terminal."""
 
     def __init__(self, request: FusionRequest):
         self._request = request
@@ -59,8 +82,6 @@ class _Shown(Events):
         if count == 1 and settings.is_quick:
             yield lambda done: None
             return
-        from densefuse_tf.commands import progress
-
         if self._request.run.runner is not None:
             with progress.bar_of_runner(count, " pairs") as advance:
                 yield advance
@@ -70,6 +91,17 @@ class _Shown(Events):
         else:
             with progress.elapsed(f"fusing with {settings.title}"):
                 yield lambda done: None
+
+    def surveyed(self, footage: "Footage") -> None:
+        print(
+            f"{' + '.join(map(str, self._request.sources))} -> {self._request.output}: "
+            f"{footage.count} {'frame' if footage.count == 1 else 'frames'}, "
+            f"{'colour' if footage.has_color else 'grey'}",
+            flush=True,
+        )
+
+    def frames(self, items: Iterable, total: int | None, what: str) -> Iterable:
+        return progress.frames(items, total, what)
 
     def wrote(self, what: str, path: str | os.PathLike) -> None:
         print(f"{what}: {path}", flush=True)
