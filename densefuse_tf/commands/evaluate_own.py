@@ -144,7 +144,10 @@ def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -
     selection = question.metrics
     if outputs.csv is None:
         raise UserError("--csv is missing: expected where --runner's rows go")
-    launcher = run.launcher()
+    # Brings along what fuses, which the evaluation does without.
+    from densefuse_tf.pipelines import folder
+
+    launcher = folder.launcher_of(run)
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
     outputs.check(triplets.plain)
     name_of = scoring.names(triplets)
@@ -157,11 +160,11 @@ def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -
     job = scoring.Evaluating(
         list(question.ranges.values()), list(selection), question.convention
     )
-    folder = pathlib.Path(outputs.csv).parent
+    beside = pathlib.Path(outputs.csv).parent
 
     def rows() -> Iterator[list[str]]:
         said = launcher.run(
-            job, triplets.plain, len(triplets), folder, progress=advance
+            job, triplets.plain, len(triplets), beside, progress=advance
         )
         for triplet, (_, of_pair) in zip(triplets, said, strict=True):
             if isinstance(of_pair, str):

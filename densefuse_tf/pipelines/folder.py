@@ -4,9 +4,12 @@ import dataclasses
 import itertools
 import os
 import pathlib
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 
+from densefuse_tf import extras
+from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import images
@@ -21,6 +24,7 @@ from densefuse_tf.pipelines.pairs import Outcome
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import PANEL_ROWS
 from densefuse_tf.pipelines.settings import FusionRequest
+from densefuse_tf.pipelines.settings import RunOptions
 
 # So many of the pairs that look misaligned are named.
 _NAMED = 3
@@ -68,9 +72,10 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     """
     start = time.monotonic()
     run, registration, options = request.run, request.registration, request.options
+    launcher = None
     if run.runner is not None:
         _check_stays_here(request)
-    launcher = run.launcher()
+        launcher = launcher_of(run)
     planned = planning.plan(images.pair(request.sources), request.output)
     beside = _beside(request, planned)
     todo = _check(request, planned, list(beside.values()))
@@ -115,6 +120,24 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
         raise error
     summary.seconds = time.monotonic() - start
     return summary
+
+
+def launcher_of(run: RunOptions):
+    """Returns the `beam.Launcher` of the runner that a run asks for.
+
+    Raises:
+      UserError: A package is missing, or the options are not what Beam takes.
+    """
+    runner = str(run.runner)
+    extras.require("dask" if "dask" in runner.lower() else "beam", "--runner")
+    try:
+        words = shlex.split(run.beam_options or "")
+    except ValueError as error:
+        raise UserError(f"--beam_options: {error}") from error
+    # Beam logs while it is imported, and looks for parts that are not needed here.
+    with startup.hushed():
+        from densefuse_tf.pipelines import beam
+    return beam.Launcher(runner, words)
 
 
 def _check_stays_here(request: FusionRequest) -> None:

@@ -3,10 +3,8 @@
 import dataclasses
 import os
 import pathlib
-import shlex
 from collections.abc import Sequence
 
-from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
@@ -231,25 +229,6 @@ class RunOptions:
         report = self.report
         if report is not None and pathlib.Path(report).suffix.lower() != ".csv":
             raise UserError(f"--report={report}: expected a name that ends in .csv")
-
-    def launcher(self):
-        """Returns the `beam.Launcher` of the runner, None without one.
-
-        Raises:
-          UserError: A package is missing, or the options are not what Beam takes.
-        """
-        if self.runner is None:
-            return None
-        extra = "dask" if "dask" in self.runner.lower() else "beam"
-        extras.require(extra, "--runner")
-        try:
-            words = shlex.split(self.beam_options or "")
-        except ValueError as error:
-            raise UserError(f"--beam_options: {error}") from error
-        # Beam logs while it is imported, and looks for parts that are not needed here.
-        with startup.hushed():
-            from densefuse_tf.pipelines import beam
-        return beam.Launcher(self.runner, words)
 
 
 _DENSEFUSE = FusionSettings()
