@@ -186,7 +186,6 @@ def _without_values(
 
     With more than 8 bits 0 may be a value, which black is not.
     """
-    from densefuse_tf import registration
     from densefuse_tf.registration import warping
 
     found = alignment.registration
