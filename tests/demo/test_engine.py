@@ -17,6 +17,7 @@ from densefuse_tf.demo import maps
 from densefuse_tf.demo.request import OUTPUT
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation import scoring
 from densefuse_tf.fusion import fuser
 from densefuse_tf.fusion import methods
 from densefuse_tf.io import images
@@ -269,3 +270,18 @@ def test_examples_travel_inside_the_package(tmp_path, monkeypatch):
     assert examples.find()[0][0] == installed / "ir/hut.png"
     shutil.rmtree(installed)
     assert examples.find() == []
+
+
+def test_metrics_take_no_more_memory_than_fusing(answer, monkeypatch):
+    height, width = answer.image.shape
+    monkeypatch.setattr(scoring, "MAX_PIXELS_AT_ONCE", height * width - 1)
+    assert requests.evaluate(answer) == {}
+
+
+def test_an_upload_that_has_gone_is_named(engine, grey, tmp_path):
+    grey[1].unlink()
+    line = "visible image a b.png: is no longer here: the page keeps a file for an hour"
+    with pytest.raises(UserError, match=line):
+        engine.fuse(Request(*grey), tmp_path)
+    with pytest.raises(UserError, match="^a b.png: is no longer here"):
+        engine.preview(grey[1])
