@@ -13,6 +13,9 @@ from densefuse_tf.io import radiometric
 # The reflection padding of the network needs two pixels in each direction.
 _MIN_SIDE = 2
 
+# Of an image this share of the pixels is all of it but for some objects.
+_NEARLY_ALL = 0.999
+
 # Rows are converted in bands of about this many pixels, to hold one band twice and
 # not the image.
 _BAND_PIXELS = 4_000_000
@@ -189,6 +192,28 @@ def judge(
     else:
         low, high = map(float, value_range)
     return radiometric.Judged(low, high, foreign=foreign)
+
+
+def outside(image: np.ndarray, value_range: tuple[float, float]) -> str:
+    """Says what is wrong where a range makes (nearly) all of an image black, or white.
+
+    Args:
+      image: See `to_pixel_range`.
+      value_range: The values that would become 0 and 255.
+
+    Returns:
+      The values found, what they become, and the range, for a message; or "".
+    """
+    data = np.ma.getdata(image)
+    for where, what in ((data <= value_range[0], 0), (data >= value_range[1], 255)):
+        if where.mean() >= _NEARLY_ALL:
+            values = data[np.isfinite(data)] if data.dtype.kind == "f" else data
+            low, high = (f"{value:g}" for value in value_range)
+            return (
+                f"its values of {values.min():g} to {values.max():g} become {what} "
+                f"with the value range {low},{high}"
+            )
+    return ""
 
 
 def scale(image: np.ndarray, judged: radiometric.Judged) -> np.ndarray:

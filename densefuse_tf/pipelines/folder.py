@@ -81,6 +81,8 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     todo = _check(request, planned, list(beside.values()))
     if launcher is None and not registration.is_on and todo:
         planning.check_sizes(todo)
+    if launcher is None and todo:
+        pairs.check_ranges(planned, options)
 
     # With a runner as well, whose workers have their own: a mistake in the settings is
     # answered here, and at once.

@@ -8,6 +8,7 @@ large pair is held alone.
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from densefuse_tf.pipelines.aligning import Scene
     from densefuse_tf.registration import Registration
 
+# The pairs of which one has to have values within a range that was given, at most.
+_RANGES_CHECKED = 100
 # The pairs that are read ahead, and the results that are written behind, at most.
 _AHEAD = 2
 _BEHIND = 2
@@ -96,6 +99,37 @@ def prepare_aligner(
             raise error
 
     return aligning.prepare(settings, scenes())
+
+
+def check_ranges(pairs: Iterable[Pair], options: FileOptions) -> None:
+    """Refuses a range of values outside of which every image of a source lies.
+
+    Args:
+      pairs: All pairs of a run, of which some are read: the first one as a rule.
+      options: Says how they are read.
+    """
+    ranges = list(enumerate(options.value_ranges or ()))
+    for index, value_range in ranges:
+        said = ""
+        for pair in itertools.islice(pairs, _RANGES_CHECKED):
+            path = pair.sources[index]
+            if not isinstance(value_range, tuple):
+                break
+            try:
+                image = images.read(path, max_pixels=options.max_pixels, masked=True)
+            except UserError:
+                continue
+            outside = pixels.outside(image, value_range)
+            if not outside:
+                said = ""
+                break
+            said = said or f"{path}: {outside}"
+        if said:
+            flag = (options.range_flags or ())[index : index + 1]
+            raise UserError(
+                f"{said}, and so do all of this source: expected a range of its values"
+                + "".join(f", as {name}LOW,HIGH" for name in flag)
+            )
 
 
 def fuse_pairs(
@@ -168,6 +202,9 @@ def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
         image = images.read(path, max_pixels=options.max_pixels, masked=True)
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
+            if isinstance(value_range, tuple):
+                if said := pixels.outside(image, value_range):
+                    logging.warning("%s: %s", path, said)
             judged = pixels.judge(image, value_range)
             if judged.found:
                 logging.warning(pixels.LEFT_OUT, path, judged.found, flag)

@@ -268,10 +268,16 @@ class _Seen:
     # Of frames whose range is to be found: how each was judged, without its pixels.
     judged: list[radiometric.Judged] = dataclasses.field(default_factory=list)
     has_color: bool = False
+    # Of frames whose range is given: what is said of those outside of it, by name.
+    outside: dict[str, str] = dataclasses.field(default_factory=dict)
+    count: int = 0
 
-    def add(
-        self, frame: np.ndarray, name: str, any_dtype: bool, is_judged: bool
-    ) -> None:
+    def add(self, frame: np.ndarray, name: str, value_range) -> None:
+        """Looks at a frame; its range of values is (min, max), "auto" or None."""
+        any_dtype = isinstance(value_range, tuple)
+        is_judged = value_range == "auto" or (
+            value_range is None and frame.dtype != np.uint8
+        )
         if self.dtype is None:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
@@ -285,6 +291,10 @@ class _Seen:
                 f"{self.first} has values of type {self.dtype} and {name} of "
                 f"{frame.dtype}: expected one type, or to be told the value range"
             )
+        self.count += 1
+        if isinstance(value_range, tuple):
+            if said := pixels.outside(frame, value_range):
+                self.outside[name] = said
         if is_judged:
             judged = pixels.judge(frame, "auto")
             self.judged.append(dataclasses.replace(judged, foreign=None))
@@ -357,22 +367,27 @@ def survey(
             sources, value_ranges, is_given, strict=True
         )
     )
-    if to_the_end or not _is_settled(color, seen):
+
+    def are_inside() -> bool:
+        """Whether a frame of each source lies within a range that is given."""
+        return all(
+            one.count > len(one.outside) or not given
+            for one, given in zip(seen, is_given, strict=True)
+        )
+
+    if to_the_end or any(is_given) or not _is_settled(color, seen):
         frames = _together(source.frames() for source in sources)
         with contextlib.closing(frames):
             for index, moment in enumerate(
                 progress(frames, sources[0].count, "looking through")
             ):
-                for one, frame, source, asked, given in zip(
-                    seen, moment, sources, value_ranges, is_given, strict=True
+                for one, frame, source, given in zip(
+                    seen, moment, sources, value_ranges, strict=True
                 ):
-                    is_judged = not given and (
-                        asked == "auto" or frame.dtype != np.uint8
-                    )
-                    one.add(frame, source.name(index), given, is_judged)
+                    one.add(frame, source.name(index), given)
                 if index == 0 and registration is None:
                     _check_sizes(seen)
-                if not to_the_end and _is_settled(color, seen):
+                if not to_the_end and are_inside() and _is_settled(color, seen):
                     break
     has_color = color == "rgb" or (color != "gray" and any(s.has_color for s in seen))
     # With "luma" only the source that gives the chroma needs to have any.
@@ -439,6 +454,15 @@ def _value_range(
 ) -> tuple[float, float] | None:
     if value_range is None and seen.dtype in (None, np.uint8):
         return None
+    if seen.outside:
+        name, said = next(iter(seen.outside.items()))
+        if len(seen.outside) == source.count:
+            raise UserError(
+                f"{name}: {said}, and so do all frames: expected a range of their "
+                f"values, as {flag}LOW,HIGH"
+            )
+        more = len(seen.outside) - 1
+        logging.warning("%s: %s%s", name, said, f", and {more} more" * (more > 0))
     if not isinstance(value_range, tuple):
         judged, empty = radiometric.together(seen.judged)
         left_out = []

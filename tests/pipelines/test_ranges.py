@@ -7,6 +7,7 @@ import pytest
 import tifffile
 import videos
 
+from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -125,3 +126,72 @@ def test_frames_of_a_video_are_judged_as_files_are(tmp_path):
     assert footage.value_ranges[0] == files.value_ranges[0]
     for video, file in zip(footage.frames(), files.frames(), strict=True):
         np.testing.assert_array_equal(video[0], file[0])
+
+
+def pair_of(folder, infrared, name="1.tif"):
+    (folder / "ir").mkdir(exist_ok=True)
+    tifffile.imwrite(folder / "ir" / name, infrared)
+    images.write(folder / "vis" / name, np.full(SHAPE, 90, np.uint8))
+    return Pair((folder / "ir" / name, folder / "vis" / name), folder / "out" / name)
+
+
+@pytest.mark.parametrize(
+    ("image", "value_range", "said"),
+    (
+        (frames(1)[0], (20.0, 40.0), "become 255 with the value range 20,40"),
+        (
+            frames(1)[0] / np.float32(300),
+            (7e3, 9e3),
+            "become 0 with the value range 7000,9000",
+        ),
+        (
+            videos.scene(1, SHAPE)[0],
+            (7e3, 9e3),
+            "become 0 with the value range 7000,9000",
+        ),
+    ),
+)
+def test_a_range_that_leaves_nothing_is_refused(
+    tmp_path, caplog, image, value_range, said
+):
+    bad = pair_of(tmp_path, image)
+    options = FileOptions(value_ranges=(value_range, None), range_flags=FLAGS)
+    for planned in ([bad], [bad, bad, bad]):
+        with pytest.raises(
+            UserError, match=f"ir/1.tif: its values of .* {said}, and so"
+        ):
+            pairs.check_ranges(planned, options)
+    fitting = (np.linspace(*value_range, 2000).reshape(SHAPE)).astype(np.float32)
+    # A shutter's frame among others is named, and fused.
+    good = pair_of(tmp_path, fitting, "2.tif")
+    pairs.check_ranges([bad, good, bad], options)
+    fuser = Fuser(FusionSettings("1e2"))
+    outcomes = list(pairs.fuse_pairs(fuser, [bad, good], options))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    (line,) = [line for line in caplog.messages if "with the value range" in line]
+    assert re.match(f".*ir/1.tif: its values of .* {said}$", line)
+
+
+def test_a_range_for_a_few_hot_objects_is_none_that_leaves_nothing(tmp_path):
+    image = frames(1)[0]
+    image[20:22, 30:33] = 20000
+    options = FileOptions(value_ranges=((15000.0, 21000.0), None))
+    pairs.check_ranges([pair_of(tmp_path, image)], options)
+
+
+def test_a_range_that_leaves_nothing_of_a_sequence(tmp_path, caplog):
+    deep = frames()
+    with pytest.raises(
+        UserError, match="0.tif: its values .* all frames: .*--ir_range="
+    ):
+        footage_of(tmp_path / "all", deep, value_ranges=((20.0, 40.0), None))
+    deep[3][:] = 0
+    footage_of(tmp_path / "one", deep, value_ranges=((7000.0, 7500.0), None))
+    (line,) = caplog.messages
+    assert re.match(r".*ir/3.tif: its values of 0 to 0 become 0 with the", line)
+    ir = videos.write(tmp_path / "ir.mkv", deep, codec="ffv1")
+    vis = videos.write(tmp_path / "vis.mkv", videos.scene(8, SHAPE), codec="ffv1")
+    opened = surveying.open_sources([ir, vis])
+    surveying.survey(opened, value_ranges=((7000.0, 7500.0), None))
+    with pytest.raises(UserError, match="ir.mkv, frame 1: its values .* all frames"):
+        surveying.survey(opened, value_ranges=((20.0, 40.0), None))
