@@ -64,6 +64,13 @@ def run(
         if "--version" in argv[1:]:
             print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
             return 0
+        for argument in argv[1:]:
+            # A script with the line ends of Windows has them in its values.
+            if argument.endswith("\r"):
+                raise UserError(
+                    f"{argument!r} ends in a carriage return: expected none; save the "
+                    "script with the line ends of Unix"
+                )
         rest = flag_values(argv)[1:]
         if rest:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")

@@ -39,6 +39,7 @@ class Evaluated:
 def read_8_bits(
     path: str | os.PathLike,
     value_range: pixels.ValueRange | None = None,
+    flag: str = "",
 ) -> np.ndarray:
     """Reads an image for the metrics, which are defined for 8-bit ones.
 
@@ -46,6 +47,7 @@ def read_8_bits(
       path: The file; see `images.read`.
       value_range: The values that become 0 and 255, as `pixels.to_pixel_range` takes
         them; None leaves an 8-bit image as it is.
+      flag: What gives a range on the command line, for the error.
 
     Returns:
       [H, W] or [H, W, 3] uint8.
@@ -54,13 +56,13 @@ def read_8_bits(
       UserError: The file has more than 8 bits and no range is given: how they become 8
         decides the entropy, so it is not chosen here.
     """
-    image = images.read(path)
+    image = images.read(path, masked=value_range is not None)
     if value_range is not None:
         image = pixels.to_uint8(pixels.to_pixel_range(image, value_range)[0])
     if image.dtype != np.uint8:
         raise UserError(
             f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
-            "which the metrics are defined for"
+            f"which the metrics are defined for{flag and f', or {flag}'}"
         )
     return image
 
@@ -102,8 +104,10 @@ def evaluate_files(
     name_of = names(triplets)
 
     def read(triplet: tuple[pathlib.Path, ...]) -> _Scene:
-        ranges = (*value_ranges, None)
-        images = [read_8_bits(*each) for each in zip(triplet, ranges, strict=True)]
+        ranges, flags = (*value_ranges, None), ("--ir_range", "--vis_range", "")
+        images = [
+            read_8_bits(*each) for each in zip(triplet, ranges, flags, strict=True)
+        ]
         return _scene(name_of(triplet), str(triplet[-1]), images, triplet, convention)
 
     return _evaluate_scenes(map(read, triplets), workers, selection, convention)

@@ -102,7 +102,7 @@ def read_points(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         if not any(cell.strip() for cell in row):
             continue
         numbers = _numbers(row)
-        if numbers is None and number == 1:
+        if number == 1 and not any(_numbers([cell]) for cell in row):
             continue
         if numbers is None or len(numbers) != 4:
             raise UserError(

@@ -44,7 +44,7 @@ def load(path: str | os.PathLike) -> Registration:
     """Reads what `save` wrote."""
     name = os.fspath(path)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except FileNotFoundError as error:
         raise _unexpected(name, "no such file") from error

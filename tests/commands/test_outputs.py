@@ -143,6 +143,16 @@ def test_fuse_refuses(files, capsys, flags, line):
     _refuses(fuse.run, ("fuse.py", *flags), line, files, capsys)
 
 
+@pytest.mark.parametrize("flag", ("--output=f.png\r", "--ir_range=7,9\r"))
+def test_a_carriage_return_at_the_end_is_refused(files, capsys, flag):
+    line = (
+        f"{flag!r} ends in a carriage return: expected none; save the script with the "
+        "line ends of Unix"
+    )
+    flags = ("fuse.py", *PAIR, "--output=f.png", flag)
+    _refuses(fuse.run, flags, line, files, capsys)
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [

@@ -49,6 +49,20 @@ def test_16_bits_need_a_range(tmp_path, photograph):
     np.testing.assert_array_equal(image, photograph(1))
 
 
+def test_sources_of_16_bits_name_the_flag_of_their_range(tmp_path, photograph):
+    paths = [tmp_path / name for name in ("ir.png", "vis.png", "fused.png")]
+    for index, flag in enumerate((", or --ir_range", ", or --vis_range", "")):
+        for other, path in enumerate(paths):
+            image = photograph(1)
+            Image.fromarray(
+                image.astype(np.uint16) * 9 if other == index else image
+            ).save(path)
+        with pytest.raises(
+            UserError, match=f"which the metrics are defined for{flag}$"
+        ):
+            list(scoring.evaluate_files([tuple(paths)]))
+
+
 def test_files_are_evaluated_in_order(triplets, photograph):
     color = photograph(99, (3,))
     images.write(triplets[1][2], color)

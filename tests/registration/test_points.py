@@ -72,6 +72,8 @@ def test_read_points_skips_names_and_empty_rows(tmp_path):
     "text, line",
     [
         ("1,2,3,4\n1,2,3\n", r"row 2 is '1,2,3': expected four numbers"),
+        # A slip in the first row makes no names of it.
+        ("1,2,3,4o\n1,2,3,4\n", r"row 1 is '1,2,3,4o': expected four numbers"),
         ("x,y,u,v\nx,y,u,v\n", r"row 2 is 'x,y,u,v': expected four numbers"),
     ],
 )

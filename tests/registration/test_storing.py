@@ -25,6 +25,13 @@ def stored(**changes):
     return dataclasses.replace(found, **{**measures, **changes})
 
 
+def test_load_reads_a_byte_order_mark(tmp_path):
+    path = tmp_path / "rig.json"
+    registration.save(path, stored())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    np.testing.assert_array_equal(registration.load(path).matrix, stored().matrix)
+
+
 @pytest.mark.parametrize("reason", [None, "no place stands out"])
 def test_load_gives_back_what_was_saved(tmp_path, reason):
     path = tmp_path / "rig.json"
