@@ -1,0 +1,29 @@
+"""DenseFuse, fused and evaluated here, against what others published of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import densefuse_tf
+from densefuse_tf import metrics
+from densefuse_tf.io import images
+from densefuse_tf.io import pixels
+
+
+@pytest.mark.parametrize("pair", ["03", "09", "16", "24", "31", "38"])
+def test_the_toolkits_row_of_densefuse(shared, released, pair):
+    """Six of the 42 pairs: the release's weights for lambda 1e2, addition."""
+    folder = shared / "published" / "toolkit"
+    ir, vis, published = (
+        pixels.gray(images.read(folder / part / f"{pair}.png"))
+        for part in ("ir", "vis", "densefuse")
+    )
+    fused = densefuse_tf.fuse(
+        [ir, vis], checkpoint=released["1e2"], strategy="addition"
+    )
+    assert np.max(np.abs(fused.astype(int) - published)) <= 1
+    expected = json.loads((folder / "values.json").read_text())["images"][f"{pair}.png"]
+    expected["En"] = expected.pop("EN")
+    found = metrics.evaluate(ir, vis, fused, metrics="toolkit", convention="toolkit")
+    assert found == pytest.approx(expected, rel=2e-4)
