@@ -195,9 +195,11 @@ class RealPaths:
         folder, slash, name = os.fspath(path).rpartition("/")
         if name in ("", ".", ".."):
             return os.path.realpath(path)
+        # The slash tells the root from the working directory.
+        folder += slash
         known = self._folders.get(folder)
         if known is None:
-            known = self._folders[folder] = _Folder(folder + slash)
+            known = self._folders[folder] = _Folder(folder)
         return os.path.realpath(path) if known.has_link(name) else known.real + name
 
 

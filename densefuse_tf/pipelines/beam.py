@@ -13,6 +13,7 @@ chunk, for the runner to try again.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -451,30 +452,20 @@ def _write_list(
     """
     length = min(max(math.ceil(count / _CHUNKS), 1), _MOST_PAIRS)
     chunks = []
-    absolute = _AbsolutePaths()
-    with (
-        files.replacing(path) as temporary,
-        open(temporary, "wb") as file,
-    ):
+    # Very many files lie in few folders.
+    absolute_folder = functools.cache(os.path.abspath)
+
+    def absolute(path: str | os.PathLike) -> str:
+        folder, slash, name = os.fspath(path).rpartition("/")
+        return os.path.join(absolute_folder(folder + slash), name)
+
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
         for index, paths in enumerate(items):
             if index % length == 0:
                 chunks.append((index, file.tell(), min(length, count - index)))
             line = json.dumps(list(map(absolute, paths)))
             file.write(f"{line}\n".encode("ascii"))
     return chunks
-
-
-class _AbsolutePaths:
-    """Works as os.path.abspath, for very many files of few folders."""
-
-    def __init__(self):
-        self._folders: dict[str, str] = {}
-
-    def __call__(self, path: str | os.PathLike) -> str:
-        folder, slash, name = os.fspath(path).rpartition("/")
-        if folder not in self._folders:
-            self._folders[folder] = os.path.abspath(folder + slash)
-        return os.path.join(self._folders[folder], name)
 
 
 def _said(path: pathlib.Path) -> Iterator[tuple[int, Any]]:

@@ -33,6 +33,13 @@ def test_names_of_one_file_clash(tmp_path, monkeypatch):
     assert clash([], []) is None and clash([], one[:1]) is None
 
 
+def test_a_name_in_the_root_is_none_of_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "a.png"
+    assert clash(["/b.png", "a.png"], ["/c.png", own]).path == own
+    assert clash(["b.png", "a.png"], ["/b.png", "/a.png"]) is None
+
+
 def test_hashes_that_are_equal_are_no_clash(monkeypatch):
     """Of a million names some may have one hash."""
     monkeypatch.setattr(outputs, "hash", lambda text: 7, raising=False)
