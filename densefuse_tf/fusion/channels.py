@@ -95,6 +95,7 @@ class ChannelFuser(abc.ABC):
         names: Sequence[str] | None = None,
         output_range: str | tuple[float, float] | None = None,
         are_scaled: bool = False,
+        ranges: Sequence[pixels.ValueRange | None] | None = None,
     ) -> Fused:
         """Fuses k source images.
 
@@ -110,6 +111,8 @@ class ChannelFuser(abc.ABC):
           are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
             leaves them. Otherwise an image of floats whose largest is at most 1 counts
             as one in 0..1 and is refused; all zeros are black on either scale.
+          ranges: For each source the values that become 0 and 255, as
+            `pixels.to_pixel_range` takes them; None for a source as described above.
 
         Returns:
           The image and the fused channels that it was made of.
@@ -118,7 +121,7 @@ class ChannelFuser(abc.ABC):
           UserError: Not k sources, sizes that differ, an array that is no image, floats
             in 0..1, or images that cannot be fused.
         """
-        prepared, color, names = self._prepared(sources, names, are_scaled)
+        prepared, color, names = self._prepared(sources, names, are_scaled, ranges)
         raw = self._fused(prepared, color, names)
         if output_range is None:
             output_range = self.output_range
@@ -130,7 +133,7 @@ class ChannelFuser(abc.ABC):
         return Fused(image, raw)
 
     def _prepared(
-        self, sources, names, are_scaled
+        self, sources, names, are_scaled, ranges=None
     ) -> tuple[list[np.ndarray], str, Sequence[str]]:
         """Brings the sources to 0..255; finds what "auto" means, and the names."""
         names = source_names(self.num_sources) if names is None else names
@@ -138,9 +141,16 @@ class ChannelFuser(abc.ABC):
             raise UserError(
                 f"{len(sources)} source images given: expected {self.num_sources}"
             )
-        for source, name in zip(sources, names, strict=True):
-            pixels.check(source, name)
-            if not are_scaled:
+        ranges = ranges or [None] * self.num_sources
+        if len(ranges) != self.num_sources:
+            raise UserError(f"{len(ranges)} ranges given: expected {self.num_sources}")
+        sources = list(sources)
+        for index, (name, value_range) in enumerate(zip(names, ranges, strict=True)):
+            pixels.check(sources[index], name, any_values=value_range is not None)
+            source = sources[index] = pixels.native(sources[index])
+            if value_range is not None:
+                sources[index] = pixels.to_pixel_range(source, value_range)[0]
+            elif not are_scaled:
                 pixels.require_bytes_scale(source, name)
         pixels.require_same_size([source.shape[:2] for source in sources], names)
         prepared = [

@@ -53,7 +53,8 @@ def check(image: np.ndarray, name: str, *, any_values: bool = False) -> None:
             "width] or [height, width, 3]"
         )
     require_shape(image, name)
-    if image.dtype not in (np.uint8, np.uint16) and image.dtype.kind != "f":
+    kind = image.dtype.newbyteorder("=")
+    if kind not in (np.uint8, np.uint16) and kind.kind != "f":
         raise UserError(
             f"{name}: has values of type {image.dtype}: expected uint8, uint16 or "
             "float32"
@@ -71,6 +72,11 @@ def check(image: np.ndarray, name: str, *, any_values: bool = False) -> None:
                 f"{name}: has values that are NaN, infinite or beyond float32: "
                 "expected finite ones only"
             )
+
+
+def native(image: np.ndarray) -> np.ndarray:
+    """Returns the same values in the byte order of this machine."""
+    return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 
 def require_size(height: int, width: int, name: str) -> None:

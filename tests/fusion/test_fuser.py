@@ -384,3 +384,30 @@ def test_another_output_shares_the_graph_and_equals_another_fuser(fusers):
     assert fusers().fuse(sources).image.shape == sources[0].shape
     with pytest.raises(UserError, match="color is 'red'"):
         fusers().with_output(color="red", output_range="average")
+
+
+@pytest.mark.parametrize("dtype", ("<u2", ">u2", "<f4", ">f4", ">f8"))
+def test_a_byte_order_is_no_other_image(dtype):
+    fuser = Fuser(FusionSettings("1e2", output_range="average"))
+    rng = np.random.default_rng(1)
+    infrared = rng.integers(0, 256, (9, 12)).astype(dtype)
+    visible = rng.integers(0, 256, (9, 12), np.uint8)
+    expected = fuser.fuse([infrared.astype(dtype[1:]), visible]).image
+    np.testing.assert_array_equal(fuser.fuse([infrared, visible]).image, expected)
+
+
+def test_ranges_bring_a_cameras_frames_to_bytes():
+    """A closed shutter's frame, which scales to 0..0.9, does not end the loop."""
+    fuser = Fuser(FusionSettings("1e2", output_range="average"))
+    rng = np.random.default_rng(1)
+    visible = rng.integers(0, 256, (9, 12), np.uint8)
+    scene = rng.integers(7000, 9001, (9, 12)).astype(np.uint16)
+    for infrared in (scene, np.full((9, 12), 7007, np.uint16), scene * np.float32(1)):
+        scaled, _ = pixels.to_pixel_range(infrared, (7000, 9000))
+        expected = fuser.fuse([scaled, visible], are_scaled=True).image
+        found = fuser.fuse([infrared, visible], ranges=[(7000, 9000), None]).image
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UserError, match="0..1 found, 0..255 expected"):
+        fuser.fuse([scene / np.float32(65535), visible], ranges=[None, None])
+    with pytest.raises(UserError, match="1 ranges given: expected 2"):
+        fuser.fuse([scene, visible], ranges=["auto"])
