@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from absl import flags
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import pixels
 
 # A flag counts as the command's own, under whose name --help lists it.
 flags.disclaim_key_flags()
@@ -87,6 +86,9 @@ def define_ir_and_vis(
 
 def value_range(flag: flags.FlagHolder):
     """Returns a flag's value range as `pixels.to_pixel_range` takes it."""
+    # Brings NumPy along, which --help does without.
+    from densefuse_tf.io import pixels
+
     if flag.value is None:
         return None
     try:

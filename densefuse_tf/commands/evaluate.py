@@ -48,7 +48,7 @@ from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import settings
-from densefuse_tf.pipelines.settings import RunOptions
+from densefuse_tf.pipelines.running import RunnerOptions
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -142,7 +142,7 @@ _PANELS = flags.DEFINE_string(
     "results, like the paper's Figures 8 and 9.",
     flag_values=_FLAGS,
 )
-common_flags.define(RunOptions, _FLAGS, except_=("panel", "report"))
+common_flags.define(RunnerOptions, _FLAGS)
 _OF_FILES = (
     *("ir", "vis", "fused", "video", "ir_range", "vis_range", "metrics"),
     *("convention", "list", "runner", "beam_options"),
@@ -195,7 +195,7 @@ def main() -> int:
         selection,
         _CONVENTION.value,
     )
-    run = common_flags.read(RunOptions, _FLAGS)
+    run = common_flags.read(RunnerOptions, _FLAGS)
     return evaluate_own.evaluate_own(question, run, outputs)
 
 

@@ -22,7 +22,7 @@ from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.io import files
 from densefuse_tf.io import finding
 from densefuse_tf.io import formats
-from densefuse_tf.pipelines.settings import RunOptions
+from densefuse_tf.pipelines.running import RunnerOptions
 
 # How many of very many pairs are shown, and how many errors.
 _SHOWN, _ERRORS_SHOWN = 3, 20
@@ -69,7 +69,7 @@ class Question:
         return {"selection": self.metrics, "convention": self.convention}
 
 
-def evaluate_own(question: Question, run: RunOptions, outputs: Outputs) -> int:
+def evaluate_own(question: Question, run: RunnerOptions, outputs: Outputs) -> int:
     """Evaluates fused images or videos of one method or of several.
 
     Args:
@@ -135,7 +135,9 @@ def _evaluated_files(
     return results
 
 
-def _evaluate_on_runner(run: RunOptions, question: Question, outputs: Outputs) -> int:
+def _evaluate_on_runner(
+    run: RunnerOptions, question: Question, outputs: Outputs
+) -> int:
     """Evaluates images on Apache Beam, in constant memory but for their values.
 
     Returns:

@@ -22,9 +22,9 @@ from densefuse_tf.pipelines.events import SILENT
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.pairs import Outcome
 from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.pipelines.settings import PANEL_ROWS
 from densefuse_tf.pipelines.settings import FusionRequest
-from densefuse_tf.pipelines.settings import RunOptions
 
 # So many of the pairs that look misaligned are named.
 _NAMED = 3
@@ -124,7 +124,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     return summary
 
 
-def launcher_of(run: RunOptions):
+def launcher_of(run: RunnerOptions):
     """Returns the `beam.Launcher` of the runner that a run asks for.
 
     Raises:

@@ -10,6 +10,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
+from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.setting import setting
 
 # The panel shows at most so many pairs, the first ones.
@@ -192,7 +193,7 @@ def _check_image_name(name: str, path: str | os.PathLike | None) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunOptions:
+class RunOptions(RunnerOptions):
     """Says what a run over many pairs runs on, and what it writes beside the results.
 
     The description of each field is its `metadata["help"]`.
@@ -209,22 +210,10 @@ class RunOptions:
         "output, source_1, source_2, ..., error; a header alone if there are none. "
         "With --runner by default fuse_report.csv in the folder of the results.",
     )
-    runner: str | None = setting(
-        None,
-        "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the same "
-        "results: DirectRunner for processes of this machine; DaskRunner (pip install "
-        "'densefuse-tf[dask]'), FlinkRunner, SparkRunner, DataflowRunner, ... for "
-        "machines that all see the files under the same paths. See docs/scaling.md.",
-    )
-    beam_options: str | None = setting(
-        None,
-        "With --runner: Beam's pipeline options, as on a command line.",
-    )
 
     def __post_init__(self):
         """Raises a UserError for names of other files, and options without a runner."""
-        if self.beam_options and self.runner is None:
-            raise UserError("--beam_options goes with --runner")
+        super().__post_init__()
         _check_image_name("panel", self.panel)
         report = self.report
         if report is not None and pathlib.Path(report).suffix.lower() != ".csv":
