@@ -4,14 +4,17 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.setting import setting
+
+if TYPE_CHECKING:
+    from densefuse_tf.fusion.methods import AnySettings
 
 # The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
@@ -243,7 +246,7 @@ class FusionRequest:
 
     sources: Sequence[str | os.PathLike]
     output: str | os.PathLike
-    settings: methods.AnySettings = _DENSEFUSE
+    settings: "AnySettings" = _DENSEFUSE
     options: FileOptions = FileOptions()
     registration: RegistrationSettings = RegistrationSettings()
     run: RunOptions = RunOptions()
@@ -275,6 +278,9 @@ class FusionRequest:
 
     def fuser(self):
         """Builds what fuses."""
+        # Those who evaluate take the options of a run from here, and fuse nothing.
+        from densefuse_tf.fusion import methods
+
         if self.settings.needs_tensorflow:
             startup.import_tensorflow()
         return methods.build(self.settings)
