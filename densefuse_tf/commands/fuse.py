@@ -107,7 +107,9 @@ _METHOD_MODULE = flags.DEFINE_string(
     flag_values=_FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
-common_flags.define(FileOptions, _FLAGS, except_=("value_ranges", "range_flags"))
+common_flags.define(
+    FileOptions, _FLAGS, except_=("value_ranges", "range_flags", "infrared")
+)
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(RunOptions, _FLAGS)
 
@@ -125,6 +127,7 @@ def main() -> int:
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
         ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
+        ranges["infrared"] = True
     if _FLAGS["skip_existing"].value and _FLAGS["overwrite"].present:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:

@@ -57,6 +57,11 @@ class ChannelFuser(abc.ABC):
         self._color = color
         self._dtype = dtype
 
+    @property
+    def color(self) -> str:
+        """Returns one of `settings.COLOR_MODES`."""
+        return self._color
+
     def with_output(self: _Fuser, *, color: str, output_range: str) -> _Fuser:
         """Returns one that shares the graph and makes other images of it."""
         check_choice("color", color, COLOR_MODES)

@@ -13,6 +13,8 @@ from densefuse_tf.io import radiometric
 # The reflection padding of the network needs two pixels in each direction.
 _MIN_SIDE = 2
 
+# Of its largest value an image in false colours has more between its channels.
+_COLOR_NOISE = 0.03
 # Of an image this share of the pixels is all of it but for some objects.
 _NEARLY_ALL = 0.999
 
@@ -334,6 +336,22 @@ def rgb(image: np.ndarray) -> np.ndarray:
 def is_color(image: np.ndarray) -> bool:
     """Whether an image is [height, width, 3] with channels that differ somewhere."""
     return image.ndim == 3 and bool((image != image[..., :1]).any())
+
+
+# Warns of an infrared image in colour, by its name.
+FALSE_COLORS = (
+    "%s: an infrared image in false colours, which are fused as if they were seen: "
+    "expected grey, white hot for instance, or the temperatures of a radiometric file; "
+    "--color=luma keeps the colours of the visible image alone"
+)
+
+
+def is_in_false_colors(image: np.ndarray) -> bool:
+    """Whether an infrared image has colours, more than the noise of JPEG has."""
+    if image.ndim == 2:
+        return False
+    some = image[::4, ::4].astype(np.float32)
+    return float(np.ptp(some, axis=2).mean()) > _COLOR_NOISE * float(some.max())
 
 
 def without_equal_channels(image: np.ndarray) -> np.ndarray:

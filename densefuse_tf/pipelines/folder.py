@@ -8,6 +8,8 @@ import shlex
 import time
 from collections.abc import Iterable, Sequence
 
+from absl import logging
+
 from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
@@ -234,13 +236,16 @@ def _follow(
     """Takes the outcomes into the summary; writes what shows the images."""
     panel = request.run.panel
     rows: list = []
-    is_first = True
+    is_first, has_warned = True, False
     with events.fusing(len(summary.todo)) as advance:
         for outcome in outcomes:
             advance(1)
             if outcome.error is not None:
                 summary.failed.append(outcome)
                 continue
+            if outcome.is_in_false_colors and not has_warned:
+                has_warned = True
+                logging.warning(pixels.FALSE_COLORS, outcome.pair.sources[0])
             if outcome.looks_misaligned:
                 summary.num_misaligned += 1
                 if summary.num_misaligned <= _NAMED:

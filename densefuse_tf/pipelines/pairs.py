@@ -54,6 +54,7 @@ class Outcome:
       registration: How the sources were aligned; None where they were not.
       looks_misaligned: Whether two sources that were not aligned look as if they should
         have been, see `registration.looks_misaligned`.
+      is_in_false_colors: Whether the infrared image has a palette's colours.
     """
 
     pair: Pair
@@ -63,6 +64,7 @@ class Outcome:
     error: UserError | None = None
     registration: "Registration | None" = None
     looks_misaligned: bool = False
+    is_in_false_colors: bool = False
 
     @property
     def reason(self) -> str:
@@ -226,6 +228,9 @@ def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> Outcom
     outcome = Outcome(pair)
     try:
         sources = _sources(pair, options)
+        outcome.is_in_false_colors = options.infrared and pixels.is_in_false_colors(
+            sources[0]
+        )
         if aligner is not None:
             names = [str(path) for path in pair.sources]
             sources, outcome.registration = aligner.align(sources, names)
@@ -246,9 +251,13 @@ def _compute(
 ) -> Outcome:
     if outcome.error is None:
         names = [str(path) for path in outcome.pair.sources]
+        sources = outcome.sources
+        if outcome.is_in_false_colors and fuser.color == "luma":
+            # Its colours are a palette's, and never those of the result.
+            sources = (pixels.gray(sources[0]), *sources[1:])
         try:
             with computing:
-                fused = fuser.fuse(outcome.sources, names=names, are_scaled=True)
+                fused = fuser.fuse(sources, names=names, are_scaled=True)
             outcome.image = fused.image
             outcome.raw = fused.raw if options.save_raw else None
         except UserError as error:

@@ -86,6 +86,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
         value_ranges=options.value_ranges,
         range_flags=options.range_flags,
         color=request.settings.color,
+        infrared=options.infrared,
         registration=registration,
         progress=events.frames,
     )

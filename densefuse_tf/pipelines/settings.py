@@ -27,6 +27,8 @@ class FileOptions:
     Attributes:
       value_ranges: For each source the value range, as `pixels.to_pixel_range` takes
         it; by default None for each.
+      infrared: Whether the first source is an infrared image, whose colours are not
+        those of the scene.
       range_flags: For each source what a warning calls the user's choice of its range;
         by default the value range.
       Others: The description of each is its `metadata["help"]`.
@@ -34,6 +36,7 @@ class FileOptions:
 
     value_ranges: tuple | None = None
     range_flags: tuple[str, ...] | None = None
+    infrared: bool = False
     max_pixels: int = setting(
         formats.MAX_PIXELS,
         "The largest image that is read, in pixels.",

@@ -268,6 +268,7 @@ class _Seen:
     # Of frames whose range is to be found: how each was judged, without its pixels.
     judged: list[radiometric.Judged] = dataclasses.field(default_factory=list)
     has_color: bool = False
+    is_in_false_colors: bool = False
     # Of frames whose range is given: what is said of those outside of it, by name.
     outside: dict[str, str] = dataclasses.field(default_factory=dict)
     count: int = 0
@@ -298,7 +299,9 @@ class _Seen:
         if is_judged:
             judged = pixels.judge(frame, "auto")
             self.judged.append(dataclasses.replace(judged, foreign=None))
-        self.has_color = self.has_color or pixels.is_color(frame)
+        if not self.is_in_false_colors and pixels.is_color(frame):
+            self.has_color = True
+            self.is_in_false_colors = pixels.is_in_false_colors(frame)
 
 
 def survey(
@@ -307,6 +310,7 @@ def survey(
     value_ranges: Sequence | None = None,
     range_flags: Sequence[str] | None = None,
     color: str = "auto",
+    infrared: bool = False,
     registration: RegistrationSettings | None = None,
     progress: video.Progress = video.unseen,
 ) -> Footage:
@@ -332,6 +336,7 @@ def survey(
         they are. By default None for each.
       range_flags: As in `FileOptions`, for a warning of extremes that are outliers.
       color: As in `FusionSettings`.
+      infrared: As in `FileOptions`.
       registration: Says whether and how frames are aligned; the sizes of the sources
         may then differ.
       progress: Shows how far it is.
@@ -389,6 +394,10 @@ def survey(
                     _check_sizes(seen)
                 if not to_the_end and are_inside() and _is_settled(color, seen):
                     break
+    if infrared and seen[0].is_in_false_colors:
+        logging.warning(pixels.FALSE_COLORS, sources[0].path)
+        if color == "luma":
+            seen[0].has_color = False
     has_color = color == "rgb" or (color != "gray" and any(s.has_color for s in seen))
     # With "luma" only the source that gives the chroma needs to have any.
     last = max((i for i, one in enumerate(seen) if one.has_color), default=None)

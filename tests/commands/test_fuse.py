@@ -260,6 +260,27 @@ def test_outliers_that_spoil_the_range_are_warned_of(pairs, run, index):
     assert images.read("clear.png").std() > 3 * images.read("fused.png").std()
 
 
+@pytest.mark.parametrize("video", ((), ("--video",)))
+def test_an_infrared_image_in_false_colours_is_warned_of_once(pairs, run, video):
+    ramp = np.arange(256)
+    palette = np.stack([ramp, ramp**2 // 255, 255 - ramp], axis=-1).astype(np.uint8)
+    for number in (1, 2, 10):
+        images.write(f"ir/IR{number}.png", palette[photograph(number)])
+    status, _, errors = run(*FOLDERS, "--output=grey/", "--color=luma", *video)
+    assert status == 0
+    warnings = [line for line in errors.splitlines() if "false colours" in line]
+    assert len(warnings) == 1 and "warning: ir" in warnings[0]
+    # The visible images have no colour, and a palette's is none.
+    assert images.read("grey/VIS1.png").ndim == 2
+    images.write("vis/VIS1.png", photograph(3, (3,)))
+    assert run(*FOLDERS, "--output=color/", "--color=luma", *video)[0] == 0
+    assert pixels.is_color(images.read("color/VIS1.png"))
+    sources = ("--sources=vis", "--sources=ir", "--output=last/", "--color=luma")
+    status, _, errors = run(*sources, *video)
+    assert status == 0 and "false colours" not in errors
+    assert pixels.is_color(images.read("last/IR1.png"))
+
+
 def test_panel(pairs, run):
     status, output, _ = run(*FOLDERS, "--output=out", "--panel=panel.png")
     assert status == 0
