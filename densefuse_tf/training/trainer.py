@@ -1,5 +1,6 @@
 """Trains an autoencoder with the losses of a recipe, on one device or several."""
 
+import functools
 from collections.abc import Callable, Iterable
 
 import keras
@@ -41,7 +42,8 @@ class Trainer:
           settings: The run.
           strategy: Where it computes; by default on one device.
         """
-        self._settings = settings
+        # The network without quick layers, which all saves write, is built once.
+        self._build_plain = functools.cache(_BUILDERS[settings.network])
         self._recipe = settings.weighted_recipe
         self._strategy = strategy or tf.distribute.get_strategy()
         precision = settings.mixed_precision
@@ -64,7 +66,7 @@ class Trainer:
 
     def save(self, path) -> None:
         """Writes the weights as a .keras file; see `weights.save`."""
-        weights.save(self.autoencoder, path, _BUILDERS[self._settings.network])
+        weights.save(self.autoencoder, path, self._build_plain)
 
     def shared(self, batches: tf.data.Dataset) -> Iterable:
         """Returns the batches as `step` takes them, each shared among the devices."""
