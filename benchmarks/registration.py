@@ -5,10 +5,14 @@ r"""Measures how well pairs are registered, and beside two other programs' metho
     python benchmarks/registration.py --data_dir=../shared --warps=2 --wrong=2 \
         --csv=registration.csv
 
---data_dir holds registration/ (pairs that are not aligned, with landmarks), tno/ and
-roadscene/ (pairs that are), as the project's ../shared does. The parts:
+--data_dir holds registration/ and roadscene_raw/ (pairs that are not aligned, with
+landmarks or the truth), tno/ and roadscene/ (pairs that are), as the project's
+../shared does. The parts:
 
 - landmarks: the error at points that were picked by hand.
+- raw: pairs of roadscene_raw/ as two cameras took them, of other fields of view. The
+  error over a 5x5 grid of the visible image, of the points that the infrared one shows,
+  in its pixels.
 - misaligned: how often the quick check warns of aligned pairs as they are, and when the
   infrared image is shifted by 10 pixels or turned by 3 degrees; and its time beside
   that of fusing a pair of 576x768.
@@ -55,7 +59,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.registration import transforms
 
-_PARTS = ("speed", "landmarks", "misaligned", "warps", "wrong", "fused")
+_PARTS = ("speed", "landmarks", "raw", "misaligned", "warps", "wrong", "fused")
 _FLAGS = flags.FlagValues()
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "../shared", "The folder of the pairs.", flag_values=_FLAGS
@@ -111,6 +115,14 @@ def main() -> None:
     if "landmarks" in _RUN_PARTS.value:
         rows += shown(landmarks(folder / "registration"))
         summarize_landmarks(rows)
+    if "raw" in _RUN_PARTS.value:
+        found = shown(raw(folder / "roadscene_raw"))
+        accepted = [row["error"] for row in found if row["accepted"]]
+        print(
+            f"raw: {len(accepted)} of {len(found)} accepted; error of these: median "
+            f"{np.median(accepted):.2f}, largest {max(accepted):.2f}"
+        )
+        rows += found
     if "misaligned" in _RUN_PARTS.value:
         misaligned(aligned)
     if "warps" in _RUN_PARTS.value:
@@ -206,6 +218,22 @@ def landmarks(folder: pathlib.Path) -> Iterator[dict]:
         yield row(
             "landmarks", path.stem, "", found, error=error(found.matrix), **others
         )
+
+
+def raw(folder: pathlib.Path) -> Iterator[dict]:
+    truth = json.loads((folder / "truth.json").read_text())
+    for name, values in truth.items():
+        fixed = read(folder / f"{name}_visible.jpg")
+        moving = read(folder / f"{name}_infrared.png")
+        ends = [np.linspace(0, side - 1, 5) for side in fixed.shape[::-1]]
+        grid = np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 2)
+        matrix = np.array(values["homography_from_visible_to_infrared"])
+        places = transforms.apply(matrix, grid)
+        inside = ((places >= 0) & (places < moving.shape[::-1])).all(axis=1)
+        found = registration.register(fixed, moving)
+        distances = transforms.apply(found.matrix, grid[inside]) - places[inside]
+        error = float(np.sqrt((distances**2).sum(axis=1).mean()))
+        yield row("raw", name, "", found, error=error)
 
 
 def summarize_landmarks(rows: Sequence[dict]) -> None:

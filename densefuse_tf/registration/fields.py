@@ -29,7 +29,8 @@ class Level:
 
     Attributes:
       image_shape: Height and width of the image.
-      matrix: Takes pixel coordinates (x, y, 1) of the image to those of the copy.
+      matrix: Takes pixel coordinates (x, y, 1) of the image to those of the copy,
+        which may show a part of the image.
       gx, gy: Derivatives to the right and downwards, [h, w] float32.
       strength: Mean magnitude of the gradient: what is much weaker counts as flat.
     """
@@ -62,12 +63,48 @@ def resize(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return resized.astype(np.float32)
 
 
-def level(image: np.ndarray, shape: tuple[int, int]) -> Level:
-    """Computes the gradients of a copy, [h, w] float32, of an image of `shape`."""
+def level(
+    image: np.ndarray, shape: tuple[int, int], matrix: np.ndarray | None = None
+) -> Level:
+    """Computes the gradients of a copy of an image.
+
+    Args:
+      image: The copy, [h, w] float32.
+      shape: Height and width of the image it was made of.
+      matrix: Takes the image's coordinates to those of the copy; by default, the copy
+        shows the whole image.
+    """
+    if matrix is None:
+        matrix = resizing(shape, image.shape)
     gx = ndimage.gaussian_filter(image, _SIGMA, order=(0, 1))
     gy = ndimage.gaussian_filter(image, _SIGMA, order=(1, 0))
     strength = float(np.hypot(gx, gy).mean())
-    return Level(shape, resizing(shape, image.shape), gx, gy, strength)
+    return Level(shape, matrix, gx, gy, strength)
+
+
+def part(
+    image: np.ndarray, shape: tuple[int, int], box: np.ndarray, factor: float
+) -> Level:
+    """Computes the level of a part of an image.
+
+    Args:
+      image: A copy of the image, [h, w] float32, smaller or of its size.
+      shape: Height and width of the image itself.
+      box: (left, top) and (right, bottom) of the part, in pixels of the image.
+      factor: Pixels of the level for one of the image.
+    """
+    sides = np.array(image.shape[::-1]) / shape[::-1]
+    left, top = np.floor(box[0] * sides).astype(int)
+    right, bottom = np.ceil(box[1] * sides).astype(int)
+    cut = image[top:bottom, left:right]
+    size = (cut.shape[::-1] / sides * factor).round().astype(int)
+    resized = resize(cut, tuple(size[::-1].clip(8)))
+    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]])
+    return level(
+        resized,
+        shape,
+        resizing(cut.shape, resized.shape) @ shift @ resizing(shape, image.shape),
+    )
 
 
 def resizing(shape: tuple[int, int], new_shape: tuple[int, int]) -> np.ndarray:

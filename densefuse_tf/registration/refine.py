@@ -125,7 +125,7 @@ class Refiner:
         sums = _sums(self._field, field)
         shared, own, other, product = sums
         size = abs(np.linalg.det(between[:2, :2]))
-        smaller = min(np.prod(shape), np.prod(self._moving.shape) / size)
+        smaller = min(_whole(self._fixed), _whole(self._moving) / size)
         if shared < self._overlap * smaller or own <= 0 or other <= 0:
             return field, sums, -1.0
         return field, sums, float(product / np.sqrt(own * other))
@@ -141,6 +141,12 @@ class Refiner:
             np.sqrt(other)
         )
         return hessian, slope
+
+
+def _whole(level: fields.Level) -> float:
+    """How many pixels the image has at the level's size."""
+    scale = level.matrix[0, 0] * level.matrix[1, 1]
+    return np.prod(level.image_shape) * scale
 
 
 @compiled

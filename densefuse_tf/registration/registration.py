@@ -15,19 +15,25 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
 from densefuse_tf.registration import fields
 from densefuse_tf.registration import matching
+from densefuse_tf.registration import search
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.matching import Found
 from densefuse_tf.registration.warping import warp_matrix
 
 # Steps of the search: of the logarithm of the scale, and in degrees.
 _SCALE_STEP, _ROTATION_STEP = 0.06, 2.0
+# Scales that are searched without a guess and around one.
+_SCALES, _SCALES_OF_GUESS = (0.3, 3.0), (0.4, 2.5)
 _MIN_SIDE = 32
+# Height times width at which the total gradient is measured.
+_COMPARED = 480 * 360
 
 # What a registration must reach to be accepted: between what was measured of pairs
 # that belong together and of pairs that do not, see docs/registration.md.
-# The distinctness times the root of the score.
-MIN_CONFIDENCE = 2.75
-# A share of the fixed image's diagonal.
+# The distinctness times the root of the score. Around a guess, the mean (the geometric
+# one) of this and of the same measure in the search, among all shifts of one scale.
+MIN_CONFIDENCE, MIN_CONFIDENCE_OF_GUESS = 2.75, 2.0
+# A share of the diagonal of the part of the fixed image that the moving one shows.
 MAX_INCONSISTENCY = 0.006
 
 
@@ -42,9 +48,10 @@ class Registration:
       fixed_shape, moving_shape: Heights and widths.
       score: Normalised product of the orientation fields, -1..1; None where images
         were not compared.
-      consistency: Root mean square distance at the fixed image's corners, in its
-        pixels, of the transform found from the fixed to the moving image and the
-        inverse of the one found the other way; `transform` is the mean of the two.
+      consistency: Root mean square distance at the corners of the part of the fixed
+        image that the moving one shows, in its pixels, of the transform found from the
+        fixed to the moving image and the inverse of the one found the other way;
+        `transform` is the mean of the two.
         For points picked by hand: root mean square distance of the points. For several
         registrations put together: the largest distance of one from their median.
       distinctness: By how many standard deviations the score stands out from that of
@@ -81,8 +88,9 @@ def register(
     moving: np.ndarray,
     *,
     model: str = "affine",
-    scales: tuple[float, float] = (0.7, 1.45),
+    scales: tuple[float, float] | None = None,
     rotations: tuple[float, float] = (-8.0, 8.0),
+    guess: np.ndarray | None = None,
     names: Sequence[str] = ("the fixed image", "the moving image"),
 ) -> Registration:
     """Finds the transform that lays a moving image over a fixed one.
@@ -93,9 +101,14 @@ def register(
       model: "translation" (images of one scale that are shifted), "similarity" (also
         scaled and turned), "affine" (also sheared), or "homography" (a plane seen from
         two places).
-      scales: The smallest and the largest scale of the search. 1 means that both images
-        show the same field of view, whatever their sizes.
-      rotations: The smallest and the largest rotation of the search, in degrees.
+      scales: The smallest and the largest scale of the search, by default 0.3 to 3, and
+        around a guess 0.4 to 2.5. 1 means that both images show the same field of view,
+        whatever their sizes, or the scale of the guess.
+      rotations: The smallest and the largest rotation of the search, in degrees, from
+        the guess's where there is one.
+      guess: 3x3; a transform from the fixed to the moving image that is nearly right,
+        as a camera's own figures or another pair's registration. Places are searched
+        whose centre is off by up to 0.3 of the sides of the image that shows less.
       names: What messages call the images.
 
     Returns:
@@ -103,7 +116,7 @@ def register(
 
     Raises:
       UserError: Not an image, smaller than 32 pixels, or all pixels of one value; an
-        unknown model.
+        unknown model; a guess that is no transform.
     """
     transforms.check_model(model)
     grays = [
@@ -111,13 +124,21 @@ def register(
         for image, name in zip((fixed, moving), names, strict=True)
     ]
     shapes = grays[0].shape, grays[1].shape
-    # Pixels of the moving image for one of the fixed image where both see the same.
-    unit = np.sqrt(grays[1].size / grays[0].size)
-    factors, angles = unit * _steps_of_scale(scales), _steps_of_rotation(rotations)
+    if guess is None:
+        # Pixels of the moving image for one of the fixed image where both see the same.
+        unit, turned = np.sqrt(grays[1].size / grays[0].size), 0.0
+    else:
+        guess = _regular(guess)
+        unit = transforms.scale(guess, shapes[0])
+        turned = transforms.rotation(guess, shapes[0])
+    if scales is None:
+        scales = _SCALES if guess is None else _SCALES_OF_GUESS
+    factors = unit * _steps_of_scale(scales)
+    angles = turned + _steps_of_rotation(rotations)
     if model == "translation":
         factors, angles = np.ones(1), np.zeros(1)
-    grays = [fields.shrink(gray, matching.FINEST) for gray in grays]
-    best = matching.find(grays, shapes, factors, angles, model)
+    grays = [fields.shrink(gray, matching.LARGEST) for gray in grays]
+    best = matching.find(grays, shapes, factors, angles, model, guess)
     if best is None:
         return Registration(
             transforms.of_matrix(np.eye(3), model),
@@ -125,6 +146,7 @@ def register(
             *shapes,
             reason="no place was found at which edges of both images match",
         )
+    grays = [fields.shrink(gray, _COMPARED) for gray in grays]
     between = (
         fields.resizing(shapes[1], grays[1].shape)
         @ best.matrix
@@ -145,7 +167,7 @@ def register(
         consistency=best.consistency,
         distinctness=best.distinctness,
         total_gradient=(before, after),
-        reason=_objection(best, shapes[0]),
+        reason=_objection(best, guess is not None),
     )
 
 
@@ -207,6 +229,19 @@ def _comparable(image: np.ndarray, name: str) -> np.ndarray:
     return gray
 
 
+def _regular(matrix: np.ndarray) -> np.ndarray:
+    """The matrix of a guess, or a UserError where it is no transform."""
+    values = np.asarray(matrix, np.float64)
+    if (
+        values.shape != (3, 3)
+        or not np.isfinite(values).all()
+        or values[2, 2] == 0
+        or np.linalg.det(values) == 0
+    ):
+        raise UserError("guess: expected a regular 3x3 matrix of finite numbers")
+    return values / values[2, 2]
+
+
 def _steps_of_scale(scales: tuple[float, float]) -> np.ndarray:
     low, high = scales
     if not 0 < low <= high < np.inf:
@@ -224,16 +259,21 @@ def _steps_of_rotation(rotations: tuple[float, float]) -> np.ndarray:
     return np.linspace(low, high, 1 + round((high - low) / _ROTATION_STEP))
 
 
-def _objection(found: Found, shape: tuple[int, int]) -> str | None:
+def _objection(found: Found, has_guess: bool) -> str | None:
     """Why a registration is not accepted, or None."""
-    limit = MAX_INCONSISTENCY * float(np.hypot(*shape))
-    confidence = found.distinctness * max(found.score, 0.0) ** 0.5
-    if confidence < MIN_CONFIDENCE:
+    limit = MAX_INCONSISTENCY * float(np.hypot(*(found.corners[2] - found.corners[0])))
+    confidence = search.confidence(found.distinctness, found.score)
+    least = MIN_CONFIDENCE
+    if has_guess:
+        # The best of few places: that it stood out among them says something.
+        confidence = (confidence * max(found.searched, 0.0)) ** 0.5
+        least = MIN_CONFIDENCE_OF_GUESS
+    if confidence < least:
         return (
             "no place stands out: edges match with a score of "
             f"{found.score:.2f}, {found.distinctness:.1f} standard deviations above "
-            f"places nearby, a confidence of {confidence:.1f}: expected "
-            f"{MIN_CONFIDENCE:g} or more"
+            f"places nearby, a confidence of {confidence:.1f}: expected {least:g} or "
+            "more"
         )
     if found.consistency > limit:
         return (

@@ -1,8 +1,13 @@
 """Search for where a transform may be: all scales, rotations and shifts at small size.
 
-For each scale and rotation the moving image's orientation field is correlated with the
-fixed one's at every shift by FFT. What lies outside of the turned image is masked, so
-that its border makes no edges.
+Of two images, the one that shows less is turned and shifted over the other one, which
+is resized to each scale: so all scales compare the same number of pixels. Orientation
+fields are correlated at every shift by FFT. What lies outside of the turned image is
+masked, so that its border makes no edges.
+
+A score says little by itself: straight edges or few pixels give high scores at wrong
+places. What ranks places is by how many standard deviations a score exceeds the mean
+of all shifts at its scale and rotation.
 """
 
 import dataclasses
@@ -13,9 +18,14 @@ from densefuse_tf.registration import correlation
 from densefuse_tf.registration import fields
 from densefuse_tf.registration import transforms
 
-_PER_ROTATION = 3
-# Candidates differ by this share of the diagonal at the corners at least.
+# Places that are kept of one scale and rotation, and how far they lie apart in pixels.
+_PER_ROTATION, _APART = 3, 2
+# Candidates differ by this share of the diagonal of an image at its corners at least.
 _DISTINCT = 0.03
+# Of all places that the search finds, so many are compared.
+_MOST = 300
+
+Shapes = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,80 +34,138 @@ class Candidate:
 
     Attributes:
       matrix: From the fixed to the moving image, at full size.
-      score: Normalised product of the fields, -1..1.
+      confidence: Of the place where it is now, see `confidence`.
+      searched: The confidence of the place that the search found.
     """
 
     matrix: np.ndarray
-    score: float
+    confidence: float
+    searched: float
+
+    def inverse(self) -> "Candidate":
+        return dataclasses.replace(self, matrix=np.linalg.inv(self.matrix))
+
+
+def confidence(distinctness: float, score: float) -> float:
+    """Ranks places: how far a score stands out, times the root of the score."""
+    return distinctness * max(score, 0.0) ** 0.5
 
 
 def candidates(
-    fixed: np.ndarray,
-    moving: np.ndarray,
+    inner: np.ndarray,
+    outer: np.ndarray,
     *,
-    shapes: tuple[tuple[int, int], tuple[int, int]],
+    shapes: Shapes,
     pixels: int,
     scales: np.ndarray,
     rotations: np.ndarray,
     overlap: float,
-    count: int,
+    guess: np.ndarray | None,
+    reach: float,
 ) -> list[Candidate]:
     """Finds similarities under which the orientation fields match best.
 
     Args:
-      fixed, moving: Images, [h, w] float32, shrunk to a few times `pixels`.
+      inner, outer: Images, [h, w] float32; the outer one shows more.
       shapes: Heights and widths of both at full size.
-      pixels: Height times width at which the fixed image is searched.
-      scales: Pixels of the moving image, at full size, for one of the fixed image.
+      pixels: Height times width at which the inner image is compared.
+      scales: Pixels of the outer image for one of the inner image, at full size.
       rotations: Degrees.
       overlap: The share of the smaller image that both cover at least.
-      count: How many distinct ones to return.
+      guess: A transform from the inner to the outer image, or None. The inner image's
+        centre lies as far from where it takes it as the share `reach` of the inner
+        image's sides at most.
 
     Returns:
-      The best first.
+      Transforms from the inner to the outer image, in no order.
     """
-    own = fields.level(fields.shrink(fixed, pixels), shapes[0])
-    spectra = correlation.Spectra(fields.view(own, np.eye(3), own.shape, 0))
-    found = []
+    own = fields.level(fields.shrink(inner, pixels), shapes[0])
+    size = canvas(own.shape, np.radians(rotations))
+    turned = []
+    for rotation in rotations:
+        matrix = turn(own.shape, size, -np.radians(rotation))
+        field = fields.view(own, matrix, size, 0)
+        turned.append((np.linalg.inv(matrix) @ own.matrix, field))
     # Levels keep the aspect ratio but for rounding.
     factor = np.sqrt(np.prod(own.shape) / np.prod(shapes[0]))
+    ends = np.array(shapes[1][::-1])
+    box = np.stack([0 * ends, ends])
+    found = []
     for scale in scales:
-        shape = tuple(max(8, round(side * factor / scale)) for side in shapes[1])
-        other = fields.level(fields.resize(moving, shape), shapes[1])
-        size = canvas(shape, np.radians(rotations))
-        for rotation in rotations:
-            rotated = turn(shape, size, np.radians(rotation))
-            turned = correlation.Spectra(fields.view(other, rotated, size, 0))
-            scores = correlation.correlate(spectra, turned, overlap)
-            for score, dx, dy in correlation.peaks(scores, own.shape, _PER_ROTATION):
-                shift = np.array([[1, 0, -dx], [0, 1, -dy], [0, 0, 1]])
-                matrix = np.linalg.inv(other.matrix) @ rotated @ shift @ own.matrix
-                found.append(Candidate(matrix, score))
-    found.sort(key=lambda candidate: -candidate.score)
-    return distinct(found, shapes[0], count)
+        if guess is not None:
+            middle = (np.array([shapes[0][::-1]]) - 1) / 2
+            expected = transforms.apply(guess, middle)
+            # Places around those that are looked at tell how far these stand out.
+            half = scale * (0.5 + 2 * reach) * np.array(shapes[0][::-1])
+            box = (expected + np.outer([-1, 1], half)).clip(0, ends)
+            if np.diff(box, axis=0).min() < 1:
+                continue
+        other = fields.part(outer, shapes[1], box, factor / scale)
+        ground = correlation.Ground(fields.view(other, np.eye(3), other.shape, 0))
+        for matrix, field in turned:
+            scores = ground.correlate(field, overlap)
+            looked_at = scores[scores > -1]
+            if not looked_at.size or looked_at.std() == 0:
+                continue
+            mean, deviation = float(looked_at.mean()), float(looked_at.std())
+            if guess is not None:
+                at = transforms.apply(other.matrix, expected)[0]
+                at = at - (np.array(size[::-1]) - 1) / 2
+                far = reach * np.array(own.shape[::-1])
+                _keep_near(scores, other.shape, at, far)
+            for score, dx, dy in correlation.peaks(
+                scores, other.shape, _APART, _PER_ROTATION
+            ):
+                shift = np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1]])
+                whole = np.linalg.inv(other.matrix) @ shift @ matrix
+                rank = confidence((score - mean) / deviation, score)
+                found.append(Candidate(whole, rank, rank))
+    return found
 
 
-def distinct(
-    found: list[Candidate], shape: tuple[int, int], count: int
-) -> list[Candidate]:
-    """Keeps the first of those that nearly agree.
+def _keep_near(
+    scores: np.ndarray, shape: tuple[int, int], at: np.ndarray, reach: np.ndarray
+) -> None:
+    """Leaves out shifts that differ from `at`, (x, y), by more than `reach`."""
+    for axis in (0, 1):
+        shifts = np.arange(scores.shape[axis])
+        shifts = np.where(shifts < shape[axis], shifts, shifts - scores.shape[axis])
+        far = np.abs(shifts - at[1 - axis]) > reach[1 - axis]
+        np.moveaxis(scores, axis, 0)[far] = -1
+
+
+def distinct(found: list[Candidate], shapes: Shapes, count: int) -> list[Candidate]:
+    """Keeps the best candidates, of those that nearly agree only the best one.
+
+    What is kept takes over the highest `searched` of those that agree with it.
 
     Args:
-      found: The preferred ones first.
-      shape: Height and width of the fixed image.
+      found: In any order; the best `_MOST` count.
+      shapes: Heights and widths of the fixed and the moving image.
       count: How many to keep at most.
     """
-    limit = _DISTINCT * np.hypot(*shape)
     kept: list[Candidate] = []
-    for candidate in found:
-        if len(kept) == count:
-            break
-        if all(
-            transforms.distance(candidate.matrix, other.matrix, shape) > limit
-            for other in kept
-        ):
-            kept.append(candidate)
+    for one in sorted(found, key=lambda one: -one.confidence)[:_MOST]:
+        for index, other in enumerate(kept):
+            if not _differ(one, other, shapes):
+                searched = max(one.searched, other.searched)
+                kept[index] = dataclasses.replace(other, searched=searched)
+                break
+        else:
+            if len(kept) < count:
+                kept.append(one)
     return kept
+
+
+def _differ(one: Candidate, other: Candidate, shapes: Shapes) -> bool:
+    """Whether they are apart as one of the two images sees it."""
+    return any(
+        transforms.distance(a.matrix, b.matrix, shape) > _DISTINCT * np.hypot(*shape)
+        for a, b, shape in (
+            (one, other, shapes[0]),
+            (one.inverse(), other.inverse(), shapes[1]),
+        )
+    )
 
 
 def canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:

@@ -92,18 +92,43 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return mapped[:, :2] / mapped[:, 2:]
 
 
-def distance(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
-    """Computes how far two transforms differ at the corners of the fixed image.
+def scale(matrix: np.ndarray, shape: Sequence[int]) -> float:
+    """Returns how many pixels of the moving image one of the fixed image is, on mean.
+
+    Args:
+      matrix: From the fixed to the moving image.
+      shape: Height and width of the fixed image.
+    """
+    places = apply(matrix, corners(shape))
+    # The area of the quadrilateral, from its diagonals.
+    (ax, ay), (bx, by) = places[2] - places[0], places[3] - places[1]
+    area = abs(ax * by - ay * bx) / 2
+    return float(np.sqrt(area / np.prod(np.array(shape) - 1)))
+
+
+def rotation(matrix: np.ndarray, shape: Sequence[int]) -> float:
+    """Returns the angle in degrees by which the middle row is turned, from x to y."""
+    height, width = shape
+    ends = np.array([[0, (height - 1) / 2], [width - 1, (height - 1) / 2]])
+    x, y = np.diff(apply(matrix, ends), axis=0)[0]
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def distance(
+    one: np.ndarray, other: np.ndarray, places: Sequence[int] | np.ndarray
+) -> float:
+    """Computes how far two transforms differ.
 
     Args:
       one, other: Matrices from the fixed to the moving image.
-      shape: Height and width of the fixed image.
+      places: Points of the fixed image, [n, 2], or its height and width for its
+        corners.
 
     Returns:
-      The root mean square over the four corners, in pixels of the fixed image; infinity
-      where a transform sends a corner to infinity.
+      The root mean square over the points, in pixels of the fixed image; infinity where
+      a transform sends a point to infinity.
     """
-    points = corners(shape)
+    points = places if isinstance(places, np.ndarray) else corners(places)
     with np.errstate(all="ignore"):
         try:
             back = apply(np.linalg.inv(other) @ one, points)

@@ -66,6 +66,51 @@ def test_register_keeps_the_form_of_the_model(visible, model):
         np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-12)
 
 
+@pytest.mark.parametrize("is_outer_fixed", [True, False])
+def test_register_finds_an_image_that_shows_a_part_of_the_other(is_outer_fixed):
+    outer = noisy(scene(1, (300, 400)), 2)
+    part = (slice(60, 195), slice(150, 330))
+    inner = noisy(255 - np.kron(scene(1, (300, 400))[part], np.ones((2, 2))), 3)
+    truth = np.array([[2, 0, 0.5 - 300], [0, 2, 0.5 - 120], [0, 0, 1]])
+    pair = [outer, inner] if is_outer_fixed else [inner, outer]
+    found = registration.register(*pair)
+    assert found.accepted
+    matrix = np.linalg.inv(found.matrix) if is_outer_fixed else found.matrix
+    assert transforms.distance(matrix, np.linalg.inv(truth), inner.shape) < 2.0
+
+
+@pytest.fixture(scope="module")
+def small_thermal():
+    """A part of the scene in 60x80 pixels, and the transform from the scene to it."""
+    part = 255 - scene(1)[30:150, 40:200]
+    small = noisy(part.reshape(60, 2, 80, 2).mean(axis=(1, 3)), 3)
+    return small, np.array([[0.5, 0, -20.25], [0, 0.5, -15.25], [0, 0, 1]])
+
+
+def test_register_searches_around_a_guess(visible, small_thermal):
+    small, truth = small_thermal
+    guess = similarity(1.7, 0, (0, 0), small.shape) @ truth
+    guess[:2, 2] += (15, -12)
+    found = registration.register(visible, small, guess=guess, model="similarity")
+    assert found.accepted
+    assert transforms.distance(found.matrix, truth, SHAPE) < 2.0
+
+
+def test_register_around_a_guess_refuses_another_scene(visible, small_thermal):
+    small, truth = small_thermal
+    other = noisy(255 - scene(7), 3)
+    found = registration.register(other, small, guess=truth, model="similarity")
+    assert "stands out" in found.reason
+
+
+@pytest.mark.parametrize(
+    "guess", [np.zeros((3, 3)), np.eye(2), np.full((3, 3), np.nan)]
+)
+def test_register_refuses_a_guess_that_is_no_transform(visible, guess):
+    with pytest.raises(UserError, match="guess: expected a regular 3x3 matrix"):
+        registration.register(visible, visible, guess=guess)
+
+
 def test_register_refuses_images_of_two_scenes(visible):
     found = registration.register(visible, noisy(255 - scene(7), 3))
     assert not found.accepted
