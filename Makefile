@@ -1,6 +1,6 @@
 # `make demo` fuses the example pairs, `make test` runs the tests, `make lint` checks style
-# and types. Each sets up what it needs in .venv first, on a machine that has make and
-# Python 3.10 to 3.13.
+# and types, `make docs` builds the documents (Python 3.11 or newer). Each sets up what it
+# needs in .venv first, on a machine that has make and Python 3.10 to 3.13.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$python -c 'import ensurepip, sys, venv; \
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 # A stamp is named after what was installed, so that a change of it sets up anew.
 VERSION := $(shell (echo $(PYTHON); cat constraints.txt setup.cfg) | cksum | cut -d' ' -f1)
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 .SILENT:
 
 demo: .venv/core-$(VERSION)
@@ -30,8 +30,13 @@ lint: .venv/dev-$(VERSION)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+docs: .venv/docs-$(VERSION)
+	TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m sphinx -q -W --keep-going docs docs/_build
+	echo "the documents: docs/_build/index.html"
+
 .venv/core-$(VERSION): EXTRAS =
 .venv/test-$(VERSION): EXTRAS = [test]
+.venv/docs-$(VERSION): EXTRAS = [docs]
 .venv/dev-$(VERSION): EXTRAS = [dev]
 .venv/%-$(VERSION):
 	test -n "$(PYTHON)" || { echo "Python 3.10 to 3.13 with venv is needed" >&2; exit 2; }

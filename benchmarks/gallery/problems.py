@@ -213,7 +213,7 @@ def examples(problem: Problem, folder: pathlib.Path) -> list[Scene]:
                 title="Two focal planes",
                 made="Photograph: `skimage.data.coffee` by Rachel Michetti, CC0, "
                 "blurred on the right and on the left by a Gaussian of sigma 3. These "
-                "are the images of [examples/multifocus](../examples/README.md).",
+                "are the images of the folder examples/multifocus.",
                 look="Look at the grain of the table on both sides, and at the rim of "
                 "the cup, where one focal plane ends.",
                 sources=[

@@ -1,0 +1,41 @@
+"""Sphinx's settings: `make docs` builds the pages and the interface's reference."""
+
+import densefuse_tf
+
+project = "densefuse_tf"
+author = "the densefuse_tf authors"
+release = densefuse_tf.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# Links to headings of other pages are checked.
+myst_heading_anchors = 4
+# Single backticks in docstrings are code.
+default_role = "code"
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"densefuse_tf {release}"
+html_theme_options = {"show_prev_next": False}
+
+
+# Files of other folders are pages here, too.
+OUTSIDE = {
+    "../checkpoints/README.md": "models.md",
+    "../examples/pairs/README.md": "pairs.md",
+}
+
+
+def link_inside(app, page, source):
+    """Links to the page that includes a file, in the place of the file."""
+    for file, included in OUTSIDE.items():
+        source[0] = source[0].replace(f"]({file})", f"]({included})")
+
+
+def escape_bars(app, what, name, thing, options, lines):
+    """Keeps |x| of a docstring's formula from being a substitution of Sphinx."""
+    lines[:] = [line.replace("|", r"\|") for line in lines]
+
+
+def setup(app):
+    app.connect("source-read", link_inside)
+    app.connect("autodoc-process-docstring", escape_bars)
