@@ -6,7 +6,7 @@
    from its surroundings, as an affine transform. From here on the parts of both images
    are compared that show the same, at one size: where one camera sees more than the
    other, the rest of its image takes no part.
-3. The three that stand out most are refined at a finer level.
+3. The two that stand out most are refined at a finer level.
 4. The one that then stands out most is refined at the finest level, both ways, from
    several starts close by. The objective has several maxima within a pixel or two, as
    the edges of a thermal and a visible image are not the same, and where a climb ends
@@ -38,7 +38,7 @@ _MARGIN = 0.15
 _WIDE, _NARROW = 1.5, 1.0
 # Shares of the smaller image that have to overlap in the search and while refining.
 _SEARCH_OVERLAP, _OVERLAP = 0.6, 0.5
-_CANDIDATES, _AFFINE, _FINALISTS = 10, 4, 3
+_CANDIDATES, _AFFINE, _FINALISTS = 8, 3, 2
 # A place lies as far from a guess, as a share of the sides of the image that shows
 # less, at most.
 _REACH = 0.3
@@ -89,7 +89,7 @@ def find(
     Returns:
       What was found, or None where edges match nowhere.
     """
-    pair = _Pair(grays, shapes)
+    pair = _Pair(grays, [fields.shrink(gray, _FINEST) for gray in grays], shapes)
     first = "translation" if model == "translation" else "similarity"
     second = first if model in ("translation", "similarity") else "affine"
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -107,9 +107,13 @@ def find(
 
 @dataclasses.dataclass(frozen=True)
 class _Pair:
-    """The fixed and the moving image: copies in grey, and their full sizes."""
+    """The fixed and the moving image: copies in grey, and their full sizes.
+
+    `small` are copies of the copies, for what is compared at the smallest size.
+    """
 
     grays: Sequence[np.ndarray]
+    small: Sequence[np.ndarray]
     shapes: Shapes
 
     def search(
@@ -123,8 +127,7 @@ class _Pair:
         # Pixels of the moving image for one of the fixed image where both see the same.
         unit = np.sqrt(np.prod(self.shapes[1]) / np.prod(self.shapes[0]))
         # Around a guess, only a part of the image that shows more is looked at.
-        most = _FINEST if guess is None else LARGEST
-        small = [fields.shrink(gray, most) for gray in self.grays]
+        small = self.small if guess is None else self.grays
         look = functools.partial(
             search.candidates, pixels=_COARSE, overlap=_SEARCH_OVERLAP, reach=_REACH
         )
@@ -144,7 +147,9 @@ class _Pair:
             rotations=-angles,
             guess=None if guess is None else np.linalg.inv(guess),
         )
-        found = forth.result() + [one.inverse() for one in back.result()]
+        found = forth.result() + [
+            dataclasses.replace(one, matrix=one.inverse) for one in back.result()
+        ]
         return search.distinct(found, self.shapes, _CANDIDATES)
 
     def climb(
@@ -170,12 +175,13 @@ class _Pair:
         Their pixels are of one size, so that neither is the blurred one, and `size` of
         them lie in the part that both share, or as many as the images have.
         """
+        grays = self.small if size <= _COARSE else self.grays
         # Pixels of each image for one of the fixed image.
         scales = 1.0, transforms.scale(matrix, self.shapes[0])
         parts = [
             (gray, shape, self._shared(matrix, which), scale)
             for which, (gray, shape, scale) in enumerate(
-                zip(self.grays, self.shapes, scales, strict=True)
+                zip(grays, self.shapes, scales, strict=True)
             )
         ]
         area = min(

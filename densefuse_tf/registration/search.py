@@ -11,6 +11,7 @@ of all shifts at its scale and rotation.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -23,7 +24,7 @@ _PER_ROTATION, _APART = 3, 2
 # Candidates differ by this share of the diagonal of an image at its corners at least.
 _DISTINCT = 0.03
 # Of all places that the search finds, so many are compared.
-_MOST = 300
+_MOST = 150
 
 Shapes = tuple[tuple[int, int], tuple[int, int]]
 
@@ -42,8 +43,10 @@ class Candidate:
     confidence: float
     searched: float
 
-    def inverse(self) -> "Candidate":
-        return dataclasses.replace(self, matrix=np.linalg.inv(self.matrix))
+    @functools.cached_property
+    def inverse(self) -> np.ndarray:
+        """The matrix from the moving to the fixed image."""
+        return np.linalg.inv(self.matrix)
 
 
 def confidence(distinctness: float, score: float) -> float:
@@ -159,13 +162,13 @@ def distinct(found: list[Candidate], shapes: Shapes, count: int) -> list[Candida
 
 def _differ(one: Candidate, other: Candidate, shapes: Shapes) -> bool:
     """Whether they are apart as one of the two images sees it."""
-    return any(
-        transforms.distance(a.matrix, b.matrix, shape) > _DISTINCT * np.hypot(*shape)
-        for a, b, shape in (
-            (one, other, shapes[0]),
-            (one.inverse(), other.inverse(), shapes[1]),
-        )
+    return _far(one.matrix, other.matrix, shapes[0]) or _far(
+        one.inverse, other.inverse, shapes[1]
     )
+
+
+def _far(one: np.ndarray, other: np.ndarray, shape: tuple[int, int]) -> bool:
+    return transforms.distance(one, other, shape) > _DISTINCT * np.hypot(*shape)
 
 
 def canvas(shape: tuple[int, int], angles: np.ndarray) -> tuple[int, int]:
