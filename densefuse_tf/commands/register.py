@@ -37,7 +37,7 @@ from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
-from densefuse_tf.io import radiometric
+from densefuse_tf.io import temperatures
 from densefuse_tf.setting import setting
 
 
@@ -117,7 +117,7 @@ def main() -> None:
         images.read(pair["--fixed"]),
         images.read(pair["--moving"], masked=True),
     )
-    gaps = radiometric.without_value(moving)
+    gaps = temperatures.without_value(moving)
     moving = np.ma.getdata(moving)
     if gaps is not None:
         moving[gaps] = moving[~gaps].min()

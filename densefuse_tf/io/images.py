@@ -18,7 +18,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
-from densefuse_tf.io import radiometric
+from densefuse_tf.io import temperatures
 from densefuse_tf.io.finding import find
 from densefuse_tf.io.finding import pair
 
@@ -95,7 +95,7 @@ def read(
     if not masked or image.dtype == np.uint8:
         image = np.ma.getdata(image)
     pixels.check(image, name, any_values=masked)
-    foreign = radiometric.without_value(image) if masked else None
+    foreign = temperatures.without_value(image) if masked else None
     if foreign is None:
         return image
     mask = foreign if image.ndim == 2 else pixels.rgb(foreign)

@@ -8,7 +8,7 @@ import numpy as np
 
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import radiometric
+from densefuse_tf.io import temperatures
 
 # The reflection padding of the network needs two pixels in each direction.
 _MIN_SIDE = 2
@@ -22,7 +22,7 @@ _NEARLY_ALL = 0.999
 # not the image.
 _BAND_PIXELS = 4_000_000
 
-# Warns of what `radiometric` finds: a name, what it is, and the flag of the range.
+# Warns of what `temperatures` finds: a name, what it is, and the flag of the range.
 LEFT_OUT = (
     "%s: no temperatures, left out of the automatic value range and black: %s; "
     "%sLOW,HIGH sets a range by hand"
@@ -152,7 +152,7 @@ def to_pixel_range(
       image: An image as `images.read` returns it.
       value_range: The values that become 0 and 255; what lies outside is clipped.
         "auto" takes the lowest and the highest of the image's own values, and leaves
-        out what is no temperature, see `radiometric.judge`. `Percentiles` takes its
+        out what is no temperature, see `temperatures.judge`. `Percentiles` takes its
         own percentiles. Both do so over all channels together; where both are the same
         value, the image becomes 0. None leaves uint8 as it is and means "auto" for
         every other dtype.
@@ -167,7 +167,7 @@ def to_pixel_range(
 
 def judge(
     image: np.ndarray, value_range: ValueRange | None = None
-) -> radiometric.Judged:
+) -> temperatures.Judged:
     """Decides which values become 0 and 255, and which pixels are left out of that.
 
     Args:
@@ -178,13 +178,13 @@ def judge(
       What `scale` takes.
     """
     if image.dtype == np.uint8 and value_range is None:
-        return radiometric.Judged(0.0, 255.0)
+        return temperatures.Judged(0.0, 255.0)
     if value_range is None or value_range == "auto":
         if image.dtype == np.uint8:
-            return radiometric.judge_bytes(image)
-        return radiometric.judge(image)
+            return temperatures.judge_bytes(image)
+        return temperatures.judge(image)
     _require_range(value_range, value_range)
-    foreign = radiometric.without_value(image)
+    foreign = temperatures.without_value(image)
     if isinstance(value_range, Percentiles):
         values = np.ma.getdata(image)
         if foreign is not None:
@@ -199,7 +199,7 @@ def judge(
         )
     else:
         low, high = map(float, value_range)
-    return radiometric.Judged(low, high, foreign=foreign)
+    return temperatures.Judged(low, high, foreign=foreign)
 
 
 def outside(image: np.ndarray, value_range: tuple[float, float]) -> str:
@@ -224,7 +224,7 @@ def outside(image: np.ndarray, value_range: tuple[float, float]) -> str:
     return ""
 
 
-def scale(image: np.ndarray, judged: radiometric.Judged) -> np.ndarray:
+def scale(image: np.ndarray, judged: temperatures.Judged) -> np.ndarray:
     """Returns float32 in 0..255 where a range of values has been decided on.
 
     Args:

@@ -22,7 +22,7 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.io import radiometric
+from densefuse_tf.io import temperatures
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines import aligning
@@ -266,7 +266,7 @@ class _Seen:
     size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
     # Of frames whose range is to be found: how each was judged, without its pixels.
-    judged: list[radiometric.Judged] = dataclasses.field(default_factory=list)
+    judged: list[temperatures.Judged] = dataclasses.field(default_factory=list)
     has_color: bool = False
     is_in_false_colors: bool = False
     # Of frames whose range is given: what is said of those outside of it, by name.
@@ -319,7 +319,7 @@ def survey(
     - Image files are all read, which shows their sizes and damage before the first is
       fused.
     - Values: where a range has to be found it is that of all temperatures. Each frame
-      is judged for itself, and empty ones are left out, see `radiometric.together`.
+      is judged for itself, and empty ones are left out, see `temperatures.together`.
     - Colour: a source has colour if the channels of any of its frames differ anywhere.
       With "auto" the results have colour if any source has; with "luma" they have that
       of the last source that has any, also in frames where that one is grey.
@@ -473,7 +473,7 @@ def _value_range(
         more = len(seen.outside) - 1
         logging.warning("%s: %s%s", name, said, f", and {more} more" * (more > 0))
     if not isinstance(value_range, tuple):
-        judged, empty = radiometric.together(seen.judged)
+        judged, empty = temperatures.together(seen.judged)
         left_out = []
         odd = [index for index, one in enumerate(seen.judged) if one.found]
         if odd:

@@ -8,7 +8,7 @@ from scipy import ndimage
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.io import radiometric
+from densefuse_tf.io import temperatures
 
 SHAPE = (120, 160)
 
@@ -85,7 +85,7 @@ def spoiled():
     [pytest.param(*each, id=each[0]) for each in spoiled()],
 )
 def test_what_is_no_temperature_is_left_out(what, image, foreign):
-    judged = radiometric.judge(image)
+    judged = temperatures.judge(image)
     low, high = float(image[~foreign].min()), float(image[~foreign].max())
     assert judged.found
     assert judged.low == pytest.approx(low, abs=0.05 * (high - low))
@@ -132,7 +132,7 @@ def hot_and_cold():
     "image", [pytest.param(image, id=name) for name, image in hot_and_cold()]
 )
 def test_hot_and_cold_objects_stay(image):
-    judged = radiometric.judge(image)
+    judged = temperatures.judge(image)
     assert judged.foreign is None and judged.found == ""
     assert (judged.low, judged.high) == (image.min(), image.max())
     # Its own values are not clipped.
@@ -178,7 +178,7 @@ def test_real_images_have_no_foreign_pixels(shared):
     assert len(paths) == 29
     for path in paths:
         image = pixels.gray(images.read(path)).astype(np.uint16) * 30 + 7000
-        judged = radiometric.judge(image)
+        judged = temperatures.judge(image)
         assert judged.found == "", path
         assert (judged.low, judged.high) == (image.min(), image.max())
 
@@ -210,7 +210,7 @@ def test_a_nodata_tag_names_pixels(tmp_path, value):
     read = images.read(path, masked=True)
     np.testing.assert_array_equal(np.ma.getmaskarray(read), hole)
     np.testing.assert_array_equal(read.data, image)
-    assert radiometric.judge(read).found == "4 pixels without a value"
+    assert temperatures.judge(read).found == "4 pixels without a value"
     if value == "nan":
         with pytest.raises(UserError, match="NaN, infinite"):
             images.read(path)
@@ -278,23 +278,23 @@ def test_an_image_without_any_value_is_refused(tmp_path):
 
 
 def test_a_closed_shutter_is_an_empty_frame():
-    frames = [radiometric.judge(counts(scene(seed))) for seed in range(5)]
+    frames = [temperatures.judge(counts(scene(seed))) for seed in range(5)]
     low, high = min(one.low for one in frames), max(one.high for one in frames)
     for shutter in (
         np.zeros(SHAPE),
         np.full(SHAPE, 16383),
         scene(9, low=9000, contrast=1),
     ):
-        whole, empty = radiometric.together(
-            [*frames[:2], radiometric.judge(counts(shutter)), *frames[2:]]
+        whole, empty = temperatures.together(
+            [*frames[:2], temperatures.judge(counts(shutter)), *frames[2:]]
         )
         assert empty == [2] and (whole.low, whole.high) == (low, high)
     # A scene that gets warm and bare in steps is a scene.
     steps = [
-        radiometric.judge(counts(scene(9, 7000 + 40 * n, 60 - n))) for n in range(55)
+        temperatures.judge(counts(scene(9, 7000 + 40 * n, 60 - n))) for n in range(55)
     ]
-    _, empty = radiometric.together(steps)
+    _, empty = temperatures.together(steps)
     assert empty == []
-    flat = [radiometric.judge(np.full((9, 9), value, np.uint16)) for value in (5, 9)]
-    whole, empty = radiometric.together(flat)
+    flat = [temperatures.judge(np.full((9, 9), value, np.uint16)) for value in (5, 9)]
+    whole, empty = temperatures.together(flat)
     assert empty == [] and (whole.low, whole.high) == (5, 9)
