@@ -1,6 +1,6 @@
-"""The one exception a user's mistake raises."""
+"""The exceptions of the package, and the end of several messages."""
 
-# What those of images of different sizes end with.
+# How messages about images of different sizes end.
 REGISTER_FIRST = (
     "register and crop them first: fuse.py --register does (docs/registration.md)"
 )

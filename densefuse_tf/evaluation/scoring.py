@@ -92,7 +92,7 @@ def evaluate_files(
     Args:
       triplets: Infrared, visible and fused image of each pair, as `finding.pair`
         matches three sources.
-      value_ranges: How the sources become 8-bit images; see `read_gray`.
+      value_ranges: How the sources become 8-bit images; see `read_8_bits`.
       workers: The number of pairs evaluated at a time; by default one for each core.
       selection: The metrics, as `metrics.select` takes them.
       convention: One of `metrics.CONVENTIONS`.

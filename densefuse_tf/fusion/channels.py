@@ -195,7 +195,7 @@ def source_names(num_sources: int) -> tuple[str, ...]:
 
 
 def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:
-    """Brings a source to 0..255, uint8 or float32; see `Fuser.fuse`."""
+    """Brings a source to 0..255, uint8 or float32; see `ChannelFuser.fuse`."""
     if source.dtype == np.uint8:
         return source
     if source.dtype == np.uint16:

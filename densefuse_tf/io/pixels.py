@@ -13,9 +13,10 @@ from densefuse_tf.io import temperatures
 # The reflection padding of the network needs two pixels in each direction.
 _MIN_SIDE = 2
 
-# Of its largest value an image in false colours has more between its channels.
+# An image in false colours has more than this share of its largest value between its
+# channels.
 _COLOR_NOISE = 0.03
-# Of an image this share of the pixels is all of it but for some objects.
+# An image is all of one kind where this share of its pixels is; the rest are objects.
 _NEARLY_ALL = 0.999
 
 # Rows are converted in bands of about this many pixels, to hold one band twice and

@@ -55,7 +55,7 @@ _COMPRESSIONS = {
 _BY_LIBTIFF = (COMPRESSION.LZW, COMPRESSION.PACKBITS, COMPRESSION.ZSTD)
 _INTEGERS = (DATATYPE.SHORT, DATATYPE.LONG)
 # Bits of NewSubfileType: a reduced copy, a mask.
-_NO_PICTURE = 1 | 4
+_NO_PICTURE = 1 | _MASK
 
 
 def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored:

@@ -146,7 +146,7 @@ def fuse_pairs(
     """Fuses pairs of image files.
 
     Args:
-      fuser: A `fuser.Fuser`.
+      fuser: A `channels.ChannelFuser`.
       pairs: Any number of them.
       options: Says how they are read and written.
       aligner: Aligns the sources of each pair; without it they are fused as they are.

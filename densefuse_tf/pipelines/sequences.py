@@ -133,9 +133,10 @@ def fused_frames(
     """Fuses a sequence with one output range.
 
     Args:
-      fuser: A `fuser.Fuser` for as many sources and with the color that `survey` was
-        given. If its output_range is "minmax", all frames are first fused for the
-        extremes of the decoder's output over the sequence, which takes the time twice.
+      fuser: A `channels.ChannelFuser` for as many sources and with the color that
+        `survey` was given. If its output_range is "minmax", all frames are first fused
+        for the extremes of the decoder's output over the sequence, which takes the
+        time twice.
       footage: From `survey`.
       progress: Shows how far it is.
 

@@ -281,7 +281,7 @@ class FusionRequest:
 
     def fuser(self):
         """Builds what fuses."""
-        # Those who evaluate take the options of a run from here, and fuse nothing.
+        # Evaluating videos takes `RegistrationSettings` from here, and fuses nothing.
         from densefuse_tf.fusion import methods
 
         if self.settings.needs_tensorflow:

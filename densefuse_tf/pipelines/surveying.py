@@ -182,7 +182,7 @@ class Footage:
         return tuple(source.name(index) for source in self.sources)
 
     def frames(self) -> Generator[tuple[np.ndarray, ...], None, None]:
-        """Yields the k frames of each moment in 0..255, as `Fuser.fuse` takes them.
+        """Yields the k frames of each moment in 0..255, as a `ChannelFuser` takes them.
 
         uint8 or float32, [height, width] or [height, width, 3].
 

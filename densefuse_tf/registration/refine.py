@@ -67,11 +67,6 @@ class Refiner:
         self._from_unit = np.linalg.inv(self._to_unit)
         self._from_fixed = np.linalg.inv(fixed.matrix)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the fixed image at full size."""
-        return self._fixed.image_shape
-
     def run(self, matrix: np.ndarray, model: str) -> tuple[np.ndarray, float]:
         """Climbs to the nearest maximum from a transform of the model.
 

@@ -112,7 +112,7 @@ class Recipe:
         return dataclasses.replace(self, terms=tuple(terms))
 
 
-# By network, as `trainer.build` knows it, then by name.
+# By network, as `trainer` builds it, then by name.
 RECIPES = {
     "densefuse": {
         "paper": Recipe(
