@@ -154,7 +154,7 @@ def test_a_video_of_16_bits(tmp_path):
 def test_8_bits_are_stretched_only_when_asked(tmp_path):
     frames = [frame // 2 for frame in videos.scene(3)]
     sources = save(tmp_path / "ir", frames), save(tmp_path / "vis", frames)
-    for value_range in (None, "auto", (10.0, 20.0)):
+    for value_range in (None, "auto", (30.0, 60.0)):
         footage = footage_of(*sources, value_ranges=[value_range, None])
         expected = np.stack(frames).astype(np.float32)
         if value_range is not None:
