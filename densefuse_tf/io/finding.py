@@ -20,6 +20,12 @@ from densefuse_tf.io.streamed import in_order
 
 # What comes behind the integer where a name is a decimal number.
 _FRACTION = re.compile(r"(?<![^/])[0-9]+(\.[0-9]+)\Z")
+# A number, or a part of one, that ends what names begin with, or begins what they end
+# with. A minus behind a letter or a digit is a hyphen.
+_LAST_NUMBER = re.compile(r"((?<![^\W_])-)?([0-9][0-9.]*)?\Z")
+_FIRST_NUMBER = re.compile(r"\A[0-9.]*[0-9]")
+# The digits behind a point are compared as if they were so many: no name is longer.
+_DECIMALS = 255
 # A line shows so many names at most.
 _SHOWN = 3
 # Names that are made anew each time.
@@ -36,7 +42,8 @@ def find(
 
     Natural order compares runs of digits as numbers, so IR2 comes before IR10, names
     that are decimal numbers as such, so 17.05 comes before 17.1, and letters without
-    regard to case and to how accents are encoded.
+    regard to case and to how accents are encoded. Outside of subfolders, names are
+    decimal numbers also where all begin or end with the same text, as 17.05_ir.
 
     Args:
       source: A file, a folder or a glob pattern (`**` for any depth). Of a folder, and
@@ -52,7 +59,9 @@ def find(
       UserError: Nothing is there, or no image in it, or the folder cannot be read.
     """
     found = _images(source, suffixes, in_subfolders)
-    return [pathlib.Path(path) for path in sorted(found, key=_in_order)]
+    # The order of training photographs, as of others in subfolders, stays for good.
+    ordered = in_order(found, _natural) if in_subfolders else _in_order(found)
+    return [pathlib.Path(path) for path in ordered]
 
 
 def _images(
@@ -162,7 +171,7 @@ def pair(
     """
     if len(sources) < 2:
         raise UserError(f"{len(sources)} source given: expected two or more to fuse")
-    found = [in_order(_images(source), _natural) for source in sources]
+    found = [_in_order(_images(source)) for source in sources]
     count = len(found[0])
     if all(len(paths) == count for paths in found):
         matched, other = _by_name(found)
@@ -287,8 +296,47 @@ def _number(digits: re.Match) -> str:
     return f"\0{len(value):05}{value}"
 
 
-def _in_order(path: str) -> tuple[str, str]:
-    return _natural(path), path
+def _in_order(paths: Iterable[str]) -> Streamed[str]:
+    """Sorts paths by their decimal numbers, or else in natural order."""
+    found = in_order(paths, _natural)
+    decimal = _decimal(found)
+    if decimal is None:
+        return found
+    return in_order(found, lambda path: (_natural(_folder(path)), decimal(path)))
+
+
+def _decimal(paths: Iterable[str]) -> Callable[[str], int] | None:
+    """Returns what reads a path's decimal number, where all names have one.
+
+    That is what is left of a name without what all begin and end with. Numbers are
+    scaled to integers. Where two are the same (1.1 and 1.10), they are no decimals.
+    """
+    if not any("." in stem for stem in _stems(paths)):
+        return None
+    start = _LAST_NUMBER.sub("", _common_start(lambda: _stems(paths)))
+    rests = _backwards(lambda: (stem[len(start) :] for stem in _stems(paths)))
+    end = _FIRST_NUMBER.sub("", _common_start(rests)[::-1])
+    name = re.compile(
+        rf"{re.escape(start)}-?[0-9]+(\.[0-9]+)?{re.escape(end)}", re.DOTALL
+    )
+    has_point = False
+    for stem in _stems(paths):
+        match = name.fullmatch(stem)
+        if match is None:
+            return None
+        has_point = has_point or match[1] is not None
+
+    def decimal(path: str) -> int:
+        rest = next(_stems([path]))[len(start) :].removesuffix(end)
+        whole, _, fraction = rest.partition(".")
+        return int(whole + fraction.ljust(_DECIMALS, "0"))
+
+    hashes = array.array("q", (hash((_folder(path), decimal(path))) for path in paths))
+    return decimal if has_point and len(np.unique(hashes)) == len(hashes) else None
+
+
+def _folder(path: str) -> str:
+    return path[: path.rfind("/") + 1]
 
 
 def _without_partner(found: Sequence[Sequence[str]]) -> list[str]:
@@ -334,14 +382,32 @@ def _stems(paths: Iterable[str]) -> Iterator[str]:
         yield name[:dot] if dot > 0 else name
 
 
-def _numbers(paths: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def _numbers(paths: Iterable[str]) -> Iterator[tuple[str | int, ...]]:
+    # 7 and 007 are the same, behind a point they are not.
+    runs = re.compile(r"(?<=[0-9]\.)([0-9]+)|([0-9]+)")
     for stem in _stems(paths):
-        yield tuple(digits.lstrip("0") for digits in re.findall("[0-9]+", stem))
+        yield tuple(behind or int(whole) for behind, whole in runs.findall(stem))
+
+
+def _or_decimals(
+    keys_of: Callable[[Iterable[str]], Iterator[Hashable]],
+) -> Callable[[Iterable[str]], Iterator[Hashable]]:
+    """Takes decimal numbers for keys where all names have one: never a part of it."""
+
+    def keys(paths: Iterable[str]) -> Iterator[Hashable]:
+        decimal = _decimal(paths)
+        return keys_of(paths) if decimal is None else map(decimal, paths)
+
+    return keys
+
+
+def _common_start(names: _Names) -> str:
+    return os.path.commonprefix([min(names()), max(names())])  # noqa: RUF071
 
 
 def _without_start(names: _Names) -> _Names:
     """Leaves out what all names begin with, except for a part of a number."""
-    start = os.path.commonprefix([min(names()), max(names())])  # noqa: RUF071
+    start = _common_start(names)
     size = len(start)
     if any(name[size : size + 1].isdecimal() for name in names()):
         size = len(start.rstrip("0123456789"))
@@ -358,8 +424,8 @@ def _without_end(names: _Names) -> _Names:
 
 _KEYS: tuple[Callable[[Iterable[str]], Iterator[Hashable]], ...] = (
     _stems,
-    _numbers,
+    _or_decimals(_numbers),
     # The first and the last part may overlap, as in a_ir and a_b_ir.
-    lambda paths: _without_start(_without_end(lambda: _stems(paths)))(),
-    lambda paths: _without_end(_without_start(lambda: _stems(paths)))(),
+    _or_decimals(lambda paths: _without_start(_without_end(lambda: _stems(paths)))()),
+    _or_decimals(lambda paths: _without_end(_without_start(lambda: _stems(paths)))()),
 )

@@ -72,7 +72,7 @@ def in_order(items: Iterable[str], key: Callable[[str], Any]) -> Streamed[str]:
 
     Args:
       items: The texts, which are taken once.
-      key: What they are ordered by: a text or a number.
+      key: What they are ordered by: a text, a number or a tuple of these.
 
     Returns:
       The same texts in order; those of one key in the order of the texts.

@@ -174,6 +174,10 @@ def test_pair_names_each_image_without_partner_once(folder):
             ["x", "y", "z"],
             "3 of 3 pairs.* blue.png + x.png, red.png + y.png, sea.png + z.png; check",
         ),
+        # Zeros behind a point count, and no part of a decimal number is left out.
+        (["17.05", "17.1"], ["17.1", "17.5"], "2 of 2 pairs.* 17.05.png + 17.1.png"),
+        (["17.05_ir", "17.1_ir"], ["18.05", "18.1"], "2 of 2 pairs.* 17.05_ir.png + 1"),
+        (["1.05a", "1.1b"], ["1.1c", "1.5d"], "1 of 2 pairs.* : 1.05a.png + 1.5d.png;"),
         # Nothing to be said.
         (["IR01", "IR2", "IR10"], ["VIS1", "VIS2", "VIS10"], None),
         (["a_ir", "b_ir"], ["a_vis", "b_vis"], None),
@@ -203,6 +207,8 @@ def test_pair_warns_of_names_that_do_not_match(folder, caplog, first, second, ot
         # Temperatures and times.
         (["17.05", "17.1", "17.15", "17.2"], ["t1", "t2", "t3", "t4"], None),
         (["9.5", "10.05", "10.5"], ["9.5", "10.05", "10.5"], None),
+        (["17.05", "17.1"], ["17.050", "17.10"], None),
+        (["17.05_ir", "17.1_ir", "17.5_ir"], ["t17.050", "t17.10", "t17.5"], None),
         # What is left of a name may be the start of another.
         (["a_ir", "a_b_ir"], ["a", "a_b"], ["a_b", "a"]),
         (["ir_a", "ir_b_a"], ["a", "b_a"], ["a", "b_a"]),
@@ -243,6 +249,29 @@ def test_decimal_numbers_are_in_their_order_and_others_as_they_were(folder):
     others = ["1.2.9", "1.2.10", "clip1.9", "clip1.10", "v2.9_x", "v2.10_x"]
     place = folder("b", *(f"{name}.png" for name in others[::-1]))
     assert [path.stem for path in finding.find(place)] == others
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["17.05_ir", "17.1_ir", "17.15_ir", "17.2_ir"],
+        ["t9.5", "t17", "t17.05", "t17.1", "t17.15"],
+        ["cam1_9.25.ir", "cam1_10.05.ir", "cam1_10.5.ir"],
+        ["frame-9.5", "frame-17.05", "frame-17.1"],
+        ["-10.5", "-9.15", "-9.1"],
+        ["t-10.5C", "t-9.1C", "t-9.05C", "t0C", "t2.5C"],
+        # Versions, and a counter behind a point.
+        ["v1.2.9", "v1.2.10"],
+        ["v1.9.0", "v1.10.0"],
+        ["clip1.1", "clip1.2", "clip1.10"],
+    ],
+)
+def test_decimal_numbers_in_names_are_in_their_order(folder, expected):
+    place = folder("a", *(f"{name}.png" for name in expected[::-1]))
+    assert [path.stem for path in finding.find(place)] == expected
+    assert [path.stem for path in finding.find(f"{place}/*")] == expected
+    pairs = finding.pair([place, folder("b", *(f"{name}.png" for name in expected))])
+    assert [path.stem for path, _ in pairs] == expected
 
 
 def test_pair_refuses_the_same_files_as_all_sources(folder):
