@@ -89,7 +89,8 @@ def judge(image: np.ndarray) -> Judged:
     if foreign is not None:
         found.append(f"{_pixels(foreign)} without a value")
         scene = scene.without(foreign)
-    rules = (_shared_values, _single_pixels, _rows, _columns)
+    # Rows go first: of their values a single one may be shared, and would go alone.
+    rules = (_rows, _columns, _shared_values, _single_pixels)
     named = -1
     # What one rule leaves out may have hidden from another what that looks for.
     while scene.data.ndim == 2 and named < len(found):
@@ -232,7 +233,7 @@ def _shared_values(scene: _Scene) -> _Found:
             # Rectified, a border mixes with the scene.
             where |= between
             rest = scene.without(where).values
-        elif 2 * between.sum() > around.sum():
+        elif 8 * between.sum() > around.sum():
             # The edge of a hot object that saturates.
             continue
         if len(rest) and _are_far(own, rest, 0):
@@ -312,7 +313,8 @@ def _rows(scene: _Scene, what: str = "row") -> _Found:
     margin = 1.5 * (high - low)
     if not margin > 0:
         return _NOTHING
-    if scene.values[0] >= low - margin and scene.values[-1] <= high + margin:
+    first, last = float(scene.values[0]), float(scene.values[-1])
+    if first >= low - margin and last <= high + margin:
         return _NOTHING
     far = scene.beyond(low - margin, high + margin)
     there = np.full(len(far), far.shape[1]) if scene.left is None else scene.left.sum(1)

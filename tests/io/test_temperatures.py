@@ -50,6 +50,9 @@ def spoiled():
     words = np.zeros((2, width))
     words[:, :40] = rng.integers(0, 65536, (2, 40))
     yield case("telemetry and zeros", np.s_[:2], words)
+    words = np.zeros((4, width))
+    words[0] = np.random.default_rng(0).integers(0, 9000, width)
+    yield case("a row of telemetry above zeros", np.s_[:4], words)
     yield case("small words", np.s_[-3:], rng.integers(0, 300, (3, width)))
     yield case("telemetry in columns", np.s_[:, -2:], rng.integers(0, 9**5, (120, 2)))
     yield case("a dead row", np.s_[60], 0)
@@ -118,6 +121,12 @@ def hot_and_cold():
                     f"{name} {row} saturated",
                     counts(values).clip(0, 7000 + height // 2),
                 )
+    for blur in (0.5, 0.7, 0.9):
+        for limit in (10300, 16383):
+            disk = (object_at(60, 80, 10, 0.01) > 0.5).astype(float)
+            sun = ndimage.gaussian_filter(disk, blur)
+            values = scene() + sun * (3 * limit - scene())
+            yield f"sharp sun {blur} {limit}", counts(values).clip(0, limit)
     for edge in (0.5, 1, 2):
         for row in (0, 2, 60, 119):
             hot = np.abs(np.arange(120) - row)[:, None] <= 1
