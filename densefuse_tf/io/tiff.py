@@ -151,11 +151,8 @@ def _byte_counts(page: tifffile.TiffPage, file: BinaryIO) -> tuple[int, ...]:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         is_there = 0 < offset < size
         if is_there and not 0 < count <= size - offset:
-            # Of these libtiff does not tell that the end is missing.
-            is_there = count == 0 or not (
-                page.compression == COMPRESSION.LZW
-                or page.photometric == PHOTOMETRIC.YCBCR
-            )
+            # Of YCbCr libtiff does not tell that the end is missing.
+            is_there = count == 0 or page.photometric != PHOTOMETRIC.YCBCR
             count = ends[bisect.bisect(ends, offset)] - offset
             if page.compression == COMPRESSION.JPEG:
                 file.seek(offset)
