@@ -178,7 +178,9 @@ def _by_imagecodecs(kind: str, data: bytes) -> np.ndarray:
 def _orientation(name: str, value: object, xmp: bytes) -> int:
     """Returns 1 to 8 from the value of a tag of EXIF or TIFF, or else of XMP."""
     if value is None:
-        found = re.search(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([0-9]+)", xmp)
+        found = re.search(
+            rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([0-9]+)(?=[\"'\s<])", xmp
+        )
         value = int(found[1]) if found else 1
     if isinstance(value, int) and 1 <= value <= 8:
         return value

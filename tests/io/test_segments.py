@@ -165,6 +165,13 @@ def test_xmp_turns_every_format_where_exif_does_not(put):
         np.testing.assert_array_equal(images.read(put(data)), np.rot90(jpeg, -1))
         data = encoded(IMAGE, "WEBP", lossless=True, xmp=packet)
         np.testing.assert_array_equal(images.read(put(data)), TURNED)
+    for packet in (
+        b"<rdf:Description tiff:Orientation='6.5'/>",
+        b"<tiff:Orientation>6.5</tiff:Orientation>",
+        b"<tiff:Orientation>6",
+    ):
+        data = with_segment(JPEG, 0xE1, XMP_HEAD + packet)
+        np.testing.assert_array_equal(images.read(put(data)), jpeg)
     both = with_segment(with_segment(JPEG, 0xE1, XMP_HEAD + xmp(3)), 0xE1, exif())
     np.testing.assert_array_equal(images.read(put(both)), np.rot90(jpeg, -1))
     both = encoded(IMAGE, "WEBP", lossless=True, xmp=xmp(3), exif=exif())
