@@ -1,6 +1,7 @@
 """Checks arrays of pixels and converts their range, grey and colour."""
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -339,12 +340,25 @@ def is_color(image: np.ndarray) -> bool:
     return image.ndim == 3 and bool((image != image[..., :1]).any())
 
 
-# Warns of an infrared image in colour, by its name.
-FALSE_COLORS = (
-    "%s: an infrared image in false colours, which are fused as if they were seen: "
-    "expected grey, white hot for instance, or the temperatures of a radiometric file; "
-    "--color=luma keeps the colours of the visible image alone"
-)
+def false_colors(name: str | os.PathLike, color: str) -> str:
+    """Returns the warning of an infrared image in colour.
+
+    Args:
+      name: What it calls the image.
+      color: As in `FusionSettings`.
+    """
+    what, advice = (
+        ("whose luma is fused", "")
+        if color in ("luma", "gray")
+        else (
+            "which are fused as if they were seen",
+            "; --color=luma keeps the colours of the visible image alone",
+        )
+    )
+    return (
+        f"{name}: an infrared image in false colours, {what}: expected grey, white hot "
+        f"for instance, or the temperatures of a radiometric file{advice}"
+    )
 
 
 def is_in_false_colors(image: np.ndarray) -> bool:

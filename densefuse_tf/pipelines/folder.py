@@ -245,7 +245,8 @@ def _follow(
                 continue
             if outcome.is_in_false_colors and not has_warned:
                 has_warned = True
-                logging.warning(pixels.FALSE_COLORS, outcome.pair.sources[0])
+                path, color = outcome.pair.sources[0], request.settings.color
+                logging.warning("%s", pixels.false_colors(path, color))
             if outcome.looks_misaligned:
                 summary.num_misaligned += 1
                 if summary.num_misaligned <= _NAMED:

@@ -395,7 +395,7 @@ def survey(
                 if not to_the_end and are_inside() and _is_settled(color, seen):
                     break
     if infrared and seen[0].is_in_false_colors:
-        logging.warning(pixels.FALSE_COLORS, sources[0].path)
+        logging.warning("%s", pixels.false_colors(sources[0].path, color))
         if color == "luma":
             seen[0].has_color = False
     has_color = color == "rgb" or (color != "gray" and any(s.has_color for s in seen))

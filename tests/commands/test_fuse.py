@@ -270,6 +270,12 @@ def test_an_infrared_image_in_false_colours_is_warned_of_once(pairs, run, video)
     assert status == 0
     warnings = [line for line in errors.splitlines() if "false colours" in line]
     assert len(warnings) == 1 and "warning: ir" in warnings[0]
+    # What is done already is no advice.
+    assert "whose luma is fused" in warnings[0] and "--color" not in warnings[0]
+    for color in ("gray", "auto"):
+        _, _, errors = run(*FOLDERS, f"--output={color}/", f"--color={color}", *video)
+        (warning,) = [line for line in errors.splitlines() if "false colours" in line]
+        assert ("--color=luma keeps" in warning) == (color == "auto")
     # The visible images have no colour, and a palette's is none.
     assert images.read("grey/VIS1.png").ndim == 2
     images.write("vis/VIS1.png", photograph(3, (3,)))
