@@ -396,6 +396,15 @@ def test_a_byte_order_is_no_other_image(dtype):
     np.testing.assert_array_equal(fuser.fuse([infrared, visible]).image, expected)
 
 
+def test_a_range_that_leaves_nothing_of_a_frame_is_warned_of(caplog):
+    fuser = Fuser(FusionSettings("1e2"))
+    deep = np.random.default_rng(1).integers(7000, 9001, (9, 12)).astype(np.uint16)
+    fuser.fuse([deep, deep], ranges=[(7000, 9000), (20, 40)], names=("left", "right"))
+    (line,) = [each for each in caplog.messages if "value range" in each]
+    assert line.startswith("right: its values of 70")
+    assert line.endswith("become 255 with the value range 20,40")
+
+
 def test_ranges_bring_a_cameras_frames_to_bytes():
     """A closed shutter's frame, which scales to 0..0.9, does not end the loop."""
     fuser = Fuser(FusionSettings("1e2", output_range="average"))
