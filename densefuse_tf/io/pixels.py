@@ -293,20 +293,18 @@ def gray(image: np.ndarray) -> np.ndarray:
     return luma
 
 
-def to_uint8(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+def to_uint8(values: np.ndarray) -> np.ndarray:
     """Rounds pixels to 8 bits, halves to the even neighbour.
 
     Args:
       values: In 0..255; what lies outside becomes 0 or 255.
-      out: A float array of the same shape to work in, `values` itself for instance; by
-        default one is made.
 
     Returns:
       uint8 of the same shape.
     """
     if values.dtype == np.uint8:
         return values
-    rounded = np.rint(values, out=out)
+    rounded = np.rint(values)
     return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 

@@ -169,7 +169,7 @@ class _Scene:
     def __init__(self, data: np.ndarray, left: np.ndarray | None = None):
         self.data = data
         self.left = left
-        # Of 16 bits the stable sort is the fast one.
+        # NumPy sorts 16 bits fastest by its stable sort.
         kind: Any = "stable" if data.dtype.itemsize == 2 else None
         values = data if left is None else data[left]
         self.values = np.sort(values, axis=None, kind=kind)

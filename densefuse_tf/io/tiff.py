@@ -131,7 +131,7 @@ def _full_size(tiff: tifffile.TiffFile) -> tifffile.TiffPage:
         if first.subfiletype & _NO_PICTURE:
             pages += tiff.pages
     whole = [page for page in pages if not page.subfiletype & _NO_PICTURE]
-    # Of equal ones the first.
+    # Where several are as large, the first is taken.
     return max(whole, key=lambda one: one.imagelength * one.imagewidth, default=first)
 
 
@@ -151,7 +151,7 @@ def _byte_counts(page: tifffile.TiffPage, file: BinaryIO) -> tuple[int, ...]:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         is_there = 0 < offset < size
         if is_there and not 0 < count <= size - offset:
-            # Of YCbCr libtiff does not tell that the end is missing.
+            # libtiff does not tell that the end of a YCbCr image is missing.
             is_there = count == 0 or page.photometric != PHOTOMETRIC.YCBCR
             count = ends[bisect.bisect(ends, offset)] - offset
             if page.compression == COMPRESSION.JPEG:

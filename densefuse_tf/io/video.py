@@ -69,7 +69,7 @@ _LATE = 1.75
 _ROUGHLY = 0.02
 _ROUNDING = 1e-4
 _MAX_DENOMINATOR = 100_000
-# Of a single frame without a rate.
+# A single frame that has no rate gets this one.
 _UNKNOWN = 25
 # What a video keeps when ffmpeg writes it anew: all bits of each value.
 _ANEW = "-c:v ffv1 NEW.mkv"

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-# Of both structural similarities: 11x11 pixels.
+# Both structural similarities have a window of 11x11 pixels.
 RADIUS = 5
 
 

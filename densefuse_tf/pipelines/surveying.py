@@ -265,11 +265,11 @@ class _Seen:
     first: str = ""
     size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
-    # Of frames whose range is to be found: how each was judged, without its pixels.
+    # How each frame was judged, without its pixels, where a range is to be found.
     judged: list[temperatures.Judged] = dataclasses.field(default_factory=list)
     has_color: bool = False
     is_in_false_colors: bool = False
-    # Of frames whose range is given: what is said of those outside of it, by name.
+    # What is said of frames outside of a range that is given, by their names.
     outside: dict[str, str] = dataclasses.field(default_factory=dict)
     count: int = 0
 

@@ -29,8 +29,8 @@ from densefuse_tf.registration.search import Shapes
 
 # Height times width at which the shared part is searched, refined and refined at last.
 _COARSE, _FINE, _FINEST = 160 * 120, 320 * 240, 480 * 360
-# Of larger images, copies of this size are used: of the one that shows more, the shared
-# part may be small.
+# Larger images are used as copies of this size, which is more than the finest search
+# needs: the shared part of the image that shows more may be small.
 LARGEST = 4 * _FINEST
 # What is compared around the shared part, as a share of its sides.
 _MARGIN = 0.15
