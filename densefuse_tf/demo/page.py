@@ -339,7 +339,7 @@ def _settings() -> tuple[list[Any], list[gr.Dropdown]]:
             value=Request.output_range,
             label="Output range",
             info="minmax spreads the result over black to white, average keeps the "
-            "sources' brightness.",
+            "sources' brightness, clip cuts the decoder's output off at 0 and 255.",
         )
         precision = gr.Radio(
             list(PRECISIONS),

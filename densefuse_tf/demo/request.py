@@ -29,7 +29,7 @@ class Request:
       method: One of `methods.names()`.
       strategy: As in `FusionSettings`, like the next three.
       checkpoint: A short name.
-      output_range: "minmax" or "average".
+      output_range: "minmax", "average" or "clip".
       color: "auto", "gray", "rgb" or "luma".
       ir_range: The infrared values that become 0 and 255, as `pixels.parse_range` reads
         them; empty for the default, which leaves 8-bit images as they are.

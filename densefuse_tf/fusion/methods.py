@@ -205,8 +205,8 @@ def fuse(
       color: "auto", "gray", "rgb" or "luma"; see `FusionSettings`.
       **options: The method's other options. Those of DenseFuse are fields of
         `FusionSettings`: strategy (one of `strategies.names()`), window_radius,
-        output_range ("minmax" or "average"), precision ("float32" or "bfloat16") and
-        memory_budget.
+        output_range ("minmax", "average" or "clip"), precision ("float32" or
+        "bfloat16") and memory_budget.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].

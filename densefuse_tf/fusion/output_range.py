@@ -28,6 +28,7 @@ def to_pixels(
     values outside are clipped: the frames of a sequence are treated alike.
     "average" is x / divisor, rounded and clipped to 0..255, which keeps brightness
     comparable between images.
+    "clip" is x clipped to 0..255 and truncated, as the authors' PyTorch program does.
 
     Args:
       raw: Decoder output, any shape, float32.
@@ -41,7 +42,7 @@ def to_pixels(
     image = np.empty(raw.shape, np.uint8)
     fixed = not isinstance(output_range, str)
     low = high = scale = np.float32(0)
-    if output_range != "average":
+    if fixed or output_range == "minmax":
         low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
         scale = np.float32(255) / (high - low) if high > low else np.float32(0)
     # a million values at a time, so that a large image is not held once more.
@@ -51,6 +52,9 @@ def to_pixels(
     ):
         if output_range == "average":
             result[...] = pixels.to_uint8(values / np.float32(divisor))
+            continue
+        if output_range == "clip":
+            result[...] = np.clip(values, 0, 255).astype(np.uint8)
             continue
         # float32 throughout and one multiplication by the scale: the release's
         # arithmetic.
@@ -80,6 +84,8 @@ def to_pixels_in_graph(raw: tf.Tensor, output_range: str, divisor: float) -> tf.
     if output_range == "average":
         rounded = tf.clip_by_value(tf.round(raw / divisor), 0.0, 255.0)
         return tf.cast(rounded, tf.uint8)
+    if output_range == "clip":
+        return tf.cast(tf.clip_by_value(raw, 0.0, 255.0), tf.uint8)
     low = tf.reduce_min(raw, axis=[1, 2, 3], keepdims=True)
     span = tf.reduce_max(raw, axis=[1, 2, 3], keepdims=True) - low
     # A constant image becomes 0 with any scale.

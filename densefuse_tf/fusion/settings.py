@@ -9,7 +9,7 @@ from typing import ClassVar
 from densefuse_tf.errors import UserError
 from densefuse_tf.setting import setting
 
-OUTPUT_RANGES = ("minmax", "average")
+OUTPUT_RANGES = ("minmax", "average", "clip")
 COLOR_MODES = ("auto", "gray", "rgb", "luma")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -41,10 +41,11 @@ class FusionSettings:
     )
     strategy: str = setting(
         "addition",
-        "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7) of the paper; "
-        "maximum; choose_max and l1_norm_softmax, which weigh by the same activity; "
-        "detail_choose_max, for images of different focus, and detail_softmax, for "
-        "exposures; or one of strategy_module. docs/gallery.md shows what suits what.",
+        "The fusion strategy: addition (Eq. 4) or l1_norm (Eq. 5-7) of the paper; mean "
+        "of the authors' PyTorch program; maximum; choose_max and l1_norm_softmax, "
+        "which weigh by the same activity; detail_choose_max, for images of different "
+        "focus, and detail_softmax, for exposures; or one of strategy_module. "
+        "docs/gallery.md shows what suits what.",
     )
     strategy_module: str | os.PathLike | None = setting(
         None,
@@ -58,13 +59,14 @@ class FusionSettings:
     window_radius: int = setting(
         1,
         "r of the block average (Eq. 6) of the strategies that have one, all but "
-        "addition and maximum: 1 in the paper, 0 in the release.",
+        "addition, mean and maximum: 1 in the paper, 0 in the release.",
     )
     output_range: str = setting(
         "minmax",
         "minmax: each result's minimum and maximum become 0 and 255, as in the "
         "release; average: the decoder's output, divided by k where the strategy "
-        "adds, which keeps brightness comparable between images.",
+        "adds, which keeps brightness comparable between images; clip: the decoder's "
+        "output clipped to 0..255 and truncated, as in the authors' PyTorch program.",
     )
     color: str = setting(
         "auto",
@@ -76,8 +78,8 @@ class FusionSettings:
     )
     precision: str = setting(
         "float32",
-        "float32; or bfloat16, with addition, l1_norm or maximum, for previews and "
-        "live pictures: 1.5 times as fast on a processor with AVX512-BF16 or "
+        "float32; or bfloat16, with addition, mean, l1_norm or maximum, for previews "
+        "and live pictures: 1.5 times as fast on a processor with AVX512-BF16 or "
         "AMX-BF16, and seldom more than 3 grey levels off. Where the processor has "
         "neither, fuse.py computes in float32.",
     )

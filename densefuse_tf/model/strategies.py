@@ -279,6 +279,23 @@ def addition(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 @strategy(
+    "mean",
+    scales_with_sources=False,
+    reach=0,
+    takes_parts=True,
+    takes_differences=True,
+)
+def mean(feature_maps: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Averages the feature maps: f = sum_i phi_i / k.
+
+    The authors' PyTorch program fuses in this way.
+    """
+    return activity.by_channel(
+        lambda maps: functools.reduce(tf.add, maps) / len(maps), feature_maps
+    )
+
+
+@strategy(
     "l1_norm",
     scales_with_sources=False,
     reach=0,

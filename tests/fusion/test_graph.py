@@ -75,7 +75,7 @@ np.testing.assert_allclose(fused, arrays["fused"], rtol=1e-6)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"strategy": "mean"}, "unknown strategy 'mean'"),
+        ({"strategy": "median"}, "unknown strategy 'median'"),
         ({"num_sources": 1}, "num_sources is 1: fusion takes 2 or more"),
         ({"window_radius": -1}, "window_radius is -1"),
     ],

@@ -48,6 +48,14 @@ def test_average_divides_rounds_and_clips():
     assert image.dtype == np.uint8
 
 
+def test_clip_cuts_off_and_truncates():
+    raw = np.array([-5.0, 0.99, 1.0, 99.5, 254.99, 255.0, 600.0], np.float32)
+    # Where the strategy adds, nothing is divided either.
+    image = to_pixels(raw, "clip", 2)
+    np.testing.assert_array_equal(image, [0, 0, 1, 99, 254, 255, 255])
+    assert image.dtype == np.uint8
+
+
 @pytest.mark.parametrize("output_range", OUTPUT_RANGES)
 def test_the_graph_equals_numpy_bit_for_bit(output_range):
     graph = tf.function(to_pixels_in_graph, reduce_retracing=True)

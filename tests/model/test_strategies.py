@@ -115,6 +115,12 @@ def test_a_weighing_strategy_equals_numpy(name, count, radius, size):
 
 
 @pytest.mark.parametrize("count", (2, 3, 4))
+def test_mean_is_the_mean(count):
+    maps = feature_maps(count)
+    np.testing.assert_allclose(strategies.mean(maps), np.mean(maps, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", (2, 3, 4))
 def test_maximum_is_the_largest_value(count):
     maps = feature_maps(count)
     np.testing.assert_array_equal(strategies.maximum(maps), np.max(maps, axis=0))
@@ -166,7 +172,7 @@ def test_softmax_weights_lie_between_0_and_1_and_sum_to_1(count):
         np.testing.assert_allclose(weight, np.full(weight.shape, 1 / count))
 
 
-ALL = ("addition", "l1_norm", "maximum", *TWINS)
+ALL = ("addition", "mean", "l1_norm", "maximum", *TWINS)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +215,8 @@ def test_both_strategies_of_the_paper_are_registered():
 
 
 def test_get_refuses_an_unknown_strategy():
-    with pytest.raises(UserError, match="'mean': expected one of addition, l1_norm"):
-        strategies.get("mean")
+    with pytest.raises(UserError, match="'median': expected one of addition, mean, l1"):
+        strategies.get("median")
 
 
 def test_layer_refuses_a_negative_radius():
@@ -287,7 +293,7 @@ def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ("addition", "l1_norm", "maximum", *TWINS))
+@pytest.mark.parametrize("name", ALL)
 def test_maps_in_parts_are_fused_like_those_in_one_tensor(name):
     maps = feature_maps(3)
     parts = [tf.split(phi, 4, axis=-1) for phi in maps]
