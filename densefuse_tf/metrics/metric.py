@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
+import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,33 @@ _RAISES = """Raises:
     size, there are more than two sources, or the convention is unknown.
 
 """
+# By name the function of each metric, whose file is _FUNCTION.py, in the order of
+# `--metrics=all`.
+FUNCTIONS = {
+    "En": "entropy",
+    "Qabf": "qabf",
+    "SCD": "scd",
+    "FMI_w": "fmi",
+    "FMI_dct": "fmi",
+    "SSIM_a": "ssim_a",
+    "MS_SSIM": "ms_ssim",
+    "MI": "mi",
+    "SD": "sd",
+    "SF": "sf",
+    "AG": "ag",
+    "CC": "cc",
+    "VIF": "vif",
+    "MSE": "mse",
+    "PSNR": "psnr",
+    "Nabf": "nabf",
+    "FMI_pixel": "fmi",
+    "CE": "cross_entropy",
+    "RMSE": "rmse",
+    "SSIM": "ssim",
+    "EI": "ei",
+    "Q_CB": "q_cb",
+    "Q_CV": "q_cv",
+}
 _REFERENCE = re.compile(r'References: (.+?), "[^"]+", (.+?, doi:\S+?)[.,;]*(?: |$)')
 
 
@@ -104,8 +132,35 @@ class Metric:
         return self.function(**images, **self.options, convention=convention)
 
 
-# In the order in which the package imports the metrics, that of `--metrics=all`.
-METRICS: dict[str, Metric] = {}
+class _Register(Mapping[str, Metric]):
+    """Finds metrics by name; the file of one is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[str, Metric | None] = dict.fromkeys(FUNCTIONS)
+
+    def __getitem__(self, name: str) -> Metric:
+        if self._metrics[name] is None:
+            load(FUNCTIONS[name])
+        found = self._metrics[name]
+        assert found is not None
+        return found
+
+    def __setitem__(self, name: str, metric: Metric) -> None:
+        self._metrics[name] = metric
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+
+METRICS = _Register()
+
+
+def load(name: str) -> Callable[..., float]:
+    """Returns the function of a metric, importing its file."""
+    return getattr(importlib.import_module(f"densefuse_tf.metrics._{name}"), name)
 
 
 def metric(

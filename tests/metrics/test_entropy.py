@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from densefuse_tf.metrics.entropy import entropy
+from densefuse_tf.metrics._entropy import entropy
 
 from .conftest import quick
 

@@ -6,8 +6,8 @@ import pywt
 from hypothesis import given
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.metrics.fmi import FEATURES
-from densefuse_tf.metrics.fmi import fmi
+from densefuse_tf.metrics._fmi import FEATURES
+from densefuse_tf.metrics._fmi import fmi
 from densefuse_tf.metrics.windows import window_scores
 
 from .conftest import quick

@@ -4,6 +4,8 @@ import inspect
 import math
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -223,10 +225,23 @@ def test_a_reference_without_docstring_is_empty(monkeypatch):
 
 def test_every_function_of_the_package_is_registered():
     functions = {metric.function for metric in METRICS.values()}
-    public = [item for name, item in vars(metrics).items() if name[0] != "_"]
+    public = [getattr(metrics, name) for name in metrics.__all__]
     # mef_ssim takes any number of sources; MS_SSIM is that of two.
     rest = (metrics.evaluate, metrics.select, metrics.Metric, metrics.mef_ssim)
     assert functions == {item for item in public if callable(item) and item not in rest}
+    assert metrics.mutual_information is metrics.mi
+    with pytest.raises(AttributeError, match=r"metrics' has no attribute 'vif_p'$"):
+        metrics.vif_p  # noqa: B018
+
+
+def test_a_metric_is_imported_by_its_name_alone():
+    code = (
+        "import sys; from densefuse_tf.metrics import METRICS, select; select('all')\n"
+        "METRICS['SD']; assert 'SD' in METRICS and 'SDx' not in METRICS\n"
+        "print(*(name for name in sys.modules if '.metrics._' in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["densefuse_tf.metrics._sd"], done.stderr
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

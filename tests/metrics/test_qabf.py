@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densefuse_tf.metrics.qabf import _edges
-from densefuse_tf.metrics.qabf import qabf
+from densefuse_tf.metrics._qabf import _edges
+from densefuse_tf.metrics._qabf import qabf
 
 from .conftest import quick
 from .conftest import scene

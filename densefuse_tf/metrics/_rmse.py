@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from densefuse_tf.metrics._mse import squared_error
+from densefuse_tf.metrics._mse import vifb_error
 from densefuse_tf.metrics.metric import metric
-from densefuse_tf.metrics.mse import squared_error
-from densefuse_tf.metrics.mse import vifb_error
 
 
 @metric(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from densefuse_tf.metrics._scd import corr2
 from densefuse_tf.metrics.metric import metric
-from densefuse_tf.metrics.scd import corr2
 
 
 @metric(

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from densefuse_tf.metrics.entropy import bits
-from densefuse_tf.metrics.entropy import entropy
+from densefuse_tf.metrics._entropy import bits
+from densefuse_tf.metrics._entropy import entropy
 from densefuse_tf.metrics.metric import metric
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from densefuse_tf.metrics._ssim_a import similarity_maps
 from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.metric import metric
-from densefuse_tf.metrics.ssim_a import similarity_maps
 
 
 @metric(
