@@ -20,6 +20,7 @@ html_theme_options = {"show_prev_next": False}
 
 # Files of other folders are pages here, too.
 OUTSIDE = {
+    "../CONTRIBUTING.md": "contributing.md",
     "../checkpoints/README.md": "models.md",
     "../examples/pairs/README.md": "pairs.md",
 }
@@ -28,7 +29,7 @@ OUTSIDE = {
 def link_inside(app, page, source):
     """Links to the page that includes a file, in the place of the file."""
     for file, included in OUTSIDE.items():
-        source[0] = source[0].replace(f"]({file})", f"]({included})")
+        source[0] = source[0].replace(f"]({file}", f"]({included}")
 
 
 def escape_bars(app, what, name, thing, options, lines):

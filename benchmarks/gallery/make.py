@@ -15,6 +15,7 @@ import textwrap
 from collections.abc import Iterator
 
 from absl import flags
+from PIL import Image
 
 from densefuse_tf import startup
 from densefuse_tf.commands import runner
@@ -115,7 +116,7 @@ def _scenes(problem, folders) -> Iterator:
 def _section(problem, scene, output: pathlib.Path) -> list[str]:
     """Fuses a scene, writes its pictures and returns what the page says of it."""
     from benchmarks.gallery import page
-    from densefuse_tf.io import images
+    from densefuse_tf.io import files
 
     found = page.rows(problem, scene, _METHODS.value)
     pictures = {scene.name: (scene.title, page.picture(scene, found))}
@@ -130,7 +131,9 @@ def _section(problem, scene, output: pathlib.Path) -> list[str]:
         parts.append(_wrapped(text) + "\n")
     for name, (title, picture) in pictures.items():
         path = output.with_suffix("") / f"{name}.jpg"
-        images.write(path, picture)
+        with files.replacing(path) as temporary:
+            # Half as large as what images.write makes, and no worse to look at.
+            Image.fromarray(picture).save(temporary, quality=85)
         parts.append(f"![{title}]({path.parent.name}/{path.name})\n")
         print(path)
     return [*parts, page.table(problem, found) + "\n"]

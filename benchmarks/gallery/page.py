@@ -17,47 +17,39 @@ from densefuse_tf.io import panels
 from densefuse_tf.io import pixels
 from densefuse_tf.model import strategies
 
-# Pixels and columns of a picture.
-_CELL = 256
-_COLUMNS = 4
+# Columns, and pixels of the width of an image in them: results are judged by eye,
+# differences only show where they are.
+_SHOWN = (2, 620)
+_DIFFERENCES = (4, 256)
 # What the differences to the truth are multiplied by to be seen.
 _GAIN = 4
 
 _INTRODUCTION = """\
 # Gallery
 
-DenseFuse was made for infrared and visible images. Its conclusion says that the same
-network serves other fusion problems with a fusion layer that suits them. This page
-shows which one does. All results here are those of the shipped model of lambda = 100,
-which was trained on photographs and on no pairs at all; {methods}
-are the methods that the paper compares with, as `--method` runs them. Methods for pairs
-take three sources two at a time: the first two, then the result with the third.
+This page shows what each strategy makes of infrared and visible images, and of two
+other fusion problems which the paper's conclusion names. All DenseFuse results are
+those of the shipped model of lambda = 100, which was trained on photographs alone. The
+methods that the paper compares with are {methods},
+as `--method` runs them; they fuse three sources two at a time. jsr and jsrsd are
+missing, because they train a dictionary for each pair, which takes minutes.
 
-`r` is `--window_radius`. Metrics are those of [metrics.md](metrics.md), of the grey
+`r` is `--window_radius`. The metrics are those of [metrics.md](metrics.md), of the grey
 images where there is colour; ↑ says that more is better, and the best value of a column
-is bold. *PSNR and SSIM to the truth* compare with the photograph that the sources were
-made of. *MEF-SSIM* is that of Ma, Zeng and Wang (IEEE TIP 24(11), 2015,
-doi:10.1109/TIP.2015.2442920), of all sources: `densefuse_tf.metrics.mef_ssim`.
+is bold. A table has the metrics that are defined for its scene: those of Table II need
+two sources, and *PSNR and SSIM to the truth* need the photograph that the sources were
+made of. *MEF-SSIM* is that of Ma, Zeng and Wang (doi:10.1109/TIP.2015.2442920), by
+`densefuse_tf.metrics.mef_ssim`. Photographs of 384 pixels are shown enlarged to 620.
 
-One command makes this page and its pictures anew:
-
-    python -m benchmarks.gallery.make
+`python -m benchmarks.gallery.make` makes this page and its pictures anew.
 """
 
 _CLOSING = """\
-## Medical
+## What is missing
 
-There is no example. The packages that could be installed hold no two modalities of one
-patient that are registered, large enough to be looked at and under a licence that lets
-them be shown: scikit-image 0.26 does not ship its `brain`, nibabel 5.4 holds a head of
-33x41x25 voxels, nilearn 0.14 the mean of many brains, dipy 1.12 one T1 slice. With
-slices of your own, `--infrared_visible=MRI,PET` shows what each strategy makes of them.
-
-## Colour, and images of your own
-
-There is no infrared and visible pair in colour that may be passed on either. Folders of
-your own go into a page of your own, their images matched by name; each flag can be left
-out:
+No pair of medical images, and no infrared and visible pair in colour, could be had
+under terms that let it be shown here. Folders of your own make a page of your own;
+their images are matched by name, and each flag can be left out:
 
     python -m benchmarks.gallery.make --output=own/gallery.md --noexamples \\
         --infrared_visible=IR,VIS --multi_focus=NEAR,FAR --multi_exposure=LOW,MID,HIGH
@@ -166,7 +158,8 @@ def picture(scene: Scene, found: Sequence[Row]) -> np.ndarray:
     first = [(row.name, row.image) for row in found if row.is_source]
     if scene.truth is not None:
         first.append(("truth", scene.truth))
-    return _panel(first, [(row.name, row.image) for row in found if not row.is_source])
+    results = [(row.name, row.image) for row in found if not row.is_source]
+    return _panel(_SHOWN, first, results)
 
 
 def differences(scene: Scene, found: Sequence[Row]) -> np.ndarray:
@@ -183,23 +176,24 @@ def differences(scene: Scene, found: Sequence[Row]) -> np.ndarray:
             away = np.abs(_grey(row.image).astype(int) - truth)
             shade = 255 - np.minimum(_GAIN * away, 255)
             shown.append((row.name, shade.astype(np.uint8)))
-    return _panel(shown)
+    return _panel(_DIFFERENCES, shown)
 
 
-def _panel(*groups: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+def _panel(
+    layout: tuple[int, int], *groups: Sequence[tuple[str, np.ndarray]]
+) -> np.ndarray:
+    columns, width = layout
     lines = [
-        [(caption, _reduced(image)) for caption, image in group[start:][:_COLUMNS]]
+        [(caption, _resized(image, width)) for caption, image in group[start:end]]
         for group in groups
-        for start in range(0, len(group), _COLUMNS)
+        for start in range(0, len(group), columns)
+        for end in [start + columns]
     ]
     return pixels.without_equal_channels(panels.panel(lines))
 
 
-def _reduced(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    if width <= _CELL:
-        return image
-    size = (_CELL, round(height * _CELL / width))
+def _resized(image: np.ndarray, width: int) -> np.ndarray:
+    size = (width, round(image.shape[0] * width / image.shape[1]))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 

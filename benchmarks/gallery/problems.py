@@ -22,10 +22,8 @@ _CREDIT = (
     "TNO, Soesterberg, The Netherlands; [terms](../examples/pairs/README.md)"
 )
 _LIGHT = (
-    "The scene is rendered: the photograph's linear light (sRGB's curve undone) is "
-    "taken as reflectance, the light on it grows from left to right from 1/8 to 8, "
-    "evenly in stops, and each exposure is cut at 1, encoded as sRGB and rounded to 8 "
-    "bits. The exposures are -3, +3 and 0 stops."
+    "Light that grows from left to right from 1/8 to 8 falls on it; each exposure, of "
+    "-3, +3 and 0 stops, is cut at 1, encoded as sRGB and rounded to 8 bits."
 )
 
 
@@ -94,11 +92,9 @@ PROBLEMS = (
         name="infrared_visible",
         title="Infrared and visible",
         advice="Take one of the strategies of the paper. Over the pairs of Table II "
-        "`addition` has the higher SCD, SSIM_a and MS_SSIM, `l1_norm` the higher En "
-        "and Qabf, and the brighter objects. `--output_range=minmax`, the default, is "
-        "what the tables were made with. The strategies that go by detail suit sources "
-        "that show the same things; here they leave patches of the one image and of "
-        "the other.",
+        "`addition` has the higher SCD, SSIM_a and MS_SSIM; `l1_norm` has the higher "
+        "En and Qabf, and brighter objects. The strategies that go by detail suit "
+        "sources that show the same things; here they leave patches of both images.",
         command="--strategy=l1_norm",
         settings=_settings(
             "minmax",
@@ -115,12 +111,11 @@ PROBLEMS = (
         name="multi_focus",
         title="Multi-focus",
         advice="Take `detail_choose_max`, and `--output_range=average`, which keeps "
-        "the brightness of the sources: `minmax` would stretch it. A larger window "
-        "leaves fewer wrong choices where there is noise. `choose_max`, the usual "
-        "rule, needs a window of radius 8 or so, since its activity, the l1-norm of "
-        "the feature maps, follows brightness as much as sharpness. Qabf says little "
-        "here: it counts the faint edges of the blurred sources as well, and ranks "
-        "results first that are further from the truth.",
+        "the brightness of the sources. A larger window leaves fewer wrong choices "
+        "where there is noise. `choose_max`, the usual rule, needs a window of radius "
+        "8, since its activity follows brightness as much as sharpness. Qabf says "
+        "little here: it counts the faint edges of the blurred sources as well, and "
+        "ranks results first that are further from the truth.",
         command="--strategy=detail_choose_max --output_range=average",
         settings=_settings(
             "average",
@@ -138,16 +133,13 @@ PROBLEMS = (
     Problem(
         name="multi_exposure",
         title="Multi-exposure",
-        advice="Take `detail_softmax` with a window of a radius of about a twelfth of "
-        "the image's width: where an exposure is too dark or cut at white it has "
-        "little detail and little weight, and a wide window lets the weights change "
-        "slowly, so that no seam shows. `l1_norm`, `choose_max` and `maximum` favour "
-        "what is bright, and therefore what is over-exposed. With `--color=luma` the "
-        "exposure whose colours are the best comes last; channel by channel the "
-        "weights would differ and tint the image. Where one exposure alone shows "
-        "nearly everything, none of this helps: of `skimage.data.rocket`, lit and "
-        "exposed in the same way, the exposure of +3 stops has an MEF-SSIM of 0.967 "
-        "and `detail_softmax` 0.892.",
+        advice="Take `detail_softmax` with a window whose radius is about a twelfth of "
+        "the image's width: an exposure that is too dark or cut at white has little "
+        "detail and little weight, and a wide window lets the weights change slowly, "
+        "so that no seam shows. `l1_norm`, `choose_max` and `maximum` favour what is "
+        "bright, and therefore what is over-exposed. Give the exposure with the best "
+        "colours last: with `--color=luma` the result has its colours. Where one "
+        "exposure alone shows nearly everything, none of this helps.",
         command="--strategy=detail_softmax --window_radius=32 --color=luma",
         settings=_settings(
             "minmax",
@@ -212,8 +204,7 @@ def examples(problem: Problem, folder: pathlib.Path) -> list[Scene]:
                 name="coffee",
                 title="Two focal planes",
                 made="Photograph: `skimage.data.coffee` by Rachel Michetti, CC0, "
-                "blurred on the right and on the left by a Gaussian of sigma 3. These "
-                "are the images of the folder examples/multifocus.",
+                "blurred on the right and on the left by a Gaussian of sigma 3.",
                 look="Look at the grain of the table on both sides, and at the rim of "
                 "the cup, where one focal plane ends.",
                 sources=[
