@@ -12,6 +12,7 @@ _PACKAGES = {
     "litert": {"ai_edge_litert": "ai-edge-litert"},
     "onnx": {"onnxruntime": "onnxruntime", "tf2onnx": "tf2onnx"},
     "beam": {"apache_beam": "apache-beam"},
+    "torch": {"torch": "torch"},
     "demo": {"gradio": "gradio"},
     "dask": {
         "apache_beam": "apache-beam",

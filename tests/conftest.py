@@ -1,10 +1,13 @@
 """What all tests share."""
 
+import importlib.util
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
+import pytorch_files
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
@@ -39,6 +42,13 @@ def released(shared) -> dict[str, str]:
         name: str(folder / f"densefuse_model_bs2_epoch4_all_weight_{name}.ckpt")
         for name in ("1e0", "1e1", "1e2", "1e3")
     }
+
+
+@pytest.fixture
+def pytorch(monkeypatch) -> None:
+    """Reads files of PyTorch, with a stand-in where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        monkeypatch.setitem(sys.modules, "torch", pytorch_files.module())
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,12 @@ from densefuse_tf.evaluation.tables import Table
 from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import outputs
+from densefuse_tf.io import weights
 
 # Files of these kinds are dear: they are read here, or lie beside what is.
 _SUFFIXES_OF_INPUTS = (
     *(".keras", ".index", ".meta", ".data-00000-of-00001"),
-    *(".npy", ".npz", ".mat"),
+    *(*weights.PYTORCH_SUFFIXES, ".npy", ".npz", ".mat"),
 )
 
 

@@ -36,8 +36,9 @@ class FusionSettings:
 
     checkpoint: str | os.PathLike = setting(
         "1e2",
-        "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, or the "
-        "prefix of a TensorFlow 1 checkpoint of the authors.",
+        "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, the prefix "
+        "of a TensorFlow 1 checkpoint of the authors, or the weights of their PyTorch "
+        "program, densefuse_gray.model (needs pip install 'densefuse-tf[torch]').",
     )
     strategy: str = setting(
         "addition",

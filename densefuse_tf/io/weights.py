@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from densefuse_tf import extras
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 
@@ -29,6 +30,8 @@ FOLDERS = (
 )
 # Adam keeps these in a TensorFlow 1 checkpoint beside the weights.
 _OPTIMIZER = re.compile(r"(.+/Adam(_1)?|(.+/)?beta[12]_power)")
+# How files of PyTorch are named.
+PYTORCH_SUFFIXES = (".model", ".pt", ".pth")
 _RELEASE_FILE = re.compile(r"(.+)\.(index|meta|data-\d{5}-of-\d{5})")
 
 
@@ -44,12 +47,15 @@ def shipped(name: str) -> pathlib.Path:
     )
 
 
-def find(checkpoint: str | os.PathLike, expected: str) -> pathlib.Path:
+def find(
+    checkpoint: str | os.PathLike, expected: str, *, pytorch: bool = False
+) -> pathlib.Path:
     """Returns the path of a .keras file or the prefix of a TensorFlow 1 checkpoint.
 
     Args:
       checkpoint: The file or the prefix.
       expected: What the error says was expected.
+      pytorch: Whether a file of PyTorch is accepted as well.
     """
     path = pathlib.Path(checkpoint)
     part = _RELEASE_FILE.fullmatch(str(path))
@@ -59,7 +65,8 @@ def find(checkpoint: str | os.PathLike, expected: str) -> pathlib.Path:
             f"{part[1]}"
         )
     try:
-        if main_file(path).is_file():
+        is_known = pytorch or path.suffix not in PYTORCH_SUFFIXES
+        if is_known and main_file(path).is_file():
             return path
         kind = "is a folder" if path.is_dir() else "no such checkpoint"
         if path.is_file():
@@ -70,8 +77,8 @@ def find(checkpoint: str | os.PathLike, expected: str) -> pathlib.Path:
 
 
 def main_file(checkpoint: pathlib.Path) -> pathlib.Path:
-    """Returns the .keras file itself, or the index of a TensorFlow 1 checkpoint."""
-    if checkpoint.suffix == ".keras":
+    """Returns the file itself, or the index of a TensorFlow 1 checkpoint."""
+    if checkpoint.suffix in (".keras", *PYTORCH_SUFFIXES):
         return checkpoint
     return checkpoint.with_name(f"{checkpoint.name}.index")
 
@@ -251,6 +258,30 @@ def read_arrays(
         return {name: array for name, array in arrays.items() if name[:2] != "__"}
     except Exception as error:  # A damaged file raises anything in its reader.
         raise UserError(f"{path}: cannot be read as {what}") from error
+
+
+def read_pytorch(
+    path: pathlib.Path, *, what: str, max_bytes: int
+) -> dict[str, np.ndarray]:
+    """Reads the tensors of a PyTorch file by name, and makes no other object of it.
+
+    Args:
+      path: The file.
+      what: What it holds, for the message: "the weights of DeepFuse".
+      max_bytes: The largest file that is read.
+
+    Raises:
+      UserError: PyTorch is not installed, or the file is damaged or too large.
+    """
+    extras.require("torch", f"{path}, a file of PyTorch,")
+    import torch
+
+    _check_size(path, path.stat().st_size, max_bytes)
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    except Exception as error:  # A damaged file can make PyTorch raise any.
+        raise UserError(f"{path}: cannot be read: expected {what}") from error
 
 
 def check_arrays(

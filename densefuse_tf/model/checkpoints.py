@@ -1,9 +1,10 @@
-"""Trained weights: the project's .keras files and the release's TensorFlow 1 ones."""
+"""Trained weights: the project's .keras files, and those of the authors' programs."""
 
 import os
 import pathlib
 
 import keras
+import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
@@ -26,6 +27,19 @@ _RELEASE_NAMES = {
     "C4": "decoder/conv2_3",
     "C5": "decoder/conv2_4",
 }
+# The name of each convolution in the authors' PyTorch program, and how many layers of
+# the dense block it takes the maps of. There they come in the order in which they are
+# made, here the newest first.
+_PYTORCH_NAMES = {
+    "C1": ("conv1", 1),
+    "DC1": ("DB1.denseblock.0.dense_conv", 1),
+    "DC2": ("DB1.denseblock.1.dense_conv", 2),
+    "DC3": ("DB1.denseblock.2.dense_conv", 3),
+    "C2": ("conv2", 4),
+    "C3": ("conv3", 1),
+    "C4": ("conv4", 1),
+    "C5": ("conv5", 1),
+}
 
 
 def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
@@ -33,8 +47,9 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
 
     Args:
       checkpoint: A short name, one of `SHORT_NAMES`, for a model of this project; the
-        path of a .keras file; or the prefix of a TensorFlow 1 checkpoint of the
-        release.
+        path of a .keras file; the prefix of a TensorFlow 1 checkpoint of the release;
+        or, where PyTorch is installed, the path of weights of the authors' PyTorch
+        program, densefuse_gray.model.
 
     Returns:
       `network.autoencoder()` in float32 with these weights. Its layer "encoder" is the
@@ -45,14 +60,18 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
       UserError: There is no such checkpoint; its file is damaged or has more than 20
         MB; a tensor is missing, unknown, wrongly shaped or not finite.
     """
+    path = locate(checkpoint)
     model = network.autoencoder(dtype="float32")
+    if path.suffix in weights.PYTORCH_SUFFIXES:
+        _load_pytorch(path, model)
+        return model
     released = {
         f"{name}/{variable.name}": variable
         for layer, name in _RELEASE_NAMES.items()
         for variable in network.convolution_layer(model, layer).weights
     }
     weights.load(
-        locate(checkpoint),
+        path,
         model,
         released,
         what="the DenseFuse autoencoder",
@@ -61,20 +80,40 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     return model
 
 
+def _load_pytorch(path: pathlib.Path, model: keras.Model) -> None:
+    what = "the weights of the authors' PyTorch program"
+    arrays = weights.read_pytorch(path, what=what, max_bytes=_MAX_BYTES)
+    layers = {
+        f"{name}.conv2d": (network.convolution_layer(model, layer), parts)
+        for layer, (name, parts) in _PYTORCH_NAMES.items()
+    }
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (layer, _) in layers.items():
+        height, width, inputs, filters = layer.kernel.shape
+        shapes[f"{name}.weight"] = (filters, inputs, height, width)
+        shapes[f"{name}.bias"] = tuple(layer.bias.shape)
+    weights.check_arrays(path, arrays, shapes, what=what)
+    for name, (layer, parts) in layers.items():
+        kernel = arrays[f"{name}.weight"].transpose(2, 3, 1, 0)
+        newest_first = np.split(kernel, parts, axis=2)[::-1]
+        layer.kernel.assign(np.concatenate(newest_first, axis=2))
+        layer.bias.assign(arrays[f"{name}.bias"])
+
+
 def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes the weights of an autoencoder as a .keras file; see `weights.save`."""
     weights.save(model, path, network.autoencoder)
 
 
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
-    """Finds the .keras file or TensorFlow 1 prefix that `checkpoint` names.
+    """Finds the file or the TensorFlow 1 prefix that `checkpoint` names.
 
     Raises:
       UserError: There is none.
     """
     expected = (
-        f"expected one of {', '.join(SHORT_NAMES)}, a .keras file or the prefix of a "
-        "TensorFlow 1 checkpoint"
+        f"expected one of {', '.join(SHORT_NAMES)}, a .keras file, the prefix of a "
+        "TensorFlow 1 checkpoint or the authors' densefuse_gray.model"
     )
     if not isinstance(checkpoint, str | os.PathLike):
         for name, weight in SSIM_WEIGHTS.items():
@@ -85,7 +124,7 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
         )
     if str(checkpoint) in SHORT_NAMES:
         return weights.shipped(f"densefuse_{checkpoint}.keras")
-    return weights.find(checkpoint, expected)
+    return weights.find(checkpoint, expected, pytorch=True)
 
 
 def modified(path: pathlib.Path) -> int:

@@ -7,6 +7,8 @@ import pytest
 
 import densefuse_tf
 from densefuse_tf import metrics
+from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -27,3 +29,20 @@ def test_the_toolkits_row_of_densefuse(shared, released, pair):
     expected["En"] = expected.pop("EN")
     found = metrics.evaluate(ir, vis, fused, metrics="toolkit", convention="toolkit")
     assert found == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize("pair", [1, 8])
+def test_the_authors_pytorch_program(shared, pytorch, pair):
+    """Raw output and image: the other DenseFuse of the literature."""
+    folder = shared / "published" / "pytorch"
+    sources = [images.read(shared / f"tno/{kind}{pair}.png") for kind in ("IR", "VIS")]
+    settings = FusionSettings(
+        folder / "densefuse_gray.model", strategy="mean", output_range="clip"
+    )
+    fused = Fuser(settings).fuse(sources)
+    raw = np.load(folder / f"raw{pair}.npy")
+    np.testing.assert_allclose(fused.raw, raw.squeeze(), atol=1e-3)
+    published = images.read(folder / f"fused{pair}.png")
+    # A value next to a whole number may be truncated to the other side.
+    difference = np.abs(fused.image.astype(int) - published)
+    assert difference.max() <= 1 and difference.mean() < 1e-4

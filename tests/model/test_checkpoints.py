@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,14 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import pytorch_files
 import tensorflow as tf
 
+from densefuse_tf import extras
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
 from densefuse_tf.model import checkpoints
+from densefuse_tf.model import deepfuse
 from densefuse_tf.model import network
 
 WEIGHTS = "model.weights.h5"
@@ -343,3 +347,84 @@ def test_the_checkpoints_of_the_release_load(released, name):
     reader = tf.train.load_checkpoint(released[name])
     for released_name, values in release_tensors(model).items():
         np.testing.assert_array_equal(values, reader.get_tensor(released_name))
+
+
+def pytorch_tensors() -> dict[str, np.ndarray]:
+    """Tensors as the authors' PyTorch program names and shapes them."""
+    layers = {
+        **{"conv1": (1, 16), "conv2": (64, 64), "conv3": (64, 32)},
+        **{"conv4": (32, 16), "conv5": (16, 1)},
+        **{f"DB1.denseblock.{i}.dense_conv": (16 * i + 16, 16) for i in range(3)},
+    }
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for name, (inputs, filters) in layers.items():
+        kernel = rng.normal(0, 0.1, (filters, inputs, 3, 3)).astype(np.float32)
+        tensors[f"{name}.conv2d.weight"] = kernel
+        tensors[f"{name}.conv2d.bias"] = rng.random(filters, np.float32)
+    return tensors
+
+
+@pytest.fixture
+def pytorch_file(put, monkeypatch):
+    """A file of PyTorch, which holds what a dict or a function of its path says."""
+
+    def make(tensors, size=100):
+        load = tensors if callable(tensors) else lambda path: tensors
+        monkeypatch.setitem(sys.modules, "torch", pytorch_files.module(load))
+        return put(bytes(size), "densefuse_gray.model")
+
+    return make
+
+
+def test_pytorch_weights_become_those_of_the_network(pytorch_file):
+    tensors = pytorch_tensors()
+    model = checkpoints.load_autoencoder(pytorch_file(tensors))
+    layer = network.convolution_layer(model, "C3")
+    expected = tensors["conv3.conv2d.weight"]
+    np.testing.assert_array_equal(layer.kernel[2, 0, 40, 5], expected[5, 40, 2, 0])
+    np.testing.assert_array_equal(layer.bias, tensors["conv3.conv2d.bias"])
+    # The maps of C1 come first there, and last here.
+    kernel = network.convolution_layer(model, "DC3").kernel
+    expected = tensors["DB1.denseblock.2.dense_conv.conv2d.weight"]
+    np.testing.assert_array_equal(kernel[1, 2, 32:], expected[:, :16, 1, 2].T)
+    np.testing.assert_array_equal(kernel[1, 2, :16], expected[:, 32:, 1, 2].T)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conv5.conv2d.bias": None}, "holds no conv5.conv2d.bias: expected the wei"),
+        ({"conv6.conv2d.bias": np.zeros(2)}, "conv6.conv2d.bias does not belong to"),
+        ({"conv1.conv2d.bias": np.zeros(3)}, "conv1.conv2d.bias has shape (3,): exp"),
+        ({"conv1.conv2d.bias": np.full(16, np.nan)}, "holds NaN or infinity"),
+        ({"conv1.conv2d.bias": np.zeros(16, int)}, "is int64: expected floats"),
+    ],
+)
+def test_pytorch_weights_with_wrong_tensors_are_refused(pytorch_file, change, message):
+    tensors = pytorch_tensors() | change
+    tensors = {name: value for name, value in tensors.items() if value is not None}
+    with pytest.raises(UserError, match=re.escape(message)):
+        checkpoints.load_autoencoder(pytorch_file(tensors))
+
+
+def test_what_pytorch_cannot_read_is_refused(pytorch_file):
+    message = "cannot be read: expected the weights of the authors' PyTorch program"
+    assert message in refusal(pytorch_file(pytorch_files.read))
+    assert message in refusal(pytorch_file([1, 2]))
+    path = pytorch_file(pytorch_tensors(), 20_000_001)
+    assert "has 20000001 bytes: expected at most 20000000" in refusal(path)
+
+
+def test_pytorch_weights_need_its_extra(put, monkeypatch):
+    monkeypatch.setitem(extras._PACKAGES, "torch", {"no_such_module": "torch"})
+    path = put(b"", "densefuse_gray.model")
+    message = r"gray.model, a file of PyTorch, needs torch: pip install .*tf\[torch\]"
+    with pytest.raises(UserError, match=message):
+        checkpoints.load_autoencoder(path)
+
+
+def test_only_densefuse_reads_pytorch_weights(put):
+    path = put(b"", "deepfuse.model")
+    with pytest.raises(UserError, match=r"deepfuse.model: is not a checkpoint: exp"):
+        deepfuse.load_autoencoder(path)
