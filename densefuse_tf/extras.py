@@ -14,12 +14,22 @@ _PACKAGES = {
     "beam": {"apache_beam": "apache-beam"},
     "torch": {"torch": "torch"},
     "demo": {"gradio": "gradio"},
+    "flir": {"flyr": "flyr"},
     "dask": {
         "apache_beam": "apache-beam",
         "dask": "dask",
         "distributed": "distributed",
     },
 }
+
+
+def missing(extra: str) -> list[str]:
+    """Returns what pip calls the packages of an extra that are not installed."""
+    return [
+        package
+        for module, package in _PACKAGES[extra].items()
+        if importlib.util.find_spec(module) is None
+    ]
 
 
 def require(extra: str, what: str) -> None:
@@ -32,12 +42,6 @@ def require(extra: str, what: str) -> None:
     Raises:
       UserError: A package is missing; says what to install.
     """
-    missing = [
-        package
-        for module, package in _PACKAGES[extra].items()
-        if importlib.util.find_spec(module) is None
-    ]
-    if missing:
-        raise UserError(
-            f"{what} needs {' and '.join(missing)}: pip install 'densefuse-tf[{extra}]'"
-        )
+    if packages := missing(extra):
+        needed = " and ".join(packages)
+        raise UserError(f"{what} needs {needed}: pip install 'densefuse-tf[{extra}]'")

@@ -6,6 +6,7 @@
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
   fuse.py --ir=ir.png --vis=vis.png --output=fused.png --register
+  fuse.py --ir=photos --vis=embedded --output=fused --strategy=l1_norm
   fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
@@ -14,10 +15,12 @@
   fuse.py --ir=archive/ir --vis=archive/vis --output=fused --skip_existing \\
       --runner=DaskRunner --beam_options='--dask_client_address=tcp://HOST:8786'
 
-Images are matched by their names; a result has its visible image's name. In a
-video (a source or the output is named as one, or --video) value ranges and colour are
-decided once for all frames, and --output_range is average by default, so that nothing
-flickers.
+Images are matched by their names; a result has its visible image's name. With
+--vis=embedded the visible images are the photographs in the files of --ir, those of a
+FLIR camera (docs/flir.md): they are registered as with --register, and --color=auto is
+luma. In a video (a source or the output is named as one, or --video) value ranges and
+colour are decided once for all frames, and --output_range is average by default, so
+that nothing flickers.
 
 Results that exist are replaced, each once the new one is whole: images, videos and
 folders of frames; with --skip_existing they are left as they are, and the others are
@@ -45,6 +48,9 @@ from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.pipelines.settings import RunOptions
+
+# What --vis is for the photographs in the files of --ir.
+_EMBEDDED = "embedded"
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -108,7 +114,9 @@ _METHOD_MODULE = flags.DEFINE_string(
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(
-    FileOptions, _FLAGS, except_=("value_ranges", "range_flags", "infrared")
+    FileOptions,
+    _FLAGS,
+    except_=("value_ranges", "range_flags", "infrared", "embedded"),
 )
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(RunOptions, _FLAGS)
@@ -132,12 +140,13 @@ def main() -> int:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:
         raise UserError("--fps goes with a video: give --video if these are its frames")
+    embedded = not _SOURCES.value and _VIS.value == _EMBEDDED
     request = FusionRequest(
         sources,
         output,
         _settings(len(sources), is_video),
-        common_flags.read(FileOptions, _FLAGS, **ranges),
-        _registration(is_video),
+        common_flags.read(FileOptions, _FLAGS, embedded=embedded, **ranges),
+        _registration(is_video, embedded),
         common_flags.read(RunOptions, _FLAGS),
         names,
         _FPS.value,
@@ -145,10 +154,10 @@ def main() -> int:
     return (fusing.fuse_sequence if is_video else fusing.fuse_pairs)(request)
 
 
-def _registration(is_video: bool) -> RegistrationSettings:
+def _registration(is_video: bool, embedded: bool) -> RegistrationSettings:
     """Returns whether and how the sources are aligned first."""
     register = _FLAGS["register"].value
-    if register == "auto":
+    if register == "auto" or (register is None and embedded):
         register = "once" if is_video else "each"
         if _FLAGS["transform"].value or _FLAGS["points"].value:
             # They say all that --register without a value asks for.
@@ -212,7 +221,12 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     for flag in (_IR, _VIS):
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
-    return ("infrared", "visible"), (_IR.value, _VIS.value)
+    # As two lenses of one camera, both are in one file.
+    is_embedded = _VIS.value == _EMBEDDED
+    return ("infrared", "visible"), (
+        _IR.value,
+        _IR.value if is_embedded else _VIS.value,
+    )
 
 
 def _description() -> str:

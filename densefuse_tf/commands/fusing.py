@@ -68,7 +68,9 @@ class _Shown(Events):
 
     def planned(self, todo: Sequence[Pair], count: int) -> None:
         for pair in todo[:_PLAN_SHOWN]:
-            print(f"{' + '.join(map(str, pair.sources))} -> {pair.output}")
+            # Both may be in one file.
+            sources = dict.fromkeys(map(str, pair.sources))
+            print(f"{' + '.join(sources)} -> {pair.output}")
         if len(todo) > _PLAN_SHOWN:
             print(f"... {len(todo)} pairs in all")
         if len(todo) < count:

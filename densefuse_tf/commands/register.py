@@ -64,6 +64,11 @@ class RegisterSettings:
         "A CSV file of four or more points picked by hand, "
         "fixed_x,fixed_y,moving_x,moving_y, to which the transform is fitted instead.",
     )
+    guess: str | None = setting(
+        None,
+        "A file that --save_transform wrote, of a transform that is nearly right: it "
+        "is searched around.",
+    )
     transform: str | None = setting(
         None, "A file that --save_transform wrote: its transform is applied."
     )
@@ -108,9 +113,11 @@ def main() -> None:
                 "a pair"
             )
     if settings.transform is not None:
-        for name in ("points", "model"):
+        for name in ("points", "model", "guess"):
             if _FLAGS[name].present:
                 raise UserError(f"--{name} does not go with --transform")
+    if settings.guess is not None and settings.points is not None:
+        raise UserError("--guess does not go with --points")
     _check_outputs(settings)
 
     fixed, moving = (
@@ -156,18 +163,7 @@ def main() -> None:
 def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndarray):
     """Finds the registration that is asked for."""
     if settings.transform is not None:
-        found = registration.load(settings.transform)
-        for image, shape, name in (
-            (fixed, found.fixed_shape, "fixed"),
-            (moving, found.moving_shape, "moving"),
-        ):
-            if image.shape[:2] != shape:
-                raise UserError(
-                    f"{getattr(settings, name)} is {image.shape[0]}x{image.shape[1]}: "
-                    f"expected {shape[0]}x{shape[1]}, as the --{name} image of "
-                    f"{settings.transform}"
-                )
-        return found
+        return _saved(settings.transform, settings, fixed, moving)
     if settings.points is not None:
         return registration.from_points(
             *registration.read_points(settings.points),
@@ -175,8 +171,31 @@ def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndar
             model=settings.model,
             name=settings.points,
         )
+    guess, model = None, settings.model
+    if settings.guess is not None:
+        given = _saved(settings.guess, settings, fixed, moving)
+        guess = given.matrix
+        if not _FLAGS["model"].present:
+            model = given.model
     names = str(settings.fixed), str(settings.moving)
-    return registration.register(fixed, moving, model=settings.model, names=names)
+    return registration.register(fixed, moving, model=model, guess=guess, names=names)
+
+
+def _saved(
+    path: str, settings: RegisterSettings, fixed: np.ndarray, moving: np.ndarray
+):
+    """Reads a registration that was saved of images of these sizes."""
+    found = registration.load(path)
+    for image, shape, name in (
+        (fixed, found.fixed_shape, "fixed"),
+        (moving, found.moving_shape, "moving"),
+    ):
+        if image.shape[:2] != shape:
+            raise UserError(
+                f"{getattr(settings, name)} is {image.shape[0]}x{image.shape[1]}: "
+                f"expected {shape[0]}x{shape[1]}, as the --{name} image of {path}"
+            )
+    return found
 
 
 def _without_values(
@@ -219,7 +238,7 @@ def _summary(found) -> str:
 
 def _check_outputs(settings: RegisterSettings) -> None:
     """Refuses outputs where they would do harm, before the work."""
-    read = settings.files("fixed", "moving", "points", "transform")
+    read = settings.files("fixed", "moving", "points", "transform", "guess")
     written = settings.files("output", "fixed_output", "checkerboard", "save_transform")
     outputs.check_named(
         written, lambda: ((path, f"what {name} reads") for name, path in read.items())

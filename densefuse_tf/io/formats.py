@@ -11,6 +11,7 @@ from typing import Any
 
 # The largest image that is read by default, in pixels.
 MAX_PIXELS = 200_000_000
+JPEG_START = b"\xff\xd8\xff"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ FORMATS = (
     ),
     Format(
         "JPEG",
-        (b"\xff\xd8\xff",),
+        (JPEG_START,),
         suffixes=(".jpg", ".jpeg"),
         is_read=True,
         options={"quality": 95, "subsampling": 0},

@@ -7,7 +7,7 @@ that a broken or large comment, profile or resolution is none of anybody's busin
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from densefuse_tf.errors import UserError
@@ -120,12 +120,9 @@ def jpeg(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Parts:
       OSError: It is cut off before its pixels.
     """
     kept = [_read(file, 2)]
-    bits = code = 0
+    bits = 0
     exif = xmp = b""
-    while code != 0xDA:
-        code = _marker(file)
-        header = _read(file, 2)
-        body = _read(file, max(0, int.from_bytes(header, "big") - 2))
+    for code, header, body in _before_pixels(file):
         if code == 0xE1:
             if body.startswith(b"Exif\0"):
                 exif = exif or body[6:]
@@ -153,6 +150,18 @@ def jpeg(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Parts:
     if bits > 8 and b"\xff\xd9" not in rest:
         raise OSError("image file is truncated")
     return Parts(b"".join([*kept, rest]), bits, exif, xmp)
+
+
+def application_data(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yields number and content of the APP segments of an open JPEG, from APP0 on.
+
+    Raises:
+      OSError: The file is cut off before its pixels.
+    """
+    _read(file, 2)
+    for code, _, body in _before_pixels(file):
+        if code & 0xF0 == 0xE0:
+            yield code & 0x0F, body
 
 
 def webp(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Parts:
@@ -190,6 +199,15 @@ def orientation(exif: bytes) -> object:
                 return f"{values} values of type {kind}"
             return struct.unpack_from(order + "HI"[kind - 3], data, entry + 8)[0]
     return None
+
+
+def _before_pixels(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yields marker, length and content of the segments of a JPEG, SOS the last."""
+    code = 0
+    while code != 0xDA:
+        code = _marker(file)
+        header = _read(file, 2)
+        yield code, header, _read(file, max(0, int.from_bytes(header, "big") - 2))
 
 
 def _marker(file: BinaryIO) -> int:

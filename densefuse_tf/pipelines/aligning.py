@@ -1,8 +1,9 @@
 """Aligns the sources of pairs before they are fused: registered, warped and cropped."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -27,8 +28,20 @@ _UNCOVERED: dict[str, str] = {
     "infrared": "fixed",
 }
 
-# The sources of a pair, infrared first, and their names for an error.
-Scene = tuple[Sequence[np.ndarray], Sequence[str]]
+
+class Scene(NamedTuple):
+    """Holds the sources of a pair, infrared first.
+
+    Attributes:
+      sources: [H, W] or [H, W, 3], any dtype.
+      names: What errors call them.
+      guess: Nearly how the visible image lies over the infrared one, from a camera's
+        own figures.
+    """
+
+    sources: Sequence[np.ndarray]
+    names: Sequence[str]
+    guess: "Registration | None" = None
 
 
 class Aligner:
@@ -51,6 +64,9 @@ class Aligner:
         found: "Registration | None" = None,
         origin: str = "",
     ):
+        if settings.guess is not None:
+            # A mistake in it is answered before the first pair.
+            registration.load(settings.guess)
         self.settings = settings
         self.registration = found
         self._origin = origin
@@ -75,13 +91,17 @@ class Aligner:
         return self._alignment.registration.fixed_shape
 
     def align(
-        self, sources: Sequence[np.ndarray], names: Sequence[str]
+        self,
+        sources: Sequence[np.ndarray],
+        names: Sequence[str],
+        guess: "Registration | None" = None,
     ) -> "tuple[tuple[np.ndarray, ...], Registration]":
         """Aligns a pair.
 
         Args:
           sources: The infrared and the visible image, [H, W] or [H, W, 3], any dtype.
           names: Their names for an error.
+          guess: As in `Scene`, for a pair that is registered by itself.
 
         Returns:
           The two, of one height and width, each with its own channels and dtype; and
@@ -95,7 +115,7 @@ class Aligner:
         fixed_name, moving_name = self.settings.fixed_first(names)
         alignment = self._alignment
         if alignment is None:
-            found = _register(sources, names, self.settings)
+            found = _register(Scene(sources, names, guess), self.settings)
             alignment = _alignment(self.settings, found, " and ".join(names))
         else:
             found = alignment.registration
@@ -126,14 +146,14 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
       UserError: The file of the transform or of the points cannot be used; or the pairs
         that are taken do not agree on one transform. Or what `scenes` raises.
     """
+    scenes = itertools.starmap(Scene, scenes)
     if settings.transform is not None:
         origin = os.fspath(settings.transform)
         return Aligner(settings, registration.load(origin), origin)
     if settings.points is not None:
         origin = os.fspath(settings.points)
         points = registration.read_points(origin)
-        sources, _ = next(iter(scenes))
-        fixed, moving = settings.fixed_first(sources)
+        fixed, moving = settings.fixed_first(next(iter(scenes)).sources)
         found = registration.from_points(
             *points,
             shapes=(fixed.shape[:2], moving.shape[:2]),
@@ -168,14 +188,14 @@ def _of_a_rig(
 ) -> "tuple[Registration, str]":
     """Returns the registration of a rigid rig, and what it was found from."""
     each, first, error = [], "", None
-    for sources, names in scenes:
+    for scene in scenes:
         try:
-            each.append(_register(sources, names, settings))
+            each.append(_register(scene, settings))
         except UserError as caught:
             # A video may start in the dark.
             error = error or caught
             continue
-        first = first or " and ".join(names)
+        first = first or " and ".join(scene.names)
         if len(each) == FIRST:
             break
     if error is not None and not each:
@@ -197,13 +217,13 @@ def _of_a_rig(
     return found, origin
 
 
-def _register(
-    sources: Sequence[np.ndarray], names: Sequence[str], settings: RegistrationSettings
-) -> "Registration":
-    fixed_name, moving_name = settings.fixed_first(names)
+def _register(scene: Scene, settings: RegistrationSettings) -> "Registration":
+    fixed_name, moving_name = settings.fixed_first(scene.names)
+    guess = _guess(scene, settings)
     found = registration.register(
-        *settings.fixed_first(sources),
-        model=settings.register_model or "affine",
+        *settings.fixed_first(scene.sources),
+        model=settings.register_model or (guess[1] if guess else "affine"),
+        guess=guess[0] if guess else None,
         names=(fixed_name, moving_name),
     )
     if found.accepted:
@@ -215,6 +235,29 @@ def _register(
             found.consistency,
         )
     return found
+
+
+def _guess(
+    scene: Scene, settings: RegistrationSettings
+) -> tuple[np.ndarray, str] | None:
+    """Returns a matrix from the fixed to the moving image, and its model."""
+    if settings.guess is not None:
+        given = registration.load(settings.guess)
+        shapes = [image.shape[:2] for image in settings.fixed_first(scene.sources)]
+        if shapes != [given.fixed_shape, given.moving_shape]:
+            sizes = " and ".join(map(_text, shapes))
+            expected = f"{_text(given.fixed_shape)} and {_text(given.moving_shape)}"
+            raise UserError(
+                f"{' and '.join(settings.fixed_first(scene.names))} are {sizes}: "
+                f"expected {expected}, the sizes that the guess of "
+                f"{os.fspath(settings.guess)} is for"
+            )
+        return given.matrix, given.model
+    if scene.guess is None:
+        return None
+    matrix = scene.guess.matrix
+    is_forth = settings.register_to == "visible"
+    return matrix if is_forth else np.linalg.inv(matrix), scene.guess.model
 
 
 def _alignment(

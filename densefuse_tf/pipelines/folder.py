@@ -24,6 +24,7 @@ from densefuse_tf.pipelines.events import SILENT
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.pairs import Outcome
 from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.reading import LACKS_READER
 from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.pipelines.settings import PANEL_ROWS
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -78,7 +79,14 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     if run.runner is not None:
         _check_stays_here(request)
         launcher = launcher_of(run)
-    planned = planning.plan(images.pair(request.sources), request.output)
+    if options.embedded:
+        extras.require("flir", "--vis=embedded")
+        scenes: Sequence[tuple[pathlib.Path, ...]] = [
+            (path, path) for path in images.find(request.sources[0])
+        ]
+    else:
+        scenes = images.pair(request.sources)
+    planned = planning.plan(scenes, request.output)
     beside = _beside(request, planned)
     todo = _check(request, planned, list(beside.values()))
     if launcher is None and not registration.is_on and todo:
@@ -243,10 +251,13 @@ def _follow(
             if outcome.error is not None:
                 summary.failed.append(outcome)
                 continue
-            if outcome.is_in_false_colors and not has_warned:
+            if not has_warned and (outcome.lacks_reader or outcome.is_in_false_colors):
                 has_warned = True
                 path, color = outcome.pair.sources[0], request.settings.color
-                logging.warning("%s", pixels.false_colors(path, color))
+                if outcome.lacks_reader:
+                    logging.warning(LACKS_READER, path)
+                else:
+                    logging.warning("%s", pixels.false_colors(path, color))
             if outcome.looks_misaligned:
                 summary.num_misaligned += 1
                 if summary.num_misaligned <= _NAMED:

@@ -13,12 +13,12 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines import reading
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
@@ -55,6 +55,8 @@ class Outcome:
       looks_misaligned: Whether two sources that were not aligned look as if they should
         have been, see `registration.looks_misaligned`.
       is_in_false_colors: Whether the infrared image has a palette's colours.
+      values: The infrared values that became 0 and 255.
+      lacks_reader: Whether a package is missing that reads the infrared temperatures.
     """
 
     pair: Pair
@@ -65,6 +67,8 @@ class Outcome:
     registration: "Registration | None" = None
     looks_misaligned: bool = False
     is_in_false_colors: bool = False
+    values: reading.Values = reading.AS_THEY_ARE
+    lacks_reader: bool = False
 
     @property
     def reason(self) -> str:
@@ -91,12 +95,12 @@ def prepare_aligner(
         error, read = None, False
         for pair in pairs:
             try:
-                sources = _sources(pair, options)
+                found = reading.read(pair.sources, options)
             except UserError as caught:
                 error = error or caught
             else:
                 read = True
-                yield sources, [str(path) for path in pair.sources]
+                yield aligning.Scene(found.sources, found.names, found.guess)
         if error is not None and not read:
             raise error
 
@@ -118,7 +122,7 @@ def check_ranges(pairs: Iterable[Pair], options: FileOptions) -> None:
             if not isinstance(value_range, tuple):
                 break
             try:
-                image = images.read(path, max_pixels=options.max_pixels, masked=True)
+                image = reading.stored(pair.sources, options).sources[index]
             except UserError:
                 continue
             outside = pixels.outside(image, value_range)
@@ -194,46 +198,20 @@ def _pixels(outcome: Outcome) -> int:
     return height * width * len(outcome.pair.sources)
 
 
-def _sources(pair: Pair, options: FileOptions) -> tuple[np.ndarray, ...]:
-    """Reads the source images and brings them to 0..255."""
-    sources = []
-    count = len(pair.sources)
-    ranges = options.ranges(count)
-    flags = options.range_flags or ("the value range ",) * count
-    for path, value_range, flag in zip(pair.sources, ranges, flags, strict=True):
-        image = images.read(path, max_pixels=options.max_pixels, masked=True)
-        # 8-bit images stay as they are, unless a range is asked for.
-        if image.dtype != np.uint8 or value_range is not None:
-            if isinstance(value_range, tuple):
-                if said := pixels.outside(image, value_range):
-                    logging.warning("%s: %s", path, said)
-            judged = pixels.judge(image, value_range)
-            if judged.found:
-                logging.warning(pixels.LEFT_OUT, path, judged.found, flag)
-            if judged.has_outliers:
-                logging.warning(
-                    "%s: its extremes %g and %g, which become 0 and 255, are far from "
-                    "almost all of its values, so that the contrast is low: "
-                    "%s1%%,99%% leaves such dead or hot pixels out",
-                    *(path, judged.low, judged.high, flag),
-                )
-            image = pixels.scale(image, judged)
-            logging.info("%s: %g..%g brought to 0..255", path, judged.low, judged.high)
-        sources.append(image)
-    return tuple(sources)
-
-
 def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> Outcome:
     """Reads the source images and aligns them, or looks whether they are aligned."""
     outcome = Outcome(pair)
     try:
-        sources = _sources(pair, options)
+        read = reading.read(pair.sources, options)
+        sources, outcome.values = read.sources, read.values
+        outcome.lacks_reader = read.lacks_reader
         outcome.is_in_false_colors = options.infrared and pixels.is_in_false_colors(
             sources[0]
         )
         if aligner is not None:
-            names = [str(path) for path in pair.sources]
-            sources, outcome.registration = aligner.align(sources, names)
+            sources, outcome.registration = aligner.align(
+                sources, read.names, read.guess
+            )
         elif len(sources) == 2 and sources[0].shape[:2] == sources[1].shape[:2]:
             outcome.looks_misaligned = looks_misaligned(*sources)
         outcome.sources = sources

@@ -57,6 +57,8 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
     for name in _OF_IMAGES:
         if getattr(request.run, name, None) or getattr(request.options, name, None):
             raise UserError(f"--{name} goes with images, not with a video")
+    if request.options.embedded:
+        raise UserError("--vis=embedded goes with images, not with a video")
     rate = _rate(request.fps)
     output, options, registration = (
         request.output,

@@ -28,7 +28,9 @@ class FileOptions:
       value_ranges: For each source the value range, as `pixels.to_pixel_range` takes
         it; by default None for each.
       infrared: Whether the first source is an infrared image, whose colours are not
-        those of the scene.
+        those of the scene, and of a radiometric JPEG the temperatures.
+      embedded: Whether the second source is the photograph in the radiometric JPEG that
+        is the first one.
       range_flags: For each source what a warning calls the user's choice of its range;
         by default the value range.
       Others: The description of each is its `metadata["help"]`.
@@ -37,6 +39,7 @@ class FileOptions:
     value_ranges: tuple | None = None
     range_flags: tuple[str, ...] | None = None
     infrared: bool = False
+    embedded: bool = False
     max_pixels: int = setting(
         formats.MAX_PIXELS,
         "The largest image that is read, in pixels.",
@@ -98,6 +101,11 @@ class RegistrationSettings:
         "well; affine, the default, shear as well; homography, perspective.",
         choices=("translation", "similarity", "affine", "homography"),
     )
+    guess: str | os.PathLike | None = setting(
+        None,
+        "With --register: search around the transform in this file, which need be "
+        "nearly right only: --save_transform or densefuse-register wrote it.",
+    )
     transform: str | os.PathLike | None = setting(
         None,
         "Instead of --register: apply the transform in this file, which "
@@ -135,7 +143,8 @@ class RegistrationSettings:
     @property
     def inputs(self) -> list[str | os.PathLike]:
         """Returns the files that are read besides the sources."""
-        return [path for path in (self.transform, self.points) if path is not None]
+        given = (self.transform, self.points, self.guess)
+        return [path for path in given if path is not None]
 
     @property
     def outputs(self) -> dict[str, str | os.PathLike]:
@@ -173,6 +182,8 @@ class RegistrationSettings:
         ]
         if len(given) > 1:
             raise UserError(f"{given[1]} does not go with {given[0]}: expected one")
+        if self.guess is not None and self.register is None:
+            raise UserError(f"guess does not go with {given[0]}: expected register")
         if self.transform is not None:
             for name in ("register_model", "save_transform"):
                 if getattr(self, name) is not None:
@@ -263,6 +274,8 @@ class FusionRequest:
           UserError: The settings are for another one; two are expected to be aligned.
         """
         count = len(self.sources)
+        if self.options.embedded:
+            self._set_defaults_of_photographs()
         if self.registration.is_on and count != 2:
             raise UserError(
                 f"{count} kinds of sources are given: expected two, infrared and "
@@ -278,6 +291,15 @@ class FusionRequest:
             if count != 2:
                 names = tuple(f"source {i + 1}" for i in range(count))
             object.__setattr__(self, "names", names)
+
+    def _set_defaults_of_photographs(self) -> None:
+        """Chooses what images of two lenses need: a registration, and one's colours."""
+        if not self.registration.is_on:
+            each = dataclasses.replace(self.registration, register="each")
+            object.__setattr__(self, "registration", each)
+        if self.settings.color == "auto":
+            luma = dataclasses.replace(self.settings, color="luma")
+            object.__setattr__(self, "settings", luma)
 
     def fuser(self):
         """Builds what fuses."""

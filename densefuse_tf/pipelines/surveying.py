@@ -431,7 +431,7 @@ def _aligned(footage: Footage, settings: RegistrationSettings) -> Footage:
     step = max(1, min(_STEP, footage.count // aligning.FIRST))
     with contextlib.closing(footage.frames()) as frames:
         scenes = (
-            (sources, footage.names(index))
+            aligning.Scene(sources, footage.names(index))
             for index, sources in enumerate(frames)
             if index % step == 0
         )

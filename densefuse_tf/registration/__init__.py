@@ -19,6 +19,7 @@ _HOMES = {
     "warp": "alignment",
     "Rectangle": "alignment",
     "common_area": "alignment",
+    "placed": "camera",
     "looks_misaligned": "misalignment",
     "from_points": "points",
     "read_points": "points",

@@ -46,8 +46,8 @@ def registered(monkeypatch):
     def replace(*results):
         results = iter(results)
 
-        def register(fixed, moving, *, model, names):
-            calls.append((fixed, moving, model, names))
+        def register(fixed, moving, *, model, names, guess):
+            calls.append((fixed, moving, model, names, guess))
             result = next(results)
             if isinstance(result, Exception):
                 raise result
@@ -99,10 +99,49 @@ def test_once_takes_the_median_of_the_first_pairs(registered):
     one = aligning.prepare(RegistrationSettings(register="once"), scenes(9))
     np.testing.assert_allclose(one.registration.matrix[:2, 2], (6.5, 4))
     assert len(calls) == aligning.FIRST
-    fixed, moving, model, names = calls[0]
+    fixed, moving, model, names, _ = calls[0]
     np.testing.assert_array_equal(fixed, picture(50))
     np.testing.assert_array_equal(moving, picture(0))
     assert (model, names) == ("affine", ("vis0", "ir0"))
+
+
+@pytest.mark.parametrize("register_to", ["visible", "infrared"])
+def test_a_guess_of_a_camera_is_searched_around(registered, register_to):
+    """It goes from the visible to the infrared image; its model is the search's."""
+    calls = registered(shifted(6, 4))
+    one = aligning.Aligner(
+        RegistrationSettings(register="each", register_to=register_to)
+    )
+    one.align((picture(0), picture(1)), NAMES, shifted(5, 3))
+    *_, model, _, guess = calls[0]
+    expected = np.array([5, 3]) * (1 if register_to == "visible" else -1)
+    np.testing.assert_allclose(guess[:2, 2], expected)
+    assert model == "translation"
+
+
+def test_a_guess_from_a_file_is_searched_around(registered, tmp_path):
+    path = tmp_path / "guess.json"
+    registration.save(path, shifted(5, 3))
+    calls = registered(shifted(6, 4))
+    settings = RegistrationSettings(
+        register="each", register_model="affine", guess=path
+    )
+    one = aligning.Aligner(settings)
+    one.align((picture(0), picture(1)), NAMES, shifted(50, 30))
+    *_, model, _, guess = calls[0]
+    np.testing.assert_allclose(guess[:2, 2], (5, 3))
+    assert model == "affine"
+    with pytest.raises(UserError, match="vis.png and ir.png are 30x40 and 20x40"):
+        one.align((picture(0, (20, 40)), picture(1)), NAMES)
+
+
+def test_a_guess_that_cannot_be_used_is_refused_before_the_first_pair(tmp_path):
+    with pytest.raises(UserError, match="guess goes with register"):
+        RegistrationSettings(guess="a.json")
+    with pytest.raises(UserError, match="guess does not go with points"):
+        RegistrationSettings(guess="a.json", points="b.csv")
+    with pytest.raises(UserError, match="no such file"):
+        aligning.Aligner(RegistrationSettings(register="each", guess=tmp_path / "no"))
 
 
 def test_once_passes_over_pairs_that_have_no_edges(registered):

@@ -1,0 +1,154 @@
+"""Reads radiometric JPEGs: temperatures, and the photograph of the visible camera.
+
+What viewers show of such a file is a picture in false colours. FLIR's cameras store the
+sensor's counts, from which temperatures are computed, and often a photograph beside it
+in APP1 segments; flyr reads them, the package of the extra flir.
+"""
+
+import math
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from densefuse_tf import extras
+from densefuse_tf.errors import UserError
+from densefuse_tf.io import formats
+from densefuse_tf.io import pixels
+from densefuse_tf.io import segments
+from densefuse_tf.io import temperatures
+
+_EXTRA = "flir"
+# The maker's name as EXIF data have it.
+_DJI = b"DJI\0"
+_HELP = "the camera's maker has software that writes TIFF files, which are read"
+
+
+class Placing(NamedTuple):
+    """Says where the camera takes the thermal image to lie in its photograph.
+
+    Attributes:
+      real_to_ir: The field of view of the photograph over that of the thermal image.
+      x, y: Of the thermal image's centre from the photograph's, in pixels of the one or
+        the other.
+    """
+
+    real_to_ir: float
+    x: float
+    y: float
+
+
+class Capture(NamedTuple):
+    """Holds what a radiometric JPEG does.
+
+    Attributes:
+      celsius: Temperatures, [h, w] float32; a masked array where pixels have none.
+      photograph: Of the visible camera, uint8 [H, W, 3] or [H, W]; None without one.
+      placing: The camera's own figures, nearly right; None without any.
+    """
+
+    celsius: np.ndarray
+    photograph: np.ndarray | None
+    placing: Placing | None
+
+
+def maker(path: str | os.PathLike) -> str:
+    """Returns whose thermal data a file holds: "FLIR" or "DJI", "" for none."""
+    is_dji = has_data = False
+    try:
+        # Opening a named pipe would wait for its other end.
+        if not os.path.isfile(path):
+            return ""
+        with open(path, "rb") as file:
+            start = file.read(len(formats.JPEG_START))
+            file.seek(0)
+            parts = segments.application_data(file)
+            for number, body in parts if start == formats.JPEG_START else ():
+                if number == 1 and body.startswith(b"FLIR\0"):
+                    return "FLIR"
+                is_dji |= number == 1 and body.startswith(b"Exif\0") and _DJI in body
+                has_data |= number == 3
+    except (OSError, ValueError):
+        # What is wrong with it says whoever reads its picture.
+        pass
+    return "DJI" if is_dji and has_data else ""
+
+
+def can_read() -> bool:
+    """Returns whether the extra is installed."""
+    return not extras.missing(_EXTRA)
+
+
+def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Capture:
+    """Reads the temperatures of a file, its photograph and the camera's figures.
+
+    Args:
+      path: A JPEG of a FLIR camera.
+      max_pixels: The largest height times width of either image.
+
+    Raises:
+      UserError: It is none, is damaged or stores its data in another way; the extra
+        flir is not installed.
+    """
+    name = os.fspath(path)
+    found = maker(path)
+    if found != "FLIR":
+        what = f"has thermal data of {found} that are not read: {_HELP}"
+        if not found:
+            what = "has no temperatures: expected a radiometric JPEG of a FLIR camera"
+        raise UserError(f"{name}: {what}")
+    extras.require(_EXTRA, f"{name}: reading the temperatures")
+    import flyr
+
+    try:
+        with open(path, "rb") as file:
+            content = flyr.unpack(file)
+        celsius = content.celsius.astype(np.float32)
+        photograph, figures = content.optical, content.pip_info
+    except Exception as error:
+        # Damaged files, and those of other makers, raise anything.
+        detail = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UserError(
+            f"{name}: has thermal data in FLIR's format of a sort that is not read, or "
+            f"damaged ({detail}): {_HELP}"
+        ) from error
+    for image in (celsius, photograph):
+        if image is not None and image.shape[0] * image.shape[1] > max_pixels:
+            height, width = image.shape[:2]
+            raise UserError(
+                f"{name}: has an image of {height}x{width} pixels inside: expected at "
+                f"most {max_pixels} pixels (max_pixels)"
+            )
+    pixels.check(celsius, name, any_values=True)
+    gaps = temperatures.without_value(celsius)
+    if gaps is not None:
+        celsius = np.ma.masked_array(celsius, gaps)
+    if photograph is not None:
+        photograph = photograph[..., :3] if photograph.ndim == 3 else photograph
+        pixels.check(photograph, f"the photograph in {name}")
+    placing = None
+    if figures is not None and math.isfinite(figures.real_to_ir):
+        if figures.real_to_ir > 0:
+            placing = Placing(figures.real_to_ir, figures.offset_x, figures.offset_y)
+    return Capture(celsius, photograph, placing)
+
+
+def read_pair(
+    path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS
+) -> tuple[np.ndarray, np.ndarray, Placing | None]:
+    """Reads a file that has to hold both images; see `read`.
+
+    Returns:
+      Temperatures, the photograph, and the camera's figures.
+
+    Raises:
+      UserError: It has no photograph, or `read` raises it.
+    """
+    celsius, photograph, placing = read(path, max_pixels=max_pixels)
+    if photograph is None:
+        height, width = celsius.shape
+        raise UserError(
+            f"{os.fspath(path)}: has temperatures of {height}x{width} pixels and no "
+            "photograph: expected the visible image in a file of its own"
+        )
+    return celsius, photograph, placing
