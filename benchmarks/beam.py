@@ -24,6 +24,7 @@ import numpy as np
 from absl import flags
 
 from densefuse_tf.commands import runner
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
@@ -80,7 +81,7 @@ def put_pairs(folder: pathlib.Path) -> None:
     found = []
     if _DATA_DIR.value is not None:
         data = pathlib.Path(_DATA_DIR.value)
-        found = images.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
+        found = finding.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
     rng = np.random.default_rng(0)
     for kind in ("ir", "vis"):
         (folder / kind).mkdir()

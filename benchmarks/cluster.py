@@ -32,6 +32,7 @@ from absl import flags
 from beam import peak_memory
 
 from densefuse_tf.commands import runner
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
@@ -155,7 +156,7 @@ def put_pairs(folder: pathlib.Path, count: int) -> None:
     found: Sequence = []
     if _DATA_DIR.value is not None:
         data = pathlib.Path(_DATA_DIR.value)
-        found = images.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
+        found = finding.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
     size, rng = _SIZE.value, np.random.default_rng(0)
     for number in range(count):
         for index, kind in enumerate(("ir", "vis")):
@@ -204,7 +205,7 @@ def launch(cluster, folder: pathlib.Path, count: int, seconds: float) -> float:
 _CHILD = """
 import json, os, pathlib, sys, time
 from beam import peak_memory
-from densefuse_tf.io import images
+from densefuse_tf.io import finding
 from densefuse_tf.io import outputs
 from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.settings import FileOptions
@@ -213,7 +214,7 @@ names, output, address = sys.argv[1:]
 def say(what):
     seconds = time.perf_counter() - start
     print(json.dumps([what, seconds, peak_memory(os.getpid())]), flush=True)
-planned = planning.plan(images.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
+planned = planning.plan(finding.pair([f"{names}/ir", f"{names}/vis"]), f"{output}/")
 outputs.check_pairs(planning.texts(planned))
 planned = planning.without_result(planned, FileOptions())
 say(f"list of {len(planned)} pairs made and checked")

@@ -87,6 +87,7 @@ def one_pair(strategy, pair, product: Callable[[], object]) -> None:
 def whole_folder(pairs, folder: pathlib.Path) -> None:
     from densefuse_tf.fusion.fuser import Fuser
     from densefuse_tf.fusion.settings import FusionSettings
+    from densefuse_tf.io import finding
     from densefuse_tf.io import images
     from densefuse_tf.pipelines import pairs as files_of_pairs
     from densefuse_tf.pipelines import planning
@@ -96,7 +97,7 @@ def whole_folder(pairs, folder: pathlib.Path) -> None:
         for name, image in zip(("ir", "vis"), pair, strict=True):
             images.write(folder / name / f"{number}.png", image)
     fuser = Fuser(FusionSettings(_CHECKPOINT.value))
-    sources = images.pair([folder / "ir", folder / "vis"])
+    sources = finding.pair([folder / "ir", folder / "vis"])
     planned = planning.plan(sources, folder / "out")
     options = FileOptions()
     fuser.fuse(pairs[0])

@@ -83,6 +83,12 @@ def path_of(module: str | os.PathLike) -> pathlib.Path:
     return pathlib.Path(path or module).absolute()
 
 
+def origin(registered: Any) -> tuple[Any, Any]:
+    """Returns where something is defined: one defined there anew replaces it."""
+    name = getattr(registered, "__qualname__", registered)
+    return getattr(registered, "__module__", None), name
+
+
 def reason(error: BaseException, path: str) -> str:
     """Returns what went wrong in one line, with the last line of the user's file."""
     if isinstance(error, SyntaxError):

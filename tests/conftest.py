@@ -56,12 +56,12 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     """A .keras file of an untrained autoencoder, always the same."""
     import keras
 
-    from densefuse_tf.model import checkpoints
+    from densefuse_tf.io import weights
     from densefuse_tf.model import network
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("checkpoint") / "untrained.keras"
-    checkpoints.save_autoencoder(network.autoencoder(), path)
+    weights.save(network.autoencoder(), path, network.autoencoder)
     return path
 
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import runner
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 
@@ -48,7 +49,7 @@ def sharpness(image: np.ndarray) -> float:
 
 
 def test_the_pairs_match_and_are_small_and_grey():
-    pairs = images.pair([EXAMPLES / "pairs" / "ir", EXAMPLES / "pairs" / "vis"])
+    pairs = finding.pair([EXAMPLES / "pairs" / "ir", EXAMPLES / "pairs" / "vis"])
     assert tuple(ir.name for ir, _ in pairs) == PAIRS
     for ir, vis in pairs:
         assert ir.name == vis.name

@@ -107,7 +107,7 @@ def blurred_versions(photograph: np.ndarray, levels: int) -> list[np.ndarray]:
     version = photograph.astype(np.float32)
     for _ in range(levels):
         version = ndimage.gaussian_filter(version, _SIGMA, radius=_BLUR_RADIUS)
-        versions.append(np.rint(version).astype(np.uint8))
+        versions.append(pixels.to_uint8(version))
     return versions
 
 
@@ -220,10 +220,8 @@ def _pairs(
         except UserError as error:
             logging.warning("left out: %s", error)
             continue
-        scaled, _ = pixels.to_pixel_range(pixels.gray(image))
-        sampled.append(
-            sample_patches(np.rint(scaled).astype(np.uint8), settings, random)
-        )
+        gray = pixels.as_bytes(pixels.gray(image))
+        sampled.append(sample_patches(gray, settings, random))
     return np.concatenate(sampled)
 
 

@@ -33,6 +33,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
 
 
@@ -84,16 +85,13 @@ def method(name: str) -> Callable[[_Class], _Class]:
             raise TypeError(f"the class {cls.__qualname__} is no dataclass")
         # DenseFuse is a method as well, though none of this room.
         taken = "DenseFuse" if name == "densefuse" else _METHODS.get(name)
-        if taken not in (None, cls.__module__) and _origin(taken) != _origin(cls):
+        origin = user_modules.origin
+        if taken not in (None, cls.__module__) and origin(taken) != origin(cls):
             raise ValueError(f"the fusion method {name!r} is registered already")
         _METHODS[name] = cls
         return cls
 
     return register
-
-
-def _origin(cls: Any) -> tuple[Any, ...]:
-    return tuple(getattr(cls, name, None) for name in ("__module__", "__qualname__"))
 
 
 def names() -> tuple[str, ...]:

@@ -20,7 +20,6 @@ def define(
     settings: type,
     flag_values: flags.FlagValues,
     *,
-    only: Collection[str] | None = None,
     except_: Collection[str] = (),
 ) -> None:
     """Defines a flag for each field of a dataclass.
@@ -34,11 +33,10 @@ def define(
     Args:
       settings: The dataclass.
       flag_values: The flags of the command.
-      only: Names of the fields that get a flag; by default all.
       except_: Names of fields that get none.
     """
     for field in dataclasses.fields(settings):
-        if field.name not in except_ and (only is None or field.name in only):
+        if field.name not in except_:
             _define(field, typing.get_type_hints(settings)[field.name], flag_values)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import json
 import logging
 import pathlib
 import re
@@ -85,7 +84,7 @@ class Engine:
         with _named({path: path.name}):
             _check_is_here(path)
             image = images.read(path, max_pixels=self.max_pixels)
-        return _shown(pixels.to_uint8(pixels.to_pixel_range(image)[0]))
+        return _shown(pixels.as_bytes(image))
 
     def fuse(self, request: Request, folder: pathlib.Path) -> Answer:
         """Fuses a pair and writes the files of the answer into a folder."""
@@ -231,8 +230,7 @@ def _write_settings(
         "command": command,
         "python": program,
     }
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    files.write_json(path, content)
     return path
 
 

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from densefuse_tf.io import images
+from densefuse_tf.io import finding
 
 # Where the project's own pairs are: installed with the package, or in a checkout.
 _FOLDERS = (
@@ -28,4 +28,4 @@ def find(folder: str | os.PathLike | None = None) -> list[tuple[pathlib.Path, ..
             return []
         folder = found[0]
     folder = pathlib.Path(folder).absolute()
-    return list(images.pair([folder / "ir", folder / "vis"]))
+    return list(finding.pair([folder / "ir", folder / "vis"]))

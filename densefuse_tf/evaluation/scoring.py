@@ -58,7 +58,7 @@ def read_8_bits(
     """
     image = images.read(path, masked=value_range is not None)
     if value_range is not None:
-        image = pixels.to_uint8(pixels.to_pixel_range(image, value_range)[0])
+        image = pixels.as_bytes(image, value_range)
     if image.dtype != np.uint8:
         raise UserError(
             f"{os.fspath(path)}: has {image.dtype} values: expected an 8-bit image, "
@@ -67,15 +67,13 @@ def read_8_bits(
     return image
 
 
-def read_gray(
-    path: str | os.PathLike, value_range: pixels.ValueRange | None = None
-) -> tuple[np.ndarray, bool]:
+def read_gray(path: str | os.PathLike) -> tuple[np.ndarray, bool]:
     """Reads an image as `read_8_bits` does, in grey.
 
     Returns:
       [H, W] uint8, and whether the file is in colour, of which this is the luma.
     """
-    image = read_8_bits(path, value_range)
+    image = read_8_bits(path)
     return pixels.gray(image), pixels.is_color(image)
 
 

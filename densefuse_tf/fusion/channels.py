@@ -13,8 +13,8 @@ from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
-from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.io import pixels
+from densefuse_tf.setting import check_choice
 
 _Fuser = TypeVar("_Fuser", bound="ChannelFuser")
 _CHANNELS = 3

@@ -25,8 +25,8 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import FusionSettings
-from densefuse_tf.fusion.settings import check_choice
 from densefuse_tf.io import pixels
+from densefuse_tf.setting import check_choice
 
 _DENSEFUSE = FusionSettings.method
 # What all methods have beside their options.

@@ -3,10 +3,10 @@
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
 from typing import ClassVar
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import setting
 
 OUTPUT_RANGES = ("minmax", "average", "clip")
@@ -114,13 +114,3 @@ class FusionSettings:
                 f"memory_budget is {self.memory_budget:g}: expected GB of memory, or 0 "
                 "for no limit"
             )
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Checks a setting that is one of a few words.
-
-    Raises:
-      UserError: It is not.
-    """
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")

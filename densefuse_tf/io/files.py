@@ -7,13 +7,15 @@ changed for a day.
 
 import contextlib
 import csv
+import json
 import os
 import pathlib
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from densefuse_tf.errors import UserError
 
@@ -185,6 +187,12 @@ def write_rows(
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)
+
+
+def write_json(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def check_replaceable(path: str | os.PathLike) -> None:

@@ -1,8 +1,7 @@
 """Reads and writes image files: every image of the library goes through here.
 
 A reader trusts no header: the size is checked before pixels are decoded, and whatever
-is wrong with a file ends in one UserError that names it. `find` and `pair`, which list
-the files to read, come from `finding`.
+is wrong with a file ends in one UserError that names it.
 """
 
 import contextlib
@@ -19,21 +18,6 @@ from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 from densefuse_tf.io import temperatures
-from densefuse_tf.io.finding import find
-from densefuse_tf.io.finding import pair
-
-__all__ = [
-    "MAX_PIXELS",
-    "find",
-    "pair",
-    "pixel_count",
-    "read",
-    "require_same_size",
-    "stored_size",
-    "write",
-    "write_raw",
-    "writing",
-]
 
 MAX_PIXELS = formats.MAX_PIXELS
 

@@ -121,9 +121,8 @@ def _fitted(image: np.ndarray, cell: int) -> tuple[int, int]:
 
 
 def _resized(image: np.ndarray, width: int, height: int):
-    if image.dtype != np.uint8:
-        image = pixels.to_uint8(pixels.to_pixel_range(image, "auto")[0])
-    picture = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    image = np.ascontiguousarray(pixels.as_bytes(image))
+    picture = Image.fromarray(image).convert("RGB")
     if picture.size == (width, height):
         return picture
     # A tiny image is enlarged without smoothing, so that its pixels can be seen.

@@ -308,6 +308,16 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 
+def as_bytes(image: np.ndarray, value_range: ValueRange | None = None) -> np.ndarray:
+    """Brings an image to 8 bits by a range of its values, as `to_pixel_range` takes it.
+
+    Without one, an image of 8 bits is returned as it is.
+    """
+    if image.dtype == np.uint8 and value_range is None:
+        return image
+    return to_uint8(to_pixel_range(image, value_range)[0])
+
+
 def matlab_uint8(values: np.ndarray) -> np.ndarray:
     """Rounds grey values to 8 bits as MATLAB's uint8 does: halves away from 0.
 

@@ -100,11 +100,6 @@ def _load_pytorch(path: pathlib.Path, model: keras.Model) -> None:
         layer.bias.assign(arrays[f"{name}.bias"])
 
 
-def save_autoencoder(model: keras.Model, path: str | os.PathLike) -> None:
-    """Writes the weights of an autoencoder as a .keras file; see `weights.save`."""
-    weights.save(model, path, network.autoencoder)
-
-
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
     """Finds the file or the TensorFlow 1 prefix that `checkpoint` names.
 

@@ -139,7 +139,8 @@ def strategy(
 
     def register(function):
         taken = _STRATEGIES.get(name)
-        if taken and _origin(taken.function) != _origin(function):
+        origin = user_modules.origin
+        if taken and origin(taken.function) != origin(function):
             raise ValueError(
                 f"the fusion strategy {name!r} is registered already: expected "
                 "another name"
@@ -151,11 +152,6 @@ def strategy(
         return registered
 
     return register
-
-
-def _origin(function: Callable):
-    """Returns where a function is defined, or the function itself if it has no name."""
-    return function.__module__, getattr(function, "__qualname__", function)
 
 
 def names() -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
@@ -82,10 +83,10 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     if options.embedded:
         extras.require("flir", "--vis=embedded")
         scenes: Sequence[tuple[pathlib.Path, ...]] = [
-            (path, path) for path in images.find(request.sources[0])
+            (path, path) for path in finding.find(request.sources[0])
         ]
     else:
-        scenes = images.pair(request.sources)
+        scenes = finding.pair(request.sources)
     planned = planning.plan(scenes, request.output)
     beside = _beside(request, planned)
     todo = _check(request, planned, list(beside.values()))

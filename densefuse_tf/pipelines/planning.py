@@ -39,7 +39,7 @@ def plan(
     """Names the file of each result.
 
     Args:
-      sources: The source images of each scene, infrared first, as `images.pair`
+      sources: The source images of each scene, infrared first, as `finding.pair`
         matches them.
       output: A file, for one pair; else a folder, where each result takes the name of
         the pair's last source, the visible image, as PNG.

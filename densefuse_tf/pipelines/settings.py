@@ -11,6 +11,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
+from densefuse_tf.setting import check_values
 from densefuse_tf.setting import setting
 
 if TYPE_CHECKING:
@@ -161,20 +162,14 @@ class RegistrationSettings:
 
     def __post_init__(self):
         """Raises a UserError where two settings contradict each other."""
+        check_values(self)
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            choices = (*field.metadata.get("choices", ()), field.default)
-            if field.metadata.get("choices") and value not in choices:
-                expected = ", ".join(field.metadata["choices"])
+            is_given = getattr(self, field.name) != field.default
+            if is_given and not self.is_on and field.name != "checkerboard":
                 raise UserError(
-                    f"{field.name} is {value!r}: expected one of {expected}"
+                    f"{field.name} goes with register, transform or points: expected "
+                    "one of them"
                 )
-            if not self.is_on and value != field.default:
-                if field.name != "checkerboard":
-                    raise UserError(
-                        f"{field.name} goes with register, transform or points: "
-                        "expected one of them"
-                    )
         given = [
             name
             for name in ("transform", "points", "register")

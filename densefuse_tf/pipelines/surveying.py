@@ -77,7 +77,7 @@ def open_sources(
 
     Args:
       sources: k >= 2 video files, or folders or glob patterns of images as
-        `images.find` takes them; either may stand beside the other.
+        `finding.find` takes them; either may stand beside the other.
       max_pixels: The largest frame that is read.
       any_sizes: Whether the sizes of the sources may differ.
       progress: Shows how far it is.
@@ -96,7 +96,7 @@ def open_sources(
         for path in paths
     ]
     if not any(are_videos) or len(sources) < 2:
-        pairs = images.pair(sources)
+        pairs = finding.pair(sources)
         if not any_sizes:
             images.require_same_size(pairs[0])
         return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
@@ -104,7 +104,7 @@ def open_sources(
     opened = [
         video.open_video(path, max_pixels, progress)
         if path_is_video
-        else ImageFiles(tuple(images.find(source)), max_pixels)
+        else ImageFiles(tuple(finding.find(source)), max_pixels)
         for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
     ]
     _check_alike(

@@ -183,7 +183,7 @@ def checkerboard(one: np.ndarray, other: np.ndarray, squares: int = 8) -> np.nda
     y, x = np.ogrid[:height, :width]
     odd = (y // side + x // side) % 2 == 1
     shown[0][odd] = shown[1][odd]
-    return np.rint(shown[0]).astype(np.uint8)
+    return pixels.to_uint8(shown[0])
 
 
 def _like(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:

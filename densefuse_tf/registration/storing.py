@@ -36,8 +36,7 @@ def save(path: str | os.PathLike, registration: Registration) -> None:
         and [value if math.isfinite(value) else None for value in gradient],
         "reason": registration.reason,
     }
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    files.write_json(path, content)
 
 
 def load(path: str | os.PathLike) -> Registration:

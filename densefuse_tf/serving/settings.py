@@ -3,6 +3,7 @@
 import dataclasses
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import check_values
 from densefuse_tf.setting import setting
 
 FORMATS = ("saved_model", "litert", "onnx")
@@ -36,12 +37,7 @@ class ExportSettings:
 
     def __post_init__(self):
         """Raises a UserError where no export can have a value."""
-        if self.format not in FORMATS:
-            raise UserError(
-                f"format is {self.format!r}: expected one of {', '.join(FORMATS)}"
-            )
-        if self.max_pixels < 1:
-            raise UserError(f"max_pixels is {self.max_pixels}: expected 1 or more")
+        check_values(self)
         if self.warmup and self.format != "saved_model":
             raise UserError(
                 f"warmup goes with the format saved_model, not with {self.format}"

@@ -56,12 +56,6 @@ def describe(
     }
 
 
-def write_json(path: pathlib.Path, content: dict) -> None:
-    """Writes a JSON file, replacing it in one step."""
-    with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
 def read_config(run_dir: str | os.PathLike) -> dict | None:
     """Returns what `describe` gave for the run in a folder, or None without a run."""
     path = pathlib.Path(run_dir) / CONFIG

@@ -48,7 +48,7 @@ class Crops:
 
     def read(self, path: pathlib.Path, random: np.random.Generator) -> np.ndarray:
         """Reads the crop of one file, [size, size] uint8, grey by ITU-R 601-2."""
-        grey = pixels.gray(_as_bytes(images.read(path)))
+        grey = pixels.gray(pixels.as_bytes(images.read(path)))
         if self.random_crop:
             grey = self._cut(grey, random)
         return self._resized(grey, (self.size, self.size))
@@ -68,14 +68,6 @@ class Crops:
             return grey
         resample = Image.Resampling[RESIZE_FILTERS[self.resize]]
         return np.asarray(Image.fromarray(grey).resize(shape[::-1], resample))
-
-
-def _as_bytes(image: np.ndarray) -> np.ndarray:
-    """Brings photographs of more than 8 bits to uint8 by their own range."""
-    if image.dtype == np.uint8:
-        return image
-    scaled, _ = pixels.to_pixel_range(image, "auto")
-    return np.rint(scaled).astype(np.uint8)
 
 
 class CropCache:
@@ -125,8 +117,7 @@ class CropCache:
                 )
         else:
             # The label first: a file without one would be refused as somebody else's.
-            with files.replacing(label) as temporary:
-                temporary.write_text(json.dumps(belongs))
+            files.write_json(label, belongs)
             with files.replacing(file) as temporary, open(temporary, "wb") as empty:
                 # A hole in the file would end the process where the disk is full.
                 if hasattr(os, "posix_fallocate"):

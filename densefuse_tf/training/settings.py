@@ -21,6 +21,8 @@ import math
 from collections.abc import Mapping
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import check_values
 from densefuse_tf.setting import setting
 
 # The name of each way to resize a photograph, and Pillow's name of its filter.
@@ -172,7 +174,7 @@ class TrainingSettings:
     """Everything that decides a training run; written to its config.json.
 
     The description of each field is its `metadata["help"]`, from which the command
-    makes its flags, and `metadata["least"]` its least value.
+    makes its flags.
     """
 
     train_dir: str = setting(
@@ -187,13 +189,13 @@ class TrainingSettings:
         1000,
         "How many photographs to validate on: the first of val_dir, or as many drawn "
         "from train_dir.",
-        least=1,
+        lower_bound=1,
     )
     num_curve_images: int | None = setting(
         None,
         "How many of them make a point of the validation curve, which takes its time "
         "on a CPU; by default all. The end of the run takes all in any case.",
-        least=1,
+        lower_bound=1,
     )
     network: str = setting("densefuse", f"The network to train: {', '.join(RECIPES)}.")
     recipe: str = setting(
@@ -207,26 +209,28 @@ class TrainingSettings:
         "deepfuse, which has no other loss.",
     )
     epochs: int = setting(
-        4, "Length of the run, in passes over the photographs.", least=1
+        4, "Length of the run, in passes over the photographs.", lower_bound=1
     )
     iterations: int | None = setting(
-        None, "Length of the run, instead of epochs.", least=1
+        None, "Length of the run, instead of epochs.", lower_bound=1
     )
     batch_size: int = setting(
-        2, "Images per step, over all devices and workers together.", least=1
+        2, "Images per step, over all devices and workers together.", lower_bound=1
     )
     learning_rate: float = setting(1e-4, "The learning rate of Adam.")
     seed: int = setting(
         0,
         "Decides the initial kernels, the order of the photographs and random crops.",
-        least=0,
+        lower_bound=0,
     )
     val_every: int = setting(
-        100, "Iterations between two points of the curves.", least=1
+        100, "Iterations between two points of the curves.", lower_bound=1
     )
-    save_every: int = setting(500, "Iterations between two saves.", least=1)
+    save_every: int = setting(500, "Iterations between two saves.", lower_bound=1)
     # The window of SSIM has 11x11 pixels.
-    image_size: int = setting(256, "Height and width of the crops in pixels.", least=11)
+    image_size: int = setting(
+        256, "Height and width of the crops in pixels.", lower_bound=11
+    )
     resize: str = setting(
         "nearest",
         "How a photograph is resized: nearest (the release), bilinear, bicubic, area.",
@@ -261,20 +265,10 @@ class TrainingSettings:
 
     def check(self) -> None:
         """Refuses a value that no run can have."""
-        for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), field.metadata.get("least")
-            if None not in (value, least) and value < least:
-                raise UserError(f"{field.name} is {value}: expected {least} or more")
+        check_values(self)
         for name in ("learning_rate", "ssim_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} is {value}: expected a number of 0 or more")
-        for name, choices in (
-            ("resize", RESIZE_FILTERS),
-            ("mixed_precision", MIXED_PRECISION),
-        ):
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"{name} is {getattr(self, name)!r}: expected one of "
-                    f"{', '.join(choices)}"
-                )
+        check_choice("resize", self.resize, RESIZE_FILTERS)
+        check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)

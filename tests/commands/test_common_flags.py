@@ -56,8 +56,9 @@ def test_values_besides_the_flags_take_their_place():
     assert found == Settings("x", "rgb", hidden=8)
 
 
-def test_only_the_fields_that_are_named_get_a_flag():
-    assert set(parsed(only=["rate", "quick"])) == {"rate", "quick"}
+def test_fields_that_are_left_out_get_no_flag():
+    shown = parsed(except_=["hidden", "color", "names"])
+    assert set(shown) == {"folder", "count", "rate", "quick"}
 
 
 def test_the_help_shows_metadata():

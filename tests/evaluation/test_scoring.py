@@ -45,7 +45,7 @@ def test_16_bits_need_a_range(tmp_path, photograph):
     Image.fromarray(deep).save(path)
     with pytest.raises(UserError, match=r"deep\.png: has uint16 values: expected an 8"):
         scoring.read_gray(path)
-    image, _ = scoring.read_gray(path, (0.0, 51000.0))
+    image = scoring.read_8_bits(path, (0.0, 51000.0))
     np.testing.assert_array_equal(image, photograph(1))
 
 

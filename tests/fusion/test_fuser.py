@@ -16,6 +16,7 @@ from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import weights as files_of_weights
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
@@ -321,7 +322,7 @@ def test_fuse_refuses_what_is_no_set_of_source_images(fusers, sources, message):
 def test_fuse_refuses_an_output_that_is_not_finite(tmp_path):
     model = network.autoencoder()
     network.convolution_layer(model, "C5").kernel.assign(np.full((3, 3, 16, 1), 1e38))
-    checkpoints.save_autoencoder(model, tmp_path / "model.keras")
+    files_of_weights.save(model, tmp_path / "model.keras", network.autoencoder)
     with pytest.raises(UserError, match="output is not finite"):
         densefuse_tf.fuse(photographs(2), tmp_path / "model.keras")
 
@@ -352,7 +353,7 @@ def test_fuse_reads_a_changed_checkpoint_again(tmp_path):
     results = []
     for seed in range(2):
         keras.utils.set_random_seed(seed)
-        checkpoints.save_autoencoder(network.autoencoder(), path)
+        files_of_weights.save(network.autoencoder(), path, network.autoencoder)
         results.append(densefuse_tf.fuse(sources, path))
     assert (results[0] != results[1]).any()
 

@@ -93,7 +93,7 @@ def assert_same_weights(one, other):
 
 def test_a_saved_model_loads_with_the_same_weights(tmp_path):
     model = network.autoencoder()
-    checkpoints.save_autoencoder(model, tmp_path / "new" / "model.keras")
+    weights.save(model, tmp_path / "new" / "model.keras", network.autoencoder)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
     loaded = checkpoints.load_autoencoder(tmp_path / "new" / "model.keras")
     assert_same_weights(loaded, model)
@@ -102,7 +102,7 @@ def test_a_saved_model_loads_with_the_same_weights(tmp_path):
 def test_a_saved_model_is_plain_whatever_it_was_trained_with(tmp_path):
     model = network.autoencoder(dtype="mixed_bfloat16", quick=True)
     model.compile(optimizer="adam", loss="mse")
-    checkpoints.save_autoencoder(model, tmp_path / "model.keras")
+    weights.save(model, tmp_path / "model.keras", network.autoencoder)
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert_same_weights(loaded, model)
     assert not loaded.compiled
@@ -141,7 +141,7 @@ def test_files_of_the_old_form_load(tmp_path, monkeypatch, model):
     monkeypatch.setattr(
         keras.ops, "pad", lambda maps, *_, **__: ReflectionPadding()(maps)
     )
-    checkpoints.save_autoencoder(model, tmp_path / "old.keras")
+    weights.save(model, tmp_path / "old.keras", network.autoencoder)
     monkeypatch.undo()
     with zipfile.ZipFile(tmp_path / "old.keras") as archive:
         assert b"densefuse_tf>ReflectionPadding" in archive.read(CONFIG)
@@ -159,14 +159,14 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch, model):
 
     monkeypatch.setattr(keras.Model, "save", fail)
     with pytest.raises(UserError, match="No space left"):
-        checkpoints.save_autoencoder(model, path)
+        weights.save(model, path, network.autoencoder)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_model_is_saved_only_as_keras(tmp_path, model):
     with pytest.raises(UserError, match=r"model.h5: a checkpoint is saved as .keras"):
-        checkpoints.save_autoencoder(model, tmp_path / "model.h5")
+        weights.save(model, tmp_path / "model.h5", network.autoencoder)
 
 
 def test_short_names_are_found_installed_and_in_a_checkout(

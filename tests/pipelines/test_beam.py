@@ -17,6 +17,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import fuser as fuser_module
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.pairs import fuse_pairs
 from densefuse_tf.pipelines.planning import Pair
@@ -56,7 +57,7 @@ def expected(made, checkpoint):
     fuser = Fuser(FusionSettings(checkpoint, strategy="l1_norm"))
     folder = made / "expected"
     folder.mkdir()
-    planned = list(plan(images.pair([made / "ir", made / "vis"]), folder))
+    planned = list(plan(finding.pair([made / "ir", made / "vis"]), folder))
     results = list(fuse_pairs(fuser, planned, OPTIONS))
     assert [result.error is None for result in results] == [1, 1, 0, 1, 1, 0, 1]
     return contents(folder)
@@ -73,7 +74,7 @@ def pairs(made, tmp_path, monkeypatch):
 
 def plan_into(folder) -> list[Pair]:
     pathlib.Path(folder).mkdir()
-    return list(plan(images.pair(["ir", "vis"]), folder))
+    return list(plan(finding.pair(["ir", "vis"]), folder))
 
 
 def launch(checkpoint, planned, *options, **others) -> dict[int, str]:

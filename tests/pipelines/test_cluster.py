@@ -11,6 +11,7 @@ from densefuse_tf.commands import evaluate
 from densefuse_tf.commands import fuse
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.pairs import fuse_pairs
 from densefuse_tf.pipelines.planning import plan
@@ -59,7 +60,7 @@ def visible(folder: pathlib.Path) -> dict[str, bytes]:
 
 def expected(folder: pathlib.Path, checkpoint) -> dict[str, bytes]:
     """What is there without a runner, with the report of no failures."""
-    planned = plan(images.pair([folder / "ir", folder / "vis"]), f"{folder}/here/")
+    planned = plan(finding.pair([folder / "ir", folder / "vis"]), f"{folder}/here/")
     fuser = Fuser(FusionSettings(checkpoint))
     assert all(
         result.error is None for result in fuse_pairs(fuser, planned, FileOptions())

@@ -98,8 +98,7 @@ class Store:
                 if all(map(math.isfinite, values.values())):
                     return values
         values = evaluate()
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+        files.write_json(path, values)
         return values
 
 

@@ -49,11 +49,13 @@ def blend(monkeypatch):
 @pytest.fixture
 def other_checkpoint(checkpoint, tmp_path):
     """A checkpoint with other weights than `checkpoint`."""
+    from densefuse_tf.io import weights
     from densefuse_tf.model import checkpoints
+    from densefuse_tf.model import network
 
     model = checkpoints.load_autoencoder(checkpoint)
     model.set_weights([weights * 1.1 for weights in model.get_weights()])
-    checkpoints.save_autoencoder(model, tmp_path / "other.keras")
+    weights.save(model, tmp_path / "other.keras", network.autoencoder)
     return tmp_path / "other.keras"
 
 
