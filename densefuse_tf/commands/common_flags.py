@@ -82,6 +82,19 @@ def define_ir_and_vis(
     )
 
 
+def define_ranges(text: str, values: flags.FlagValues) -> tuple[flags.FlagHolder, ...]:
+    """Defines --ir_range and --vis_range; `text` is the rest of their description."""
+    return tuple(
+        flags.DEFINE_string(
+            f"{name}_range",
+            None,
+            f"The {kind} values that become 0 and 255{text}",
+            flag_values=values,
+        )
+        for name, kind in (("ir", "infrared"), ("vis", "visible"))
+    )
+
+
 def value_range(flag: flags.FlagHolder):
     """Returns a flag's value range as `pixels.to_pixel_range` takes it."""
     # Brings NumPy along, which --help does without.

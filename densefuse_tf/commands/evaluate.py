@@ -65,16 +65,11 @@ _VIDEO = flags.DEFINE_bool(
     "decided once for all of them, and the table shows no row for each.",
     flag_values=_FLAGS,
 )
-_RANGES = tuple(
-    flags.DEFINE_string(
-        f"{name}_range",
-        None,
-        f"The {kind} values that become 0 and 255, as fuse.py takes them: MIN,MAX; two "
-        "percentiles, 1%,99%; or auto for the image's own minimum and maximum, or "
-        "those of all frames of a video. Sources of more than 8 bits need it.",
-        flag_values=_FLAGS,
-    )
-    for name, kind in (("ir", "infrared"), ("vis", "visible"))
+_RANGES = common_flags.define_ranges(
+    ", as fuse.py takes them: MIN,MAX; two percentiles, 1%,99%; or auto for the "
+    "image's own minimum and maximum, or those of all frames of a video. Sources of "
+    "more than 8 bits need it.",
+    _FLAGS,
 )
 flags.DEFINE_string(
     "csv",

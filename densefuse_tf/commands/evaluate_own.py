@@ -12,6 +12,7 @@ import numpy as np
 
 from densefuse_tf.commands import evaluate_outputs
 from densefuse_tf.commands import progress
+from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.errors import UserError
@@ -24,8 +25,8 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
 
-# How many of very many pairs are shown, and how many errors.
-_SHOWN, _ERRORS_SHOWN = 3, 20
+# How many of very many pairs are shown.
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,12 +194,7 @@ def _evaluate_on_runner(
     if values:
         outputs.show(report.of_columns(selection, columns(), "pairs"))
     if errors:
-        print(
-            f"{len(errors)} of {len(triplets)} pairs were not evaluated:",
-            *(f"  {line}" for line in errors[:_ERRORS_SHOWN]),
-            sep="\n",
-            file=sys.stderr,
-        )
+        runner.print_errors("evaluated", errors, len(triplets))
     return 1 if errors else 0
 
 

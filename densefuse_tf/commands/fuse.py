@@ -44,6 +44,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
+from densefuse_tf.pipelines.settings import KINDS
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
@@ -80,18 +81,12 @@ _FPS = flags.DEFINE_string(
     "... A video made of videos has theirs.",
     flag_values=_FLAGS,
 )
-_RANGES = tuple(
-    flags.DEFINE_string(
-        f"{name}_range",
-        None,
-        f"The {kind} values that become 0 and 255: MIN,MAX; two percentiles of the "
-        "image, 1%,99% for instance, which leave out dead and hot pixels; or auto for "
-        "the image's own minimum and maximum, or those of all frames of a video. By "
-        "default auto for 16-bit and float images, while those of 8 bits stay as they "
-        "are.",
-        flag_values=_FLAGS,
-    )
-    for name, kind in (("ir", "infrared"), ("vis", "visible"))
+_RANGES = common_flags.define_ranges(
+    ": MIN,MAX; two percentiles of the image, 1%,99% for instance, which leave out "
+    "dead and hot pixels; or auto for the image's own minimum and maximum, or those of "
+    "all frames of a video. By default auto for 16-bit and float images, while those "
+    "of 8 bits stay as they are.",
+    _FLAGS,
 )
 _METHOD = flags.DEFINE_string(
     "method",
@@ -223,10 +218,7 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
     # As two lenses of one camera, both are in one file.
     is_embedded = _VIS.value == _EMBEDDED
-    return ("infrared", "visible"), (
-        _IR.value,
-        _IR.value if is_embedded else _VIS.value,
-    )
+    return KINDS, (_IR.value, _IR.value if is_embedded else _VIS.value)
 
 
 def _description() -> str:

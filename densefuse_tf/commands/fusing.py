@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from absl import logging
 
 from densefuse_tf.commands import progress
+from densefuse_tf.commands import runner
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 # The plan shows at most so many pairs, the first ones.
 _PLAN_SHOWN = 3
-# A report has all errors, the terminal the first ones.
-_ERRORS_SHOWN = 20
 
 
 def fuse_pairs(request: FusionRequest) -> int:
@@ -129,11 +128,10 @@ def _warn_of_misaligned(summary: folder.Summary) -> None:
 def _print_errors(summary: folder.Summary) -> None:
     """Prints why pairs were not fused: with a report, of the first ones."""
     failed, report = summary.failed, summary.report
-    print(
-        f"{len(failed)} of {len(summary.todo)} pairs were not fused:", file=sys.stderr
+    reasons = [outcome.reason for outcome in failed]
+    runner.print_errors(
+        "fused", reasons, len(summary.todo), has_report=report is not None
     )
-    for outcome in failed if report is None else failed[:_ERRORS_SHOWN]:
-        print(f"  {outcome.reason}", file=sys.stderr)
     if report is not None:
         print(f"report: {report}", file=sys.stderr)
 

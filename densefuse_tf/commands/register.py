@@ -57,7 +57,7 @@ class RegisterSettings:
         "affine",
         "What the transform may do: shift; scale and turn as well; shear as well; or "
         "perspective.",
-        choices=("translation", "similarity", "affine", "homography"),
+        choices=registration.MODELS,
     )
     points: str | None = setting(
         None,

@@ -23,6 +23,19 @@ BROKEN_PIPE = 141
 TERMINATED = 143
 
 
+# A report has all errors, the terminal the first ones.
+_ERRORS_SHOWN = 20
+
+
+def print_errors(
+    what: str, reasons: Sequence[str], count: int, *, has_report: bool = True
+) -> None:
+    """Says why some of `count` pairs were not fused or evaluated."""
+    print(f"{len(reasons)} of {count} pairs were not {what}:", file=sys.stderr)
+    for reason in reasons[:_ERRORS_SHOWN] if has_report else reasons:
+        print(f"  {reason}", file=sys.stderr)
+
+
 def run(
     main: Callable[[], int | None],
     flag_values: flags.FlagValues,

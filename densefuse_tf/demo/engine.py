@@ -28,6 +28,7 @@ from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.settings import KINDS
 from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # Pictures for the screen are reduced to this side; the result itself never is.
 _MAX_SHOWN = 1280
-_KINDS = ("infrared", "visible")
 # What the page calls the setting, for errors that it solves.
 REGISTER = "Register the infrared image to the visible one first"
 
@@ -93,7 +93,7 @@ class Engine:
         options = FileOptions(
             value_ranges=request.value_ranges,
             range_flags=tuple(
-                f"the value range of the {kind} image " for kind in _KINDS
+                f"the value range of the {kind} image " for kind in KINDS
             ),
             max_pixels=self.max_pixels,
         )
@@ -102,7 +102,7 @@ class Engine:
             aligner = aligning.prepare(request.registration, ())
         names = {
             path: f"{kind} image {path.name}"
-            for kind, path in zip(_KINDS, pair.sources, strict=True)
+            for kind, path in zip(KINDS, pair.sources, strict=True)
         }
         with _warnings(names) as warnings, _named(names):
             for path in pair.sources:
@@ -156,7 +156,7 @@ class Engine:
         paths = [
             folder / f"{what}_{kind}.png"
             for what in ("activity", "weight")
-            for kind in _KINDS
+            for kind in KINDS
         ]
         for path, picture in zip(paths, pictures, strict=True):
             images.write(path, picture)
@@ -214,7 +214,7 @@ def _write_compared(
         fused = fused.with_stem("fused_small")
         images.write(fused, shown)
     compared = []
-    for kind, source in zip(_KINDS, sources, strict=True):
+    for kind, source in zip(KINDS, sources, strict=True):
         path = fused.with_name(f"{kind}.png")
         images.write(path, _shown(pixels.to_uint8(source)))
         compared.append((path, fused))

@@ -10,11 +10,11 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
+from densefuse_tf.pipelines.settings import KINDS
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # Beside the sources, where it takes the place of none.
 OUTPUT = "out/fused.png"
-_NAMES = ("infrared", "visible")
 # What a method has that fuses feature maps.
 _OF_MAPS = ("strategy", "checkpoint", "output_range", "precision")
 
@@ -65,7 +65,7 @@ class Request:
     def value_ranges(self) -> tuple[pixels.ValueRange | None, ...]:
         """Returns the value range of each source."""
         ranges: list[pixels.ValueRange | None] = []
-        for kind, text in (("infrared", self.ir_range), ("visible", self.vis_range)):
+        for kind, text in zip(KINDS, (self.ir_range, self.vis_range), strict=True):
             try:
                 ranges.append(pixels.parse_range(text) if text.strip() else None)
             except UserError as error:
@@ -116,23 +116,23 @@ class Request:
             imports.append("from densefuse_tf.io import pixels")
         body = [
             f"{name} = images.read({_quoted(file)})"
-            for name, file in zip(_NAMES, self.file_names(), strict=True)
+            for name, file in zip(KINDS, self.file_names(), strict=True)
         ]
         for name, value_range, is_scaled in zip(
-            _NAMES, self.value_ranges, are_scaled, strict=True
+            KINDS, self.value_ranges, are_scaled, strict=True
         ):
             if is_scaled:
                 given = "" if value_range is None else f", {_literal(value_range)}"
                 body.append(f"{name}, _ = pixels.to_pixel_range({name}{given})")
-        pair = f"[{', '.join(_NAMES)}]"
-        names = f"[{', '.join(map(_quoted, _NAMES))}]"
+        pair = f"[{', '.join(KINDS)}]"
+        names = f"[{', '.join(map(_quoted, KINDS))}]"
         if self.register:
             imports.append("from densefuse_tf.pipelines.aligning import Aligner")
             imports.append(
                 "from densefuse_tf.pipelines.settings import RegistrationSettings"
             )
             body.append('aligner = Aligner(RegistrationSettings(register="each"))')
-            body.append(f"({', '.join(_NAMES)}), _ = aligner.align({pair}, {names})")
+            body.append(f"({', '.join(KINDS)}), _ = aligner.align({pair}, {names})")
         imports.insert(0, "from densefuse_tf.fusion import methods")
         body += [
             "settings = methods.settings(",

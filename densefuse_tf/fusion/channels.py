@@ -157,9 +157,8 @@ class ChannelFuser(abc.ABC):
             if value_range is not None:
                 sources[index] = pixels.to_pixel_range(source, value_range)[0]
                 # A camera goes on where a shutter closes: it is told, and no more.
-                if isinstance(value_range, tuple):
-                    if said := pixels.outside(source, value_range):
-                        logging.warning("%s: %s", name, said)
+                if said := pixels.outside(source, value_range):
+                    logging.warning("%s: %s", name, said)
             elif not are_scaled:
                 pixels.require_bytes_scale(source, name)
         pixels.require_same_size([source.shape[:2] for source in sources], names)

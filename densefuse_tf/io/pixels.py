@@ -204,7 +204,7 @@ def judge(
     return temperatures.Judged(low, high, foreign=foreign)
 
 
-def outside(image: np.ndarray, value_range: tuple[float, float]) -> str:
+def outside(image: np.ndarray, value_range: ValueRange | None) -> str:
     """Says what is wrong where a range makes (nearly) all of an image black, or white.
 
     Args:
@@ -212,8 +212,11 @@ def outside(image: np.ndarray, value_range: tuple[float, float]) -> str:
       value_range: The values that would become 0 and 255.
 
     Returns:
-      The values found, what they become, and the range, for a message; or "".
+      The values found, what they become, and the range, for a message; or "", as for
+      each range that is found from the image.
     """
+    if not isinstance(value_range, tuple):
+        return ""
     data = np.ma.getdata(image)
     for where, what in ((data <= value_range[0], 0), (data >= value_range[1], 255)):
         if where.mean() >= _NEARLY_ALL:

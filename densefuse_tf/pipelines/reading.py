@@ -105,9 +105,8 @@ def read(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
     ):
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
-            if isinstance(value_range, tuple):
-                if said := pixels.outside(image, value_range):
-                    logging.warning("%s: %s", name, said)
+            if said := pixels.outside(image, value_range):
+                logging.warning("%s: %s", name, said)
             judged = pixels.judge(image, value_range)
             if judged.found:
                 logging.warning(pixels.LEFT_OUT, name, judged.found, flag)

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from densefuse_tf import registration
 from densefuse_tf import startup
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
@@ -17,6 +18,8 @@ from densefuse_tf.setting import setting
 if TYPE_CHECKING:
     from densefuse_tf.fusion.methods import AnySettings
 
+# What the two sources of a pair are called, in their order.
+KINDS = ("infrared", "visible")
 # The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
 
@@ -100,7 +103,7 @@ class RegistrationSettings:
         None,
         "What the transform may do: translation, shift; similarity, scale and turn as "
         "well; affine, the default, shear as well; homography, perspective.",
-        choices=("translation", "similarity", "affine", "homography"),
+        choices=registration.MODELS,
     )
     guess: str | os.PathLike | None = setting(
         None,
@@ -282,8 +285,8 @@ class FusionRequest:
                 "kinds of sources that are given"
             )
         if not self.names:
-            names = ("infrared", "visible")
-            if count != 2:
+            names = KINDS
+            if count != len(KINDS):
                 names = tuple(f"source {i + 1}" for i in range(count))
             object.__setattr__(self, "names", names)
 

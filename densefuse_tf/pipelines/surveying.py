@@ -293,9 +293,8 @@ class _Seen:
                 f"{frame.dtype}: expected one type, or to be told the value range"
             )
         self.count += 1
-        if isinstance(value_range, tuple):
-            if said := pixels.outside(frame, value_range):
-                self.outside[name] = said
+        if said := pixels.outside(frame, value_range):
+            self.outside[name] = said
         if is_judged:
             judged = pixels.judge(frame, "auto")
             self.judged.append(dataclasses.replace(judged, foreign=None))

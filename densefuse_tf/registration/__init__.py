@@ -29,10 +29,11 @@ _HOMES = {
     "load": "storing",
     "save": "storing",
     "normalized_total_gradient": "registration",
-    "MODELS": "transforms",
 }
+# What a transform may do, each as much as the one before and more.
+MODELS = ("translation", "similarity", "affine", "homography")
 
-__all__ = list(_HOMES)
+__all__ = ["MODELS", *_HOMES]
 
 
 def __getattr__(name: str):

@@ -232,12 +232,7 @@ def _comparable(image: np.ndarray, name: str) -> np.ndarray:
 def _regular(matrix: np.ndarray) -> np.ndarray:
     """The matrix of a guess, or a UserError where it is no transform."""
     values = np.asarray(matrix, np.float64)
-    if (
-        values.shape != (3, 3)
-        or not np.isfinite(values).all()
-        or values[2, 2] == 0
-        or np.linalg.det(values) == 0
-    ):
+    if not transforms.is_regular(values):
         raise UserError("guess: expected a regular 3x3 matrix of finite numbers")
     return values / values[2, 2]
 

@@ -60,8 +60,7 @@ def load(path: str | os.PathLike) -> Registration:
         raise _unexpected(name, f"has the model {model!r}")
     try:
         matrix = np.array(content["matrix"], np.float64)
-        regular = matrix.shape == (3, 3) and np.isfinite(matrix).all()
-        if not regular or matrix[2, 2] == 0 or np.linalg.det(matrix) == 0:
+        if not transforms.is_regular(matrix):
             raise ValueError("not a regular 3x3 matrix")
         transform = transforms.of_matrix(matrix, model)
         shapes = _shape(content["fixed"]), _shape(content["moving"])

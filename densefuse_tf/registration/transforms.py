@@ -10,6 +10,7 @@ import numpy as np
 from skimage import transform
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.registration import MODELS
 
 _CLASSES = {
     "translation": transform.EuclideanTransform,
@@ -17,7 +18,6 @@ _CLASSES = {
     "affine": transform.AffineTransform,
     "homography": transform.ProjectiveTransform,
 }
-MODELS = tuple(_CLASSES)
 
 # Matrices that span the directions in which a transform of a model can change: shifts,
 # scale and rotation, two shears, perspective. A model has those up to its number.
@@ -41,6 +41,15 @@ def check_model(model: str) -> None:
     """Raises a UserError unless `model` is one of `MODELS`."""
     if model not in MODELS:
         raise UserError(f"model {model!r}: expected one of {', '.join(MODELS)}")
+
+
+def is_regular(matrix: np.ndarray) -> bool:
+    """Returns whether a matrix is that of a transform: 3x3, finite and invertible."""
+    return (
+        matrix.shape == (3, 3)
+        and bool(np.isfinite(matrix).all())
+        and bool(matrix[2, 2] != 0 and np.linalg.det(matrix) != 0)
+    )
 
 
 def directions(model: str) -> np.ndarray:

@@ -169,7 +169,7 @@ def split(settings: TrainingSettings) -> "tuple[Photographs, Photographs]":
     else:
         if len(training) <= settings.num_val_images:
             raise UserError(
-                f"{settings.train_dir}: has {photographs(len(training))}: expected "
+                f"{settings.train_dir}: has {counted(len(training))}: expected "
                 f"more than the {settings.num_val_images} held out to validate on; "
                 "lower num_val_images or give val_dir"
             )
@@ -179,7 +179,7 @@ def split(settings: TrainingSettings) -> "tuple[Photographs, Photographs]":
         training = [path for i, path in enumerate(training) if i not in held_out]
     if len(training) < settings.batch_size:
         raise UserError(
-            f"{settings.train_dir}: has {photographs(len(training))}: expected at "
+            f"{settings.train_dir}: has {counted(len(training))}: expected at "
             f"least one batch of {settings.batch_size}"
         )
     cache = None
@@ -194,7 +194,7 @@ def split(settings: TrainingSettings) -> "tuple[Photographs, Photographs]":
     )
 
 
-def photographs(count: int) -> str:
+def counted(count: int) -> str:
     """Returns "1 photograph", "2 photographs", and so on."""
     return f"{count} photograph{'' if count == 1 else 's'}"
 

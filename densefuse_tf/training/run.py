@@ -117,7 +117,7 @@ class TrainingRun:
                 if self.train_images.num_corrupt:
                     logging.warning(
                         "could not be read and skipped: %s",
-                        photographs.photographs(self.train_images.num_corrupt),
+                        photographs.counted(self.train_images.num_corrupt),
                     )
                 self.save()
             saved = (
