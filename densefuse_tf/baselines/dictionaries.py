@@ -220,7 +220,7 @@ def _uses(chosen: np.ndarray) -> list[np.ndarray]:
 
 @compiled
 def _improve(atom, uses, atoms, coefficients, residuals):
-    """Step 2 for an atom and the coefficients of the samples that use it."""
+    """Does step 2 for an atom and the coefficients of the samples that use it."""
     sparsity = coefficients.shape[1]
     pixels = atoms.shape[1]
     improved = np.zeros(pixels)

@@ -220,7 +220,7 @@ def _without_values(
 
 
 def _summary(found) -> str:
-    """The transform and its measures, a line each."""
+    """Describes the transform and its measures, a line each."""
     lines = [f"{found.model}, from the fixed to the moving image (x, y, 1):"]
     lines += ["  " + "".join(f"{value:14.6g}" for value in row) for row in found.matrix]
     for name, value in (
@@ -268,7 +268,7 @@ def _check_depth(settings: RegisterSettings, name: str, image: np.ndarray) -> No
 
 
 def run(argv: list[str] | None = None) -> int:
-    """The command `densefuse-register`; returns its exit status."""
+    """Runs the command `densefuse-register` and returns its exit status."""
     return runner.run(main, _FLAGS, __doc__, argv)
 
 

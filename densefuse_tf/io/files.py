@@ -229,7 +229,7 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
 
 
 def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:
-    """Whether an error in the body names another file than these two."""
+    """Returns whether an error in the body names another file than these two."""
     if error.filename is None:
         return False
     named = pathlib.Path(error.filename)

@@ -347,7 +347,7 @@ def rgb(image: np.ndarray) -> np.ndarray:
 
 
 def is_color(image: np.ndarray) -> bool:
-    """Whether an image is [height, width, 3] with channels that differ somewhere."""
+    """Returns whether an image has three channels that differ somewhere."""
     return image.ndim == 3 and bool((image != image[..., :1]).any())
 
 
@@ -373,7 +373,7 @@ def false_colors(name: str | os.PathLike, color: str) -> str:
 
 
 def is_in_false_colors(image: np.ndarray) -> bool:
-    """Whether an infrared image has colours, more than the noise of JPEG has."""
+    """Returns whether an infrared image has more colour than the noise of JPEG."""
     if image.ndim == 2:
         return False
     some = image[::4, ::4].astype(np.float32)

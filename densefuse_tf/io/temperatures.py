@@ -243,7 +243,7 @@ def _shared_values(scene: _Scene) -> _Found:
 
 
 def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
-    """Whether each value is farther from all of `rest` than these spread.
+    """Returns whether each value is farther from all of `rest` than these spread.
 
     Args:
       own: Values lower or higher than all of the rest.
@@ -345,7 +345,7 @@ def _columns(scene: _Scene) -> _Found:
 
 
 def _is_no_picture(data: np.ndarray, first: int, end: int, steps: float) -> bool:
-    """Whether rows that are far out have neither an edge nor the looks of an object.
+    """Returns whether rows far out have neither an edge nor the looks of an object.
 
     Args:
       data: The image, NaN where a pixel is foreign.

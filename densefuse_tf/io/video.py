@@ -314,7 +314,7 @@ def _rate(
 
 
 def have_same_rate(one: VideoFile, other: VideoFile) -> bool:
-    """Whether their rates differ by no more than a rounding, or their jitter."""
+    """Returns whether their rates are the same but for a rounding, or their jitter."""
     drift = abs(1 / one.rate - 1 / other.rate)
     jitter = one.jitter + other.jitter
     return drift * one.count <= jitter or drift * one.rate < _ROUNDING

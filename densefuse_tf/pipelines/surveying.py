@@ -373,7 +373,7 @@ def survey(
     )
 
     def are_inside() -> bool:
-        """Whether a frame of each source lies within a range that is given."""
+        """Returns whether a frame of each source lies within a range that is given."""
         return all(
             one.count > len(one.outside) or not given
             for one, given in zip(seen, is_given, strict=True)

@@ -187,7 +187,7 @@ def checkerboard(one: np.ndarray, other: np.ndarray, squares: int = 8) -> np.nda
 
 
 def _like(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """The fixed image with the range, dtype and channels of the moving one."""
+    """Gives the fixed image the range, dtype and channels of the moving one."""
     gray = pixels.to_pixel_range(pixels.gray(fixed), "auto")[0] / np.float32(255)
     low, high = float(moving.min()), float(moving.max())
     values = low + gray.astype(np.float64) * (high - low)

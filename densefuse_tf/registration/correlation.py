@@ -69,7 +69,7 @@ def _energy(field: np.ndarray) -> np.ndarray:
 
 @compiled
 def _scores(product, energy, sums, sides, shape, least):
-    """The scores for sums of products and of the ground's energy under the field.
+    """Computes scores of sums of products and of the ground's energy under the field.
 
     The energy and the area of the field over the ground's rectangle come from `sums`
     over rectangles; an area below `least` is too small.

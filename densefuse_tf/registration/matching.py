@@ -233,7 +233,7 @@ class _Pair:
         )
 
     def _shared(self, matrix: np.ndarray, which: int) -> np.ndarray:
-        """The box in an image of what the other one shows, and a margin.
+        """Finds the box in an image of what the other one shows, and a margin.
 
         Returns:
           (left, top) and (right, bottom) in pixels of the image.

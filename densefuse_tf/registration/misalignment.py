@@ -119,7 +119,7 @@ def _scores(
 
 
 def _shrunk(image: np.ndarray, factor: int) -> np.ndarray:
-    """The sums of blocks of pixels, in grey: quicker than an exact resizing."""
+    """Sums blocks of pixels, in grey, which is quicker than an exact resizing."""
     height, width = (side // factor * factor for side in image.shape[:2])
     total = np.zeros((height // factor, width // factor), np.float32)
     for row in range(factor):
@@ -139,7 +139,7 @@ def _margins(shape: tuple[int, int], farthest: int) -> tuple[int, int]:
 
 
 def _field(image: np.ndarray) -> np.ndarray:
-    """The orientation field as complex numbers: twice the angle is the square."""
+    """Computes the orientation field as complex numbers: a square has twice the angle."""
     # Less a value of its own, an image of one value has no rounding errors for edges.
     padded = np.pad(image - image[0, 0], _TAPS[-1], mode="symmetric")
     smooth, slope = _GAUSSIAN, _TAPS * _GAUSSIAN
@@ -171,7 +171,7 @@ def _energy(field: np.ndarray) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, degrees: float) -> np.ndarray:
-    """The image turned about its centre, bilinearly; its border is continued."""
+    """Turns an image about its centre, bilinearly; its border is continued."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     y, x = (np.arange(side) - (side - 1) / 2 for side in image.shape)
     height, width = image.shape

@@ -113,7 +113,7 @@ class Refiner:
         return correlation.distinctness(self._field, self._look(matrix)[0])
 
     def _look(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        """The moving image's field under a transform, its sums and the score."""
+        """Computes the moving image's field under a transform, sums and the score."""
         between = self._moving.matrix @ matrix @ self._from_fixed
         shape = self._fixed.shape
         field = fields.view(self._moving, between, shape, self._smoothing)
@@ -126,7 +126,7 @@ class Refiner:
         return field, sums, float(product / np.sqrt(own * other))
 
     def _equations(self, field, sums, score, directions):
-        """The matrix and right-hand side of a Gauss-Newton step."""
+        """Returns the matrix and right-hand side of a Gauss-Newton step."""
         _, own, other, _ = sums
         square, with_own, with_other = _derivatives(
             self._field, field, directions, self._half, self._stretch[1, 1]
@@ -139,14 +139,14 @@ class Refiner:
 
 
 def _whole(level: fields.Level) -> float:
-    """How many pixels the image has at the level's size."""
+    """Counts the pixels that the image has at the level's size."""
     scale = level.matrix[0, 0] * level.matrix[1, 1]
     return np.prod(level.image_shape) * scale
 
 
 @compiled
 def _sums(fixed, moving):
-    """Over the pixels both cover: their number, both energies and the product."""
+    """Sums over the pixels both cover: their number, both energies and the product."""
     sums = np.zeros(4)
     for y in range(fixed.shape[0]):
         for x in range(fixed.shape[1]):

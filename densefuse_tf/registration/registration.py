@@ -213,7 +213,7 @@ def normalized_total_gradient(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _comparable(image: np.ndarray, name: str) -> np.ndarray:
-    """The image in grey, float32, or a UserError where it has nothing to compare."""
+    """Returns an image in grey, float32, or refuses one without anything to compare."""
     pixels.check(image, name)
     if min(image.shape[:2]) < _MIN_SIDE:
         raise UserError(
@@ -230,7 +230,7 @@ def _comparable(image: np.ndarray, name: str) -> np.ndarray:
 
 
 def _regular(matrix: np.ndarray) -> np.ndarray:
-    """The matrix of a guess, or a UserError where it is no transform."""
+    """Returns the matrix of a guess, or refuses what is no transform."""
     values = np.asarray(matrix, np.float64)
     if not transforms.is_regular(values):
         raise UserError("guess: expected a regular 3x3 matrix of finite numbers")
@@ -255,7 +255,7 @@ def _steps_of_rotation(rotations: tuple[float, float]) -> np.ndarray:
 
 
 def _objection(found: Found, has_guess: bool) -> str | None:
-    """Why a registration is not accepted, or None."""
+    """Says why a registration is not accepted; None where it is."""
     limit = MAX_INCONSISTENCY * float(np.hypot(*(found.corners[2] - found.corners[0])))
     confidence = search.confidence(found.distinctness, found.score)
     least = MIN_CONFIDENCE

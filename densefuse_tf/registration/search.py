@@ -161,7 +161,7 @@ def distinct(found: list[Candidate], shapes: Shapes, count: int) -> list[Candida
 
 
 def _differ(one: Candidate, other: Candidate, shapes: Shapes) -> bool:
-    """Whether they are apart as one of the two images sees it."""
+    """Returns whether they are apart as one of the two images sees it."""
     return _far(one.matrix, other.matrix, shapes[0]) or _far(
         one.inverse, other.inverse, shapes[1]
     )

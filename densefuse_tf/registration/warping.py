@@ -87,7 +87,7 @@ def covered(
 
 
 def _pixels_per_pixel(matrix: np.ndarray, shape: tuple[int, int]) -> float:
-    """Pixels of the image for one of the grid, in the grid's middle."""
+    """Counts the pixels of the image for one of the grid, in the grid's middle."""
     middle = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2, 1.0])
     u, v, w = matrix @ middle
     derivative = (matrix[:2, :2] - np.outer([u / w, v / w], matrix[2, :2])) / w

@@ -398,7 +398,7 @@ class Photographs:
 
 
 def _is_damage(error: UserError, path: pathlib.Path) -> bool:
-    """Whether a file was read and is damaged, which will be so the next time as well.
+    """Returns whether a file was read and is damaged, as it will be the next time.
 
     What could not be opened or read to its end may be there again.
     """
