@@ -139,7 +139,7 @@ def _margins(shape: tuple[int, int], farthest: int) -> tuple[int, int]:
 
 
 def _field(image: np.ndarray) -> np.ndarray:
-    """Computes the orientation field as complex numbers, squared to double the angle."""
+    """Computes the orientation field as complex numbers: a square doubles the angle."""
     # Less a value of its own, an image of one value has no rounding errors for edges.
     padded = np.pad(image - image[0, 0], _TAPS[-1], mode="symmetric")
     smooth, slope = _GAUSSIAN, _TAPS * _GAUSSIAN
