@@ -21,7 +21,9 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.serving.settings import ExportSettings
 
 _FLAGS = flags.FlagValues()
-common_flags.define(FusionSettings, _FLAGS, except_=("color", "memory_budget"))
+common_flags.define(
+    FusionSettings, _FLAGS, except_=("color", "palette", "memory_budget")
+)
 common_flags.define(ExportSettings, _FLAGS)
 _OUTPUT = flags.DEFINE_string(
     "output",

@@ -7,6 +7,7 @@
       --output=fused --color=luma --panel=panel.png
   fuse.py --ir=ir.png --vis=vis.png --output=fused.png --register
   fuse.py --ir=photos --vis=embedded --output=fused --strategy=l1_norm
+  fuse.py --ir=ir.tif --vis=vis.png --output=fused.png --color=thermal --scale
   fuse.py --ir=ir.mp4 --vis=vis.mp4 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --fps=50 --output=fused.mp4
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
@@ -163,6 +164,8 @@ def _registration(is_video: bool, embedded: bool) -> RegistrationSettings:
 def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
     """Returns the settings of DenseFuse, or of another method."""
     name, densefuse = _METHOD.value, FusionSettings.method
+    if _FLAGS["palette"].present and _FLAGS["color"].value != "thermal":
+        raise UserError("--palette goes with --color=thermal")
     if name == densefuse:
         for given in (_METHOD_OPTIONS, _METHOD_MODULE):
             if given.value:
@@ -191,8 +194,8 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
         if "checkpoint" not in methods.options(name):
             raise UserError(f"--checkpoint: method {name} has no weights")
         options["checkpoint"] = str(_FLAGS["checkpoint"].value)
-    color = str(_FLAGS["color"].value)
-    return methods.settings(name, options, num_sources=num_sources, color=color)
+    looks = {each: str(_FLAGS[each].value) for each in ("color", "palette")}
+    return methods.settings(name, options, num_sources=num_sources, **looks)
 
 
 def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,6 +15,7 @@ from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import fuser
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 from densefuse_tf.model import activity
 from densefuse_tf.model import network
@@ -90,7 +91,9 @@ def activity_picture(activity: np.ndarray, greatest: float) -> np.ndarray:
     Returns:
       uint8 [H, W, 3], light yellow at the greatest value.
     """
-    return _colored(activity / greatest if greatest else activity, _ACTIVITY_COLORS)
+    return palettes.colored(
+        activity / greatest if greatest else activity, _ACTIVITY_COLORS
+    )
 
 
 def weight_picture(weight: np.ndarray) -> np.ndarray:
@@ -99,12 +102,4 @@ def weight_picture(weight: np.ndarray) -> np.ndarray:
     Returns:
       uint8 [H, W, 3].
     """
-    return _colored(weight, _WEIGHT_COLORS)
-
-
-def _colored(values: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
-    stops = np.linspace(0, 1, len(colors))
-    channels = [
-        np.interp(values, stops, channel) for channel in zip(*colors, strict=True)
-    ]
-    return pixels.to_uint8(np.stack(channels, axis=-1))
+    return palettes.colored(weight, _WEIGHT_COLORS)

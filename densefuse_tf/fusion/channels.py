@@ -13,6 +13,8 @@ from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 from densefuse_tf.setting import check_choice
 
@@ -29,7 +31,7 @@ class Fused(NamedTuple):
       image: uint8, [H, W] or [H, W, 3].
       raw: What the channels were fused into: of DenseFuse the decoder's output,
         float32, of another method its 8-bit result. [H, W] or [H, W, 3]; [H, W] with
-        color="luma".
+        color="luma" and "thermal".
     """
 
     image: np.ndarray
@@ -43,6 +45,7 @@ class ChannelFuser(abc.ABC):
       num_sources: k, the number of sources of each call.
       output_range: What `output_range.to_pixels` takes unless a call says something
         else; "average" where each channel comes in 8 bits already.
+      palette: One of `settings.PALETTES`, for color="thermal".
       raw_scale: Fused channels span about 0..255 times this; None where they come in 8
         bits.
     """
@@ -50,11 +53,17 @@ class ChannelFuser(abc.ABC):
     raw_scale: int | None = None
 
     def __init__(
-        self, num_sources: int, color: str, output_range: str, dtype: type[np.generic]
+        self,
+        num_sources: int,
+        color: str,
+        output_range: str,
+        dtype: type[np.generic],
+        palette: str = PALETTES[0],
     ):
         """Sets how channels are put together; `dtype` is that of a fused channel."""
         self.num_sources = num_sources
         self.output_range = output_range
+        self.palette = palette
         self._color = color
         self._dtype = dtype
 
@@ -63,11 +72,14 @@ class ChannelFuser(abc.ABC):
         """Returns one of `settings.COLOR_MODES`."""
         return self._color
 
-    def with_output(self: _Fuser, *, color: str, output_range: str) -> _Fuser:
+    def with_output(
+        self: _Fuser, *, color: str, output_range: str, palette: str = PALETTES[0]
+    ) -> _Fuser:
         """Returns one that shares the graph and makes other images of it."""
         check_choice("color", color, COLOR_MODES)
         other = copy.copy(self)
         other._color, other.output_range = color, output_range
+        other.palette = palette
         return other
 
     @abc.abstractmethod
@@ -136,6 +148,8 @@ class ChannelFuser(abc.ABC):
             chroma = [source for source in prepared if pixels.is_color(source)]
             if chroma:
                 image = _with_chroma(image, chroma[-1])
+        elif color == "thermal":
+            image = palettes.shaded(image, _luma(prepared[0]), self.palette)
         return Fused(image, raw)
 
     def _prepared(

@@ -41,7 +41,11 @@ class Fuser(ChannelFuser):
         strategies.load(settings.strategy_module)
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(
-            settings.num_sources, settings.color, settings.output_range, np.float32
+            settings.num_sources,
+            settings.color,
+            settings.output_range,
+            np.float32,
+            settings.palette,
         )
         self.raw_scale = average_divisor(settings)
         radius = self._graph.radius

@@ -24,13 +24,14 @@ from densefuse_tf.baselines.method import with_options
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import PALETTES
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
 from densefuse_tf.setting import check_choice
 
 _DENSEFUSE = FusionSettings.method
 # What all methods have beside their options.
-_COMMON = ("num_sources", "color")
+_COMMON = ("num_sources", "color", "palette")
 # The registered methods fuse pairs.
 _NUM_SOURCES = 2
 _KIND = user_modules.Kind(
@@ -50,7 +51,7 @@ class MethodSettings:
       method: Its name in `densefuse_tf.baselines`.
       options: Its options, as `baselines.create` takes them.
       num_sources: The number of sources, which has to be 2.
-      color: As in `FusionSettings`.
+      color, palette: As in `FusionSettings`.
       configured: The method with its options.
     """
 
@@ -63,11 +64,13 @@ class MethodSettings:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     num_sources: int = _NUM_SOURCES
     color: str = FusionSettings.color
+    palette: str = FusionSettings.palette
     configured: Method = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
         """Refuses what no method can do."""
         check_choice("color", self.color, COLOR_MODES)
+        check_choice("palette", self.palette, PALETTES)
         if self.num_sources != _NUM_SOURCES:
             raise UserError(
                 f"method {self.method} fuses two sources: {self.num_sources} are given"
@@ -98,7 +101,13 @@ class MethodFuser(ChannelFuser):
 
     def __init__(self, settings: MethodSettings):
         """Reads the files that the method's options name."""
-        super().__init__(settings.num_sources, settings.color, "average", np.uint8)
+        super().__init__(
+            settings.num_sources,
+            settings.color,
+            "average",
+            np.uint8,
+            settings.palette,
+        )
         self._method = settings.configured
         prepare = getattr(self._method, "prepare", None)
         if prepare is not None:
@@ -154,6 +163,7 @@ def settings(
     *,
     num_sources: int = FusionSettings.num_sources,
     color: str = FusionSettings.color,
+    palette: str = FusionSettings.palette,
 ) -> AnySettings:
     """Makes the settings of a method.
 
@@ -162,12 +172,16 @@ def settings(
       options: Its options by name: of DenseFuse the other fields of `FusionSettings`,
         of another method what `baselines.create` takes.
       num_sources: k.
-      color: As in `FusionSettings`.
+      color, palette: As in `FusionSettings`.
 
     Raises:
       UserError: There is no such method, option or color, or a value cannot be used.
     """
-    common: dict[str, Any] = {"num_sources": num_sources, "color": color}
+    common: dict[str, Any] = {
+        "num_sources": num_sources,
+        "color": color,
+        "palette": palette,
+    }
     if get(name) is FusionSettings:
         return with_options(FusionSettings, name, options or {}, **common)
     return MethodSettings(name, options or {}, **common)
@@ -188,6 +202,7 @@ def fuse(
     *,
     method: str = _DENSEFUSE,
     color: str = FusionSettings.color,
+    palette: str = FusionSettings.palette,
     **options,
 ) -> np.ndarray:
     """Fuses k source images of one scene.
@@ -202,7 +217,8 @@ def fuse(
       checkpoint: The weights of a method that has some: of DenseFuse, whose default is
         "1e2", what `checkpoints.load_autoencoder` takes.
       method: One of `names()`; all but DenseFuse fuse two sources.
-      color: "auto", "gray", "rgb" or "luma"; see `FusionSettings`.
+      color: "auto", "gray", "rgb", "luma" or "thermal"; see `FusionSettings`.
+      palette: The colours of "thermal"; see `FusionSettings`.
       **options: The method's other options. Those of DenseFuse are fields of
         `FusionSettings`: strategy (one of `strategies.names()`), window_radius,
         output_range ("minmax", "average" or "clip"), precision ("float32" or
@@ -221,7 +237,9 @@ def fuse(
         )
     if checkpoint is not None:
         options["checkpoint"] = checkpoint
-    chosen = settings(method, options, num_sources=len(sources), color=color)
+    chosen = settings(
+        method, options, num_sources=len(sources), color=color, palette=palette
+    )
     if isinstance(chosen, MethodSettings):
         return MethodFuser(chosen).fuse(sources).image
     from densefuse_tf.fusion import fuser

@@ -10,7 +10,12 @@ from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import setting
 
 OUTPUT_RANGES = ("minmax", "average", "clip")
-COLOR_MODES = ("auto", "gray", "rgb", "luma")
+COLOR_MODES = ("auto", "gray", "rgb", "luma", "thermal")
+# Those of `io.palettes`, perceptually even ones first.
+PALETTES = (
+    *("inferno", "magma", "plasma", "viridis", "cividis"),
+    *("iron", "rainbow", "grey-hot"),
+)
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -74,8 +79,15 @@ class FusionSettings:
         "gray: fuses the luma of colour sources and gives a grey result; rgb: fuses "
         "channel by channel, as in IV-D of the paper, a grey source paired with each "
         "channel of the others; luma: fuses the luma and keeps the chroma of the last "
-        "source that has colour, the visible image of a pair; auto: rgb if a source "
-        "has colour, else gray.",
+        "source that has colour, the visible image of a pair; thermal: fuses the luma, "
+        "and gives it the colours of a palette at the values of the first source, the "
+        "infrared image; auto: rgb if a source has colour, else gray.",
+    )
+    palette: str = setting(
+        PALETTES[0],
+        "The colours from cold to hot, with --color=thermal; in the first five equal "
+        "steps look equal.",
+        choices=PALETTES,
     )
     precision: str = setting(
         "float32",
@@ -108,6 +120,7 @@ class FusionSettings:
         """
         check_choice("output_range", self.output_range, OUTPUT_RANGES)
         check_choice("color", self.color, COLOR_MODES)
+        check_choice("palette", self.palette, PALETTES)
         check_choice("precision", self.precision, PRECISIONS)
         if not (math.isfinite(self.memory_budget) and self.memory_budget >= 0):
             raise UserError(

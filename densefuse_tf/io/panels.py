@@ -1,5 +1,6 @@
-"""Panels: sources and results side by side in one picture."""
+"""Panels, sources and results side by side in one picture, and scales beside one."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from PIL import ImageDraw
 from PIL import ImageFont
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 
 # Pixels. A panel is made to be looked at on a screen or printed across a page.
@@ -100,6 +102,57 @@ def panel(rows: Sequence[Sequence[tuple[str, np.ndarray]]]) -> np.ndarray:
                 anchor="mm",
             )
     return np.asarray(picture)
+
+
+def with_scale(
+    image: np.ndarray, palette: str, low: float, high: float, unit: str = ""
+) -> np.ndarray:
+    """Puts a bar of a palette's colours beside an image, with the values they show.
+
+    Args:
+      image: uint8, [H, W] or [H, W, 3].
+      palette: One of `palettes.PALETTES`.
+      low: The value of its first colour.
+      high: The value of its last colour.
+      unit: Stands above the numbers, as "°C".
+
+    Returns:
+      uint8 [H, W + w, 3] on white; w depends on the height and the numbers.
+    """
+    height = len(image)
+    size = min(40, max(10, height // 24))
+    font = ImageFont.load_default(size=size)
+    ticks = _ticks(low, high, most=max(1, height // (3 * size)))
+    labels = [f"{value:g}" for value in ticks]
+    widest = max(font.getlength(label) for label in [*labels, unit])
+    gap, bar = size // 2, 3 * size // 2
+    strip = Image.new("RGB", (round(3 * gap + bar + widest), height), _BACKGROUND)
+    draw = ImageDraw.Draw(strip)
+    # The unit has its line, and the first and the last number their halves.
+    top, bottom = size + 2 * gap, max(size + 2 * gap + 1, height - 1 - gap)
+    colors = palettes.levels(palette)
+    shown = np.linspace(255, 0, bottom - top + 1).round().astype(int)
+    strip.paste(Image.fromarray(np.repeat(colors[shown, None], bar, 1)), (gap, top))
+    draw.text((2 * gap + bar, gap), unit, font=font, fill=_TEXT, anchor="lt")
+    for value, label in zip(ticks, labels, strict=True):
+        share = (value - low) / (high - low) if high > low else 0.5
+        y = bottom - share * (bottom - top)
+        draw.line((gap + bar - gap // 2, y, gap + bar, y), fill=_BACKGROUND)
+        draw.text((2 * gap + bar, y), label, font=font, fill=_TEXT, anchor="lm")
+    return np.hstack([pixels.rgb(image), np.asarray(strip)])
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Returns round numbers from low to high, at most so many; low if they are one."""
+    if not low < high:
+        return [low]
+    exponent = math.floor(math.log10((high - low) / most))
+    steps = (factor * 10.0**exponent for factor in (1, 2, 5, 10, 20, 50, 100))
+    for step in steps:
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first < most:
+            return [number * step for number in range(first, last + 1)] or [low]
+    return [low]
 
 
 def _cell_width(rows: Sequence[Sequence[tuple[str, np.ndarray]]], columns: int) -> int:

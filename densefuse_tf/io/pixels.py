@@ -360,7 +360,7 @@ def false_colors(name: str | os.PathLike, color: str) -> str:
     """
     what, advice = (
         ("whose luma is fused", "")
-        if color in ("luma", "gray")
+        if color in ("luma", "gray", "thermal")
         else (
             "which are fused as if they were seen",
             "; --color=luma keeps the colours of the visible image alone",

@@ -177,8 +177,9 @@ def fuse_pairs(
         with_images=with_images,
         computing=computing or contextlib.nullcontext(),
     )
+    palette = fuser.palette if options.scale else None
     written = ordered_map(
-        functools.partial(_write, with_images=with_images),
+        functools.partial(_write, with_images=with_images, palette=palette),
         # The calling thread computes while `ordered_map` takes its items.
         map(compute, read),
         workers=_BEHIND,
@@ -245,11 +246,18 @@ def _compute(
     return outcome
 
 
-def _write(outcome: Outcome, with_images: bool) -> Outcome:
-    if outcome.image is not None:
+def _write(outcome: Outcome, with_images: bool, palette: str | None) -> Outcome:
+    """Writes a result, with the scale of a palette beside it if one is given."""
+    image = outcome.image
+    if image is not None:
+        if palette is not None:
+            from densefuse_tf.io import panels
+
+            low, high, are_celsius = outcome.values
+            image = panels.with_scale(image, palette, low, high, "°C" * are_celsius)
         try:
             # The image comes last: where it is, the pair is done.
-            with images.writing(outcome.pair.output, outcome.image):
+            with images.writing(outcome.pair.output, image):
                 if outcome.raw is not None:
                     images.write_raw(outcome.pair.raw_output, outcome.raw)
         except UserError as error:

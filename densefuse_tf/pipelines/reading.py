@@ -26,16 +26,16 @@ LACKS_READER = (
 
 
 class Values(NamedTuple):
-    """Says which infrared values became 0 and 255; the unit is "" if it is unknown."""
+    """Says which infrared values became 0 and 255, and whether they are degrees C."""
 
     low: float = 0
     high: float = 255
-    unit: str = ""
+    are_celsius: bool = False
 
 
 # Of an image in 8 bits.
 AS_THEY_ARE = Values()
-_CELSIUS = Values(unit="degrees Celsius")
+_CELSIUS = Values(are_celsius=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,12 +118,11 @@ def read(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
                     *(name, judged.low, judged.high, flag),
                 )
             image = pixels.scale(image, judged)
-            unit = values.unit if index == 0 else ""
-            shown = f" {unit}" if unit else ""
+            unit = " degrees Celsius" * (index == 0 and values.are_celsius)
             logging.info(
-                "%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, shown
+                "%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit
             )
             if index == 0:
-                values = Values(judged.low, judged.high, unit)
+                values = values._replace(low=judged.low, high=judged.high)
         sources.append(image)
     return dataclasses.replace(found, sources=tuple(sources), values=values)

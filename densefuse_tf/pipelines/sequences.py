@@ -35,7 +35,7 @@ from densefuse_tf.pipelines.surveying import Source
 DEFAULT_RATE = fractions.Fraction(25)
 
 # What a run over images alone writes or runs on.
-_OF_IMAGES = ("save_raw", "panel", "report", "runner", "beam_options")
+_OF_IMAGES = ("save_raw", "scale", "panel", "report", "runner", "beam_options")
 # The frames that are written behind.
 _BEHIND = 2
 

@@ -55,6 +55,11 @@ class FileOptions:
         "over the sources, about 0..255 times their number.",
     )
 
+    scale: bool = setting(
+        False,
+        "With --color=thermal: draw a bar of the palette beside each result, with the "
+        "infrared values of its colours; degrees Celsius where they are known.",
+    )
     overwrite: bool = setting(
         True,
         "Replace results that exist, each once the new one is whole; --nooverwrite "
@@ -272,6 +277,8 @@ class FusionRequest:
           UserError: The settings are for another one; two are expected to be aligned.
         """
         count = len(self.sources)
+        if self.options.scale and self.settings.color != "thermal":
+            raise UserError("--scale goes with --color=thermal")
         if self.options.embedded:
             self._set_defaults_of_photographs()
         if self.registration.is_on and count != 2:

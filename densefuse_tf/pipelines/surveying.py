@@ -397,11 +397,13 @@ def survey(
         logging.warning("%s", pixels.false_colors(sources[0].path, color))
         if color == "luma":
             seen[0].has_color = False
-    has_color = color == "rgb" or (color != "gray" and any(s.has_color for s in seen))
+    has_color = color in ("rgb", "thermal") or (
+        color != "gray" and any(s.has_color for s in seen)
+    )
     # With "luma" only the source that gives the chroma needs to have any.
     last = max((i for i, one in enumerate(seen) if one.has_color), default=None)
     in_gray = tuple(
-        not has_color or (color == "luma" and index != last)
+        not has_color or color == "thermal" or (color == "luma" and index != last)
         for index in range(len(sources))
     )
     footage = Footage(

@@ -14,6 +14,8 @@ from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.methods import MethodSettings
+from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 
 SIZE = (40, 48)
@@ -94,6 +96,24 @@ def test_luma_keeps_the_chroma_of_the_visible_image(blend):
     ycbcr = pixels.to_ycbcr(vis.astype(np.float32))
     ycbcr[..., 0] = gray
     np.testing.assert_array_equal(luma, pixels.to_uint8(pixels.from_ycbcr(ycbcr)))
+
+
+def test_thermal_is_the_fused_luma_in_a_palette_of_the_infrared_values(blend):
+    ir, vis = photograph(0), photograph(1, (3,))
+    gray, thermal = (
+        methods.build(MethodSettings("blend", color=color, palette="iron"))
+        .fuse([ir, vis])
+        .image
+        for color in ("gray", "thermal")
+    )
+    np.testing.assert_array_equal(thermal, palettes.shaded(gray, ir, "iron"))
+    with pytest.raises(UserError, match="palette is 'hot': expected one of inferno"):
+        MethodSettings("blend", palette="hot")
+
+
+def test_palettes_are_those_that_there_are():
+    """Settings name them without NumPy."""
+    assert PALETTES == palettes.PALETTES
 
 
 def test_more_than_8_bits_are_rounded_to_8(blend):

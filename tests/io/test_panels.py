@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import palettes
 from densefuse_tf.io import panels
+from densefuse_tf.io import pixels
 
 WHITE = [255, 255, 255]
 
@@ -179,3 +181,31 @@ def test_any_sizes_fit_together(sizes):
 def test_panel_refuses_what_is_no_image(rows, found):
     with pytest.raises(UserError, match=found):
         panels.panel(rows)
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (480, 640, 3)])
+def test_a_scale_stands_beside_an_image(shape):
+    image = np.full(shape, 77, np.uint8)
+    picture = panels.with_scale(image, "inferno", 20, 40, "°C")
+    width = shape[1]
+    assert picture.shape[0] == shape[0] and picture.shape[1] > width
+    np.testing.assert_array_equal(picture[:, :width], pixels.rgb(image))
+    levels = palettes.levels("inferno")
+    column = picture[:, width + max(10, shape[0] // 24)]
+    places = [np.flatnonzero((column == levels[at]).all(axis=1)) for at in (255, 0)]
+    # Hot is above cold, and the bar fills more than half of the height.
+    assert places[1].max() - places[0].min() > 0.5 * shape[0]
+
+
+@pytest.mark.parametrize(
+    "low, high, most, expected",
+    [
+        (25.9, 62.3, 6, [30, 40, 50, 60]),
+        (0, 255, 9, [0, 50, 100, 150, 200, 250]),
+        (7012, 9345, 1, [8000]),
+        (-3, -2.5, 5, [-3, -2.8, -2.6]),
+        (5, 5, 3, [5]),
+    ],
+)
+def test_scales_have_round_numbers(low, high, most, expected):
+    np.testing.assert_allclose(panels._ticks(low, high, most), expected)

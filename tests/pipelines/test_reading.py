@@ -9,6 +9,8 @@ from densefuse_tf import registration
 from densefuse_tf.commands import fuse
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
+from densefuse_tf.io import panels
+from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import reading
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -67,7 +69,7 @@ def test_infrared_is_degrees_and_a_range_is_one_of_degrees(folder, caplog):
     read = reading.read(paths, options)
     expected = (CELSIUS - 20) / 20 * 255
     np.testing.assert_allclose(read.sources[0], expected.clip(0, 255), atol=0.1)
-    assert read.values == (20, 40, "degrees Celsius")
+    assert read.values == (20, 40, True)
     assert "a.jpg: 20..40 degrees Celsius brought to 0..255" in caplog.text
     # A source that is no infrared image is what viewers show.
     read = reading.read(paths[::-1], FileOptions(infrared=True))
@@ -165,3 +167,27 @@ def test_a_video_of_photographs_is_refused(folder, capsys):
 def test_a_photograph_that_is_missing_is_an_error(folder):
     with pytest.raises(UserError):
         reading.stored((folder / "d.jpg",) * 2, EMBEDDED)
+
+
+@needs_flyr
+def test_thermal_colours_have_a_scale_in_degrees(folder, found):
+    flags = ("x", "--ir=photos/a.jpg", "--vis=embedded", "--method=wls")
+    assert fuse.run([*flags, "--color=gray", "--output=gray.png"]) == 0
+    flags = (*flags, "--color=thermal", "--palette=iron", "--ir_range=10,70")
+    assert fuse.run([*flags, "--output=thermal.png"]) == 0
+    assert fuse.run([*flags, "--scale", "--output=scale.png"]) == 0
+    gray, thermal, scale = (
+        images.read(f"{name}.png") for name in ("gray", "thermal", "scale")
+    )
+    assert np.abs(pixels.gray(thermal).astype(int) - gray).max() <= 1
+    assert scale.shape[1] > thermal.shape[1]
+    np.testing.assert_array_equal(scale[:, : thermal.shape[1]], thermal)
+    expected = panels.with_scale(thermal, "iron", 10, 70, "°C")
+    np.testing.assert_array_equal(scale, expected)
+
+
+def test_scales_and_palettes_go_with_thermal_colours(folder, capsys):
+    for flag in ("--scale", "--palette=iron"):
+        assert run("--vis=photos", "--output=fused", flag) == 2
+        line = f"{flag.partition('=')[0]} goes with --color=thermal"
+        assert line in capsys.readouterr().err
