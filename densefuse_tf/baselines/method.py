@@ -41,9 +41,10 @@ class Method(Protocol):
     """A fusion method for a pair of registered images.
 
     It may also have `prepare()`, without arguments, which reads the files that options
-    name, so that a mistake in them is answered before the first pair; and attributes of
-    the class: `needs_tensorflow`, which is true where it imports TensorFlow, and
-    `takes_minutes`, where a pair does.
+    name, so that a mistake in them is answered before the first pair; and attributes:
+    `needs_tensorflow`, which is true where it imports TensorFlow; `takes_minutes`,
+    where a pair does; and `takes_color`, where `fuse` takes and gives [H, W, 3] as
+    well. The channels of a colour image are then fused together, else one by one.
     """
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
@@ -211,24 +212,33 @@ def check_positive(method: str, **options: float) -> None:
 
 
 def check_pair(
-    ir: np.ndarray, vis: np.ndarray, *, method: str, min_side: int = 1
+    ir: np.ndarray,
+    vis: np.ndarray,
+    *,
+    method: str,
+    min_side: int = 1,
+    takes_color: bool = False,
 ) -> None:
-    """Refuses what is no pair of [H, W] uint8, `min_side` or more pixels a side."""
+    """Refuses what is no pair of uint8 images, `min_side` or more pixels a side.
+
+    Both are [H, W], or [H, W, 3] where the method takes colour.
+    """
     for image, name in ((ir, "ir"), (vis, "vis")):
-        if not isinstance(image, np.ndarray) or image.ndim != 2:
-            shape = list(getattr(image, "shape", []))
+        shape = list(image.shape) if isinstance(image, np.ndarray) else []
+        if len(shape) != 2 and not (takes_color and shape[2:] == [3]):
+            form = "[height, width]" + ", or with 3 channels" * takes_color
             raise UserError(
-                f"{name} is an array of shape {shape}: {method} expects [height, width]"
+                f"{name} is an array of shape {shape}: {method} expects {form}"
             )
         if image.dtype != np.uint8:
             raise UserError(f"{name} has {image.dtype} values: {method} expects uint8")
     if ir.shape != vis.shape:
-        sizes = [f"{image.shape[0]}x{image.shape[1]}" for image in (ir, vis)]
+        sizes = ["x".join(map(str, image.shape)) for image in (ir, vis)]
         raise UserError(
             f"ir is {sizes[0]} and vis is {sizes[1]}: the source images of a pair must "
             "have the same size"
         )
-    if min(ir.shape) < min_side:
+    if min(ir.shape[:2]) < min_side:
         raise UserError(
             f"the images are {ir.shape[0]}x{ir.shape[1]}: {method} expects at least "
             f"{min_side}x{min_side}"

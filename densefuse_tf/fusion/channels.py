@@ -189,20 +189,24 @@ class ChannelFuser(abc.ABC):
     def _fused(
         self, prepared: Sequence[np.ndarray], color: str, names: Sequence[str]
     ) -> np.ndarray:
-        """Fuses the luma, or one channel after the other.
-
-        That is as fast as a batch of three, in a third of the memory.
-        """
+        """Fuses the luma, or all channels."""
         try:
             if color != "rgb":
                 return self._fuse_channel([_luma(source) for source in prepared])
-            raw = np.empty((*prepared[0].shape[:2], _CHANNELS), self._dtype)
-            for index in range(_CHANNELS):
-                channels = [_channel(source, index) for source in prepared]
-                raw[:, :, index] = self._fuse_channel(channels)
-            return raw
+            return self._fuse_color(prepared)
         except UserError as error:
             raise UserError(f"{' and '.join(names)}: {error}") from error
+
+    def _fuse_color(self, sources: Sequence[np.ndarray]) -> np.ndarray:
+        """Fuses k images [H, W] or [H, W, 3], one channel after the other.
+
+        That is as fast as a batch of three, in a third of the memory.
+        """
+        raw = np.empty((*sources[0].shape[:2], _CHANNELS), self._dtype)
+        for index in range(_CHANNELS):
+            channels = [_channel(source, index) for source in sources]
+            raw[:, :, index] = self._fuse_channel(channels)
+        return raw
 
 
 def source_names(num_sources: int) -> tuple[str, ...]:

@@ -116,6 +116,11 @@ class MethodFuser(ChannelFuser):
     def _to_pixels(self, raw, output_range):
         return raw
 
+    def _fuse_color(self, sources: Sequence[np.ndarray]) -> np.ndarray:
+        if not getattr(self._method, "takes_color", False):
+            return super()._fuse_color(sources)
+        return self._fuse_channel([pixels.rgb(source) for source in sources])
+
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         ir, vis = (np.ascontiguousarray(pixels.to_uint8(each)) for each in channels)
         return self._method.fuse(ir, vis)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from densefuse_tf.baselines.gtf import GTF
+from densefuse_tf.errors import UserError
 
 
 def differences(height, width):
@@ -88,6 +89,33 @@ def test_it_lowers_the_functional(weight, scene):
     values = [total(GTF(weight, n).raw(*pair), *pair, weight) for n in (1, 3, 5)]
     assert values == sorted(values, reverse=True)
     assert values[-1] < total(pair[0] / 255, *pair, weight)
+
+
+def test_joint_channels_share_the_root_of_their_gradients(scene):
+    ir, vis = scene(17, 20)
+    colored = [np.stack([image] * 3, axis=2) for image in (ir, vis)]
+    # The root of three equal gradients is sqrt(3) times that of one.
+    joint = GTF(4 * 3**0.5, channels="joint").raw(*colored)
+    expected = GTF(4).raw(ir, vis)
+    np.testing.assert_allclose(joint, np.stack([expected] * 3, axis=2), atol=1e-6)
+
+
+def test_a_channel_changes_the_others_where_they_are_joint(scene):
+    ir, vis = (np.stack([image] * 3, axis=2) for image in scene(17, 20))
+    other = vis.copy()
+    other[:, :, 0] = 128
+    one, two = (GTF(channels="joint").fuse(ir, each)[:, :, 1:] for each in (vis, other))
+    assert (one != two).any()
+
+
+def test_joint_channels_of_a_grey_pair_are_one(scene):
+    ir, vis = scene(30, 40)
+    fused = GTF(channels="joint").fuse(ir, vis)
+    np.testing.assert_array_equal(fused, GTF().fuse(ir, vis))
+    with pytest.raises(
+        UserError, match=r"\[30, 40, 3\]: gtf expects \[height, width\]$"
+    ):
+        GTF().fuse(*[np.stack([ir] * 3, axis=2)] * 2)
 
 
 def test_a_tiny_lambda_keeps_the_infrared_image(scene):

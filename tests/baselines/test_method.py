@@ -174,6 +174,20 @@ def test_check_pair_says_what_it_found_and_expected(ir, vis, message):
     assert str(raised.value).startswith(message)
 
 
+def test_check_pair_takes_colour_where_the_method_does():
+    color = np.stack([IMAGE] * 3, axis=2)
+    baselines.check_pair(color, color, method="m", min_side=4, takes_color=True)
+    for pair, message in (
+        ((color, IMAGE), "ir is 4x5x3 and vis is 4x5: the source images of a pair"),
+        (
+            (IMAGE, color[..., :2]),
+            r"\[4, 5, 2\]: m expects \[height, width\], or with 3",
+        ),
+    ):
+        with pytest.raises(UserError, match=message):
+            baselines.check_pair(*pair, method="m", takes_color=True)
+
+
 def test_check_pair_takes_the_least_size():
     baselines.check_pair(IMAGE, IMAGE, method="m", min_side=4)
 

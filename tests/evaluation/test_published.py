@@ -7,6 +7,7 @@ import pytest
 
 import densefuse_tf
 from densefuse_tf import metrics
+from densefuse_tf.evaluation.table2.rows import stored_as_jpeg
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
@@ -46,3 +47,26 @@ def test_the_authors_pytorch_program(shared, pytorch, pair):
     # A value next to a whole number may be truncated to the other side.
     difference = np.abs(fused.image.astype(int) - published)
     assert difference.max() <= 1 and difference.mean() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("folder", "method", "options"),
+    [
+        ("CBF", "cbf", {}),
+        ("VSMWLS", "wls", {}),
+        ("GTF", "gtf", {"channels": "joint"}),
+    ],
+)
+@pytest.mark.parametrize(
+    "pair", ["walking2", "snow", "fight", "manCar", "carLight", "labMan"]
+)
+def test_vifbs_images_of_compared_methods(shared, long, folder, method, options, pair):
+    """Six of the 21 colour pairs, which VIFB stores as JPEG."""
+    if not long and pair != "walking2":
+        pytest.skip("seconds for each pair: with --long")
+    files = shared / "published" / "vifb"
+    ir, vis, published = (
+        images.read(files / part / f"{pair}.jpg") for part in ("ir", "vis", folder)
+    )
+    fused = densefuse_tf.fuse([ir, vis], method=method, **options)
+    np.testing.assert_array_equal(stored_as_jpeg(fused), published)

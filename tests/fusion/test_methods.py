@@ -80,6 +80,24 @@ def test_a_grey_pair_gives_what_the_method_gives(name):
     np.testing.assert_array_equal(fused.raw, fused.image)
 
 
+@pytest.mark.parametrize("color", ["auto", "gray"])
+def test_a_method_that_takes_colour_gets_all_channels(blend, monkeypatch, color):
+    shapes = []
+
+    def fuse(self, ir, vis):
+        check_pair(ir, vis, method="blend", takes_color=True)
+        shapes.append(ir.shape)
+        return vis
+
+    monkeypatch.setattr(type(blend), "takes_color", True, raising=False)
+    monkeypatch.setattr(type(blend), "fuse", fuse)
+    ir, vis = photograph(0), photograph(1, (3,))
+    fused = methods.build(MethodSettings("blend", color=color)).fuse([ir, vis]).image
+    if color == "auto":
+        np.testing.assert_array_equal(fused, vis)
+    assert shapes == [(*SIZE, 3) if color == "auto" else SIZE]
+
+
 @pytest.mark.parametrize("color", ["auto", "rgb"])
 def test_colour_is_fused_channel_by_channel(blend, color):
     ir, vis = photograph(0), photograph(1, (3,))

@@ -56,7 +56,7 @@ class Entry:
 
 
 def stored_as_jpeg(image: np.ndarray) -> np.ndarray:
-    """Returns a grey image as a JPEG file of MATLAB's default quality has it."""
+    """Returns an image as a JPEG file of MATLAB's default quality has it."""
     stored = io.BytesIO()
     Image.fromarray(image).save(stored, "JPEG", quality=_JPEG_QUALITY)
     return np.asarray(Image.open(stored))
