@@ -58,17 +58,11 @@ class Outputs:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
         print("\n".join([table.text(), *notes]))
         lines = "".join(f"- {line}\n" for line in notes)
-        for path, text in (
-            (self.markdown, table.markdown() + (f"\n{lines}" if notes else "")),
-            (self.latex, table.latex()),
-        ):
-            if path is not None:
-                with files.replacing(path) as temporary:
-                    # File names that are not UTF-8 keep their bytes, as in the CSV
-                    # file.
-                    temporary.write_text(
-                        text, encoding="utf-8", errors="surrogateescape"
-                    )
+        if self.markdown is not None:
+            text = table.markdown() + (f"\n{lines}" if notes else "")
+            files.write_text(self.markdown, text)
+        if self.latex is not None:
+            files.write_text(self.latex, table.latex())
 
 
 def write_csv(path: str | None, rows: Sequence[Sequence[str]]) -> None:

@@ -191,8 +191,16 @@ def write_rows(
 
 def write_json(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
     """Writes a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    File names that are not UTF-8 keep their bytes.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        temporary.write_text(text, "utf-8", "surrogateescape")
 
 
 def check_replaceable(path: str | os.PathLike) -> None:

@@ -17,10 +17,10 @@ is asked for, and a line of FUNCTIONS in metric.py.
 
 from collections.abc import Callable
 
+from densefuse_tf.metrics._ms_ssim import mef_ssim
 from densefuse_tf.metrics.evaluate import SELECTIONS
 from densefuse_tf.metrics.evaluate import evaluate
 from densefuse_tf.metrics.evaluate import select
-from densefuse_tf.metrics.mef_ssim import mef_ssim
 from densefuse_tf.metrics.metric import CONVENTIONS
 from densefuse_tf.metrics.metric import FUNCTIONS
 from densefuse_tf.metrics.metric import METRICS

@@ -9,6 +9,7 @@ import scipy.fft
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.edge import edges
 from densefuse_tf.metrics.metric import metric
+from densefuse_tf.metrics.windows import window_scores
 
 
 @metric(
@@ -96,9 +97,6 @@ def fmi(
     if not isinstance(feature, str) or feature not in FEATURES:
         known = ", ".join(f'"{name}"' for name in FEATURES)
         raise UserError(f"feature is {feature!r}: expected one of {known}")
-    # Here and not above, because Numba takes longer to import than all the rest.
-    from densefuse_tf.metrics.windows import window_scores
-
     extract = FEATURES[feature]
     rows = window_scores(*(extract(image / 255.0) for image in (ir, vis, fused)))
     return float(np.mean(rows))
