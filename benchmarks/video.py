@@ -91,12 +91,13 @@ def new_fuser():
 def memory(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
     from densefuse_tf.pipelines import surveying
+    from densefuse_tf.pipelines.footage import open_sources
 
     startup.import_tensorflow()
     fuser = new_fuser()
     started = measuring.peak_memory()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
-    footage = surveying.survey(surveying.open_sources(sources))
+    footage = surveying.survey(open_sources(sources))
     early = 0.0
 
     def watched():
@@ -120,11 +121,12 @@ def memory(folder: pathlib.Path) -> None:
 def speed(folder: pathlib.Path) -> None:
     from densefuse_tf.pipelines import sequences
     from densefuse_tf.pipelines import surveying
+    from densefuse_tf.pipelines.footage import open_sources
 
     startup.import_tensorflow()
     fuser = new_fuser()
     sources = [folder / "ir.mp4", folder / "vis.mp4"]
-    frames = list(surveying.survey(surveying.open_sources(sources)).frames())
+    frames = list(surveying.survey(open_sources(sources)).frames())
     fuser.fuse(frames[0])
 
     def alone() -> None:
@@ -132,7 +134,7 @@ def speed(folder: pathlib.Path) -> None:
             fuser.fuse(pair)
 
     def from_files_to_file() -> None:
-        footage = surveying.survey(surveying.open_sources(sources))
+        footage = surveying.survey(open_sources(sources))
         fused = sequences.fused_frames(fuser, footage)
         sequences.write(folder / "fused.mp4", footage, fused)
 

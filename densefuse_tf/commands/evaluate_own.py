@@ -204,9 +204,10 @@ def _evaluated_frames(
     """Evaluates the frames of videos; returns the results by method."""
     # Brings registration along, which images do not need.
     from densefuse_tf.pipelines import surveying
+    from densefuse_tf.pipelines.footage import open_sources
 
     opened = {
-        name: surveying.open_sources(own, progress=progress.frames)
+        name: open_sources(own, progress=progress.frames)
         for name, own in sources.items()
     }
     outputs.check([source.paths for own in opened.values() for source in own])

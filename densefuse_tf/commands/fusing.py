@@ -18,7 +18,7 @@ from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FusionRequest
 
 if TYPE_CHECKING:
-    from densefuse_tf.pipelines.surveying import Footage
+    from densefuse_tf.pipelines.footage import Footage
 
 # The plan shows at most so many pairs, the first ones.
 _PLAN_SHOWN = 3

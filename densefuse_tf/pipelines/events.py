@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from densefuse_tf.pipelines.footage import Footage
     from densefuse_tf.pipelines.planning import Pair
-    from densefuse_tf.pipelines.surveying import Footage
 
 
 class Events:

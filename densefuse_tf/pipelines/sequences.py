@@ -27,10 +27,11 @@ from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import surveying
 from densefuse_tf.pipelines.events import SILENT
 from densefuse_tf.pipelines.events import Events
+from densefuse_tf.pipelines.footage import Footage
+from densefuse_tf.pipelines.footage import ImageFiles
+from densefuse_tf.pipelines.footage import Source
+from densefuse_tf.pipelines.footage import open_sources
 from densefuse_tf.pipelines.settings import FusionRequest
-from densefuse_tf.pipelines.surveying import Footage
-from densefuse_tf.pipelines.surveying import ImageFiles
-from densefuse_tf.pipelines.surveying import Source
 
 DEFAULT_RATE = fractions.Fraction(25)
 
@@ -68,7 +69,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
     if options.skip_existing and files.is_there(output):
         return False
     beside = list(map(pathlib.Path, registration.outputs.values()))
-    opened = surveying.open_sources(
+    opened = open_sources(
         request.sources,
         max_pixels=options.max_pixels,
         any_sizes=registration.is_on,

@@ -17,6 +17,7 @@ from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import surveying
+from densefuse_tf.pipelines.footage import open_sources
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.registration import transforms
 from tests.registration.conftest import SHAPE
@@ -253,7 +254,7 @@ def test_frames_of_a_rig_are_aligned_within_a_pixel_by_one_transform(rig, run):
     assert frames.shape[:3] == (6, *registration.common_area(found).shape)
     assert images.read("c.png").shape == frames.shape[1:3]
     footage = surveying.survey(
-        surveying.open_sources(["ir.mp4", "vis.mp4"], any_sizes=True),
+        open_sources(["ir.mp4", "vis.mp4"], any_sizes=True),
         registration=RegistrationSettings(transform="t.json"),
     )
     with contextlib.closing(footage.frames()) as moments:

@@ -14,6 +14,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines import surveying
+from densefuse_tf.pipelines.footage import open_sources
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
@@ -67,7 +68,7 @@ def footage_of(folder, deep, **options):
         (folder / "ir").mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(folder / f"ir/{index}.tif", image)
         images.write(folder / f"vis/{index}.png", np.full(SHAPE, 90, np.uint8))
-    opened = surveying.open_sources([folder / "ir", folder / "vis"])
+    opened = open_sources([folder / "ir", folder / "vis"])
     return surveying.survey(opened, range_flags=FLAGS, **options)
 
 
@@ -127,7 +128,7 @@ def test_frames_of_a_video_are_judged_as_files_are(tmp_path):
         image[0] = 65535
     ir = videos.write(tmp_path / "ir.mkv", deep, codec="ffv1")
     vis = videos.write(tmp_path / "vis.mkv", videos.scene(8, SHAPE), codec="ffv1")
-    footage = surveying.survey(surveying.open_sources([ir, vis]))
+    footage = surveying.survey(open_sources([ir, vis]))
     files = footage_of(tmp_path / "files", deep)
     assert footage.value_ranges[0] == files.value_ranges[0]
     for video, file in zip(footage.frames(), files.frames(), strict=True):
@@ -197,7 +198,7 @@ def test_a_range_that_leaves_nothing_of_a_sequence(tmp_path, caplog):
     assert re.match(r".*ir/3.tif: its values of 0 to 0 become 0 with the", line)
     ir = videos.write(tmp_path / "ir.mkv", deep, codec="ffv1")
     vis = videos.write(tmp_path / "vis.mkv", videos.scene(8, SHAPE), codec="ffv1")
-    opened = surveying.open_sources([ir, vis])
+    opened = open_sources([ir, vis])
     surveying.survey(opened, value_ranges=((7000.0, 7500.0), None))
     with pytest.raises(UserError, match="ir.mkv, frame 1: its values .* all frames"):
         surveying.survey(opened, value_ranges=((20.0, 40.0), None))

@@ -27,6 +27,8 @@ from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import sequences
 from densefuse_tf.pipelines import surveying
+from densefuse_tf.pipelines.footage import Footage
+from densefuse_tf.pipelines.footage import open_sources
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -58,7 +60,7 @@ def save(folder, frames):
 
 
 def footage_of(*sources, **settings):
-    return surveying.survey(surveying.open_sources(sources), **settings)
+    return surveying.survey(open_sources(sources), **settings)
 
 
 def fused(fuser, footage):
@@ -225,7 +227,7 @@ def test_a_colour_video_is_looked_at_only_once(tmp_path, monkeypatch):
         videos.write(tmp_path / f"{name}.mp4", videos.scene(30, channels=(3,)))
         for name in ("ir", "vis")
     ]
-    opened = surveying.open_sources(sources)
+    opened = open_sources(sources)
     seen = []
 
     def progress(items, total, what):
@@ -274,7 +276,7 @@ def make(tmp_path, name, count=5, size=SIZE, fps=25):
 def test_videos_that_differ(tmp_path, other, message):
     ir, vis = make(tmp_path, "ir"), make(tmp_path, "vis", **other)
     with pytest.raises(UserError) as error:
-        surveying.open_sources([ir, vis])
+        open_sources([ir, vis])
     assert message.format(ir=ir, vis=vis) in str(error.value)
 
 
@@ -282,9 +284,9 @@ def test_folders_that_differ(tmp_path):
     ir = save(tmp_path / "ir", videos.scene(3))
     vis = save(tmp_path / "vis", videos.scene(4))
     with pytest.raises(UserError, match="without partner: 4.png"):
-        surveying.open_sources([ir, vis])
+        open_sources([ir, vis])
     with pytest.raises(UserError, match=r"frames: .*ir has 3, .*\.mp4 has 5"):
-        surveying.open_sources([ir, make(tmp_path, "five")])
+        open_sources([ir, make(tmp_path, "five")])
 
 
 @pytest.mark.parametrize("number", (1, 3))
@@ -344,7 +346,7 @@ def test_the_rate_is_that_of_the_sources(tmp_path):
     footage = footage_of(*sources)
     path = tmp_path / "fused.mp4"
     sequences.write(path, footage, videos.scene(5))
-    assert surveying.open_sources([path, sources[0]])[0].rate == footage.rate
+    assert open_sources([path, sources[0]])[0].rate == footage.rate
 
 
 def test_a_folder_is_written(tmp_path):
@@ -425,7 +427,7 @@ def test_an_older_result_stays_if_the_run_fails(tmp_path, count):
 
 def test_an_output_that_cannot_be(tmp_path):
     ir, vis = make(tmp_path, "ir"), make(tmp_path, "vis")
-    opened = surveying.open_sources([ir, vis])
+    opened = open_sources([ir, vis])
     for name, message in (
         ("fused.png", "cannot write a video named .png: expected .mp4, "),
         ("fused.avi", "cannot write a video named .avi: expected .mp4, "),
@@ -435,10 +437,10 @@ def test_an_output_that_cannot_be(tmp_path):
             sequences.check_output(tmp_path / name, opened)
     vis = save(tmp_path / "frames", videos.scene(5))
     with pytest.raises(UserError, match="frames: would overwrite a source"):
-        sequences.check_output(vis, surveying.open_sources([ir, vis]))
+        sequences.check_output(vis, open_sources([ir, vis]))
     save(tmp_path / "twice", videos.scene(5))
     (tmp_path / "twice/5.png").rename(tmp_path / "twice/4.bmp")
-    opened = surveying.open_sources([ir, tmp_path / "twice"])
+    opened = open_sources([ir, tmp_path / "twice"])
     with pytest.raises(UserError, match=r"fused/4\.png: would be written twice"):
         sequences.check_output(tmp_path / "fused", opened)
 
@@ -497,9 +499,7 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
     most = {}
     for count in (10, 300):
         cameras = Camera(count), Camera(count)
-        footage = surveying.Footage(
-            cameras, size, (None, None), False, (True, True), aligner
-        )
+        footage = Footage(cameras, size, (None, None), False, (True, True), aligner)
         path = tmp_path / f"{count}.mp4"
         sequences.write(path, footage, sequences.fused_frames(Quick(), footage))
         assert videos.read(path)[0].shape[:3] == (count, *size)
@@ -511,7 +511,7 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
 
 def test_sources_are_closed_when_the_reader_stops(tmp_path):
     cameras = Camera(300), Camera(300)
-    footage = surveying.Footage(cameras, SIZE, (None, None), False, (True, True))
+    footage = Footage(cameras, SIZE, (None, None), False, (True, True))
     with contextlib.closing(sequences.fused_frames(Quick(), footage)) as frames:
         assert len(list(itertools.islice(frames, 3))) == 3
     gc.collect()
@@ -535,8 +535,8 @@ def test_a_source_that_fails_in_the_middle(tmp_path, fusers):
 def test_one_video_as_all_sources_is_refused(tmp_path, caplog):
     ir, vis = make(tmp_path, "ir", 2), make(tmp_path, "vis", 2)
     with pytest.raises(UserError, match=r"ir\.mp4: is given as each of the 2 sources"):
-        surveying.open_sources([ir, tmp_path / "." / "ir.mp4"])
-    surveying.open_sources([ir, vis, ir])
+        open_sources([ir, tmp_path / "." / "ir.mp4"])
+    open_sources([ir, vis, ir])
     assert "the same file is several of the sources" in caplog.text
 
 
