@@ -45,14 +45,12 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
+from densefuse_tf.pipelines.settings import EMBEDDED
 from densefuse_tf.pipelines.settings import KINDS
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.pipelines.settings import RunOptions
-
-# What --vis is for the photographs in the files of --ir.
-_EMBEDDED = "embedded"
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -136,7 +134,7 @@ def main() -> int:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:
         raise UserError("--fps goes with a video: give --video if these are its frames")
-    embedded = not _SOURCES.value and _VIS.value == _EMBEDDED
+    embedded = not _SOURCES.value and _VIS.value == EMBEDDED
     request = FusionRequest(
         sources,
         output,
@@ -220,8 +218,7 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
     # As two lenses of one camera, both are in one file.
-    is_embedded = _VIS.value == _EMBEDDED
-    return KINDS, (_IR.value, _IR.value if is_embedded else _VIS.value)
+    return KINDS, (_IR.value, _IR.value if _VIS.value == EMBEDDED else _VIS.value)
 
 
 def _description() -> str:

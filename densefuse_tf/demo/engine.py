@@ -28,8 +28,8 @@ from densefuse_tf.io import pixels
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
+from densefuse_tf.pipelines.reading import LACKS_READER
 from densefuse_tf.pipelines.settings import KINDS
-from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
     from densefuse_tf.demo.maps import MapMaker
@@ -89,34 +89,34 @@ class Engine:
     def fuse(self, request: Request, folder: pathlib.Path) -> Answer:
         """Fuses a pair and writes the files of the answer into a folder."""
         start = time.monotonic()
-        pair = Pair((request.ir, request.vis), folder / "fused.png")
-        options = FileOptions(
-            value_ranges=request.value_ranges,
-            range_flags=tuple(
-                f"the value range of the {kind} image " for kind in KINDS
-            ),
-            max_pixels=self.max_pixels,
-        )
+        run = request.run(folder / "fused.png", self.max_pixels)
+        pair = Pair((request.ir, request.files[-1]), folder / "fused.png")
         aligner = None
-        if request.register:
-            aligner = aligning.prepare(request.registration, ())
+        if run.registration.is_on:
+            aligner = aligning.prepare(run.registration, ())
         names = {
             path: f"{kind} image {path.name}"
-            for kind, path in zip(KINDS, pair.sources, strict=True)
+            for kind, path in zip(KINDS, request.files, strict=False)
         }
         with _warnings(names) as warnings, _named(names):
             for path in pair.sources:
                 _check_is_here(path)
-            fuser = self._fuser(request)
-            (result,) = pairs.fuse_pairs(fuser, [pair], options, aligner=aligner)
+            fuser = self._fuser(request, run.settings)
+            (result,) = pairs.fuse_pairs(fuser, [pair], run.options, aligner=aligner)
             if result.error is not None:
                 raise result.error
+            if result.lacks_reader:
+                logging.getLogger("absl").warning(LACKS_READER, request.ir)
         # There is one unless there is an error.
         image = np.asarray(result.image)
         command = request.command()
-        program = request.program(
-            [source.dtype != np.uint8 for source in result.sources]
-        )
+        reads_more = result.values.are_celsius or result.is_in_false_colors
+        if reads_more or request.has_scale:
+            program = request.program_of_run()
+        else:
+            program = request.program(
+                [source.dtype != np.uint8 for source in result.sources]
+            )
         seconds = time.monotonic() - start
         return Answer(
             request,
@@ -124,7 +124,9 @@ class Engine:
             result.sources,
             pair.output,
             _write_settings(folder / "settings.json", request, command, program),
-            _write_compared(pair.output, image, result.sources),
+            _write_compared(
+                pair.output, image, result.sources, has_scale=request.has_scale
+            ),
             command,
             program,
             seconds,
@@ -162,10 +164,9 @@ class Engine:
             images.write(path, picture)
         return paths
 
-    def _fuser(self, request: Request) -> ChannelFuser:
+    def _fuser(self, request: Request, settings: methods.AnySettings) -> ChannelFuser:
         """Returns what fuses, loaded once for each method, strategy and checkpoint."""
         options = request.options
-        settings = methods.settings(request.method, options, color=request.color)
         key = (
             request.method,
             *map(options.get, ("strategy", "checkpoint", "precision")),
@@ -175,7 +176,9 @@ class Engine:
                 startup.import_tensorflow()
             self._fusers[key] = methods.build(settings)
         return self._fusers[key].with_output(
-            color=request.color, output_range=request.output_range
+            color=settings.color,
+            output_range=request.output_range,
+            palette=settings.palette,
         )
 
 
@@ -206,11 +209,15 @@ def _shown(image: np.ndarray) -> np.ndarray:
 
 
 def _write_compared(
-    fused: pathlib.Path, image: np.ndarray, sources: Sequence[np.ndarray]
+    fused: pathlib.Path,
+    image: np.ndarray,
+    sources: Sequence[np.ndarray],
+    *,
+    has_scale: bool,
 ) -> tuple[tuple[pathlib.Path, pathlib.Path], ...]:
     """Writes the pictures of the sliders, beside the file of the fused image."""
     shown = _shown(image)
-    if shown is not image:
+    if shown is not image or has_scale:
         fused = fused.with_stem("fused_small")
         images.write(fused, shown)
     compared = []

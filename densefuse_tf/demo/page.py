@@ -27,8 +27,10 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import PALETTES
 from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.io import formats
+from densefuse_tf.io import radiometric
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
 
@@ -97,7 +99,8 @@ def build(
     ) as page:
         gr.Markdown(
             "# DenseFuse\nFuses an infrared and a visible image of one scene. Choose "
-            "an example or two files, then **Fuse**."
+            "an example or two files, or one photo of a FLIR camera as the infrared "
+            "image, then **Fuse**."
         )
         with gr.Row(elem_id="layout"):
             with gr.Column(elem_id="inputs"):
@@ -123,8 +126,10 @@ def build(
             vis_range,
             register,
             precision=Request.precision,
+            palette=Request.palette,
+            scale=Request.scale,
         ) -> Iterator[dict]:
-            others = (color, ir_range, vis_range, register, precision)
+            others = (color, ir_range, vis_range, register, precision, palette, scale)
             values = (ir, vis, method, strategy, checkpoint, output_range, *others)
             yield from _fuse(running, folder, outputs, values)
 
@@ -372,7 +377,25 @@ def _settings() -> tuple[list[Any], list[gr.Dropdown]]:
             list(COLOR_MODES),
             value=Request.color,
             label="Colour",
-            info="rgb fuses each channel, luma keeps the visible image's colours.",
+            info="rgb fuses each channel, luma keeps the visible image's colours, "
+            "thermal shows by a palette how warm it is.",
+            elem_id="color",
+        )
+        with gr.Group(visible=False) as of_thermal:
+            palette = gr.Dropdown(
+                list(PALETTES),
+                value=Request.palette,
+                label="Palette",
+                info="In the first five equal steps look equal.",
+                elem_id="palette",
+            )
+            scale = gr.Checkbox(label="Draw a scale beside it", elem_id="scale")
+        color.change(
+            lambda name: gr.update(visible=name == "thermal"),
+            color,
+            of_thermal,
+            show_progress="hidden",
+            api_visibility="private",
         )
         ranges = [
             gr.Dropdown(
@@ -388,7 +411,7 @@ def _settings() -> tuple[list[Any], list[gr.Dropdown]]:
         register = gr.Checkbox(label=REGISTER, elem_id="register")
         precision.render()
     settings = [method, strategy, checkpoint, output_range, color, *ranges]
-    return [*settings, register, precision], ranges
+    return [*settings, register, precision, palette, scale], ranges
 
 
 def _help(strategy: str) -> str:
@@ -504,7 +527,7 @@ def _fuse(
     try:
         request = _request(values)
         with (
-            folder.using(request.ir, request.vis),
+            folder.using(*request.files),
             contextlib.closing(running.run(request)) as steps,
         ):
             folder.make_room()
@@ -532,10 +555,14 @@ def _fuse(
 
 def _request(values: Sequence[Any]) -> Request:
     ir, vis, *others = values
-    for kind, file in (("infrared", ir), ("visible", vis)):
-        if file is None:
-            raise UserError(f"the {kind} image is missing: expected two images")
-    return Request(pathlib.Path(ir), pathlib.Path(vis), *others)
+    if ir is None:
+        raise UserError("the infrared image is missing: expected two images")
+    if vis is None and not radiometric.maker(ir):
+        raise UserError(
+            "the visible image is missing: expected two images, or as the infrared one "
+            "a photo of a FLIR camera, which has both inside"
+        )
+    return Request(pathlib.Path(ir), vis and pathlib.Path(vis), *others)
 
 
 def _key(values: Sequence[Any]) -> list[str]:

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
+from densefuse_tf.pipelines.settings import EMBEDDED
 from densefuse_tf.pipelines.settings import KINDS
+from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import FusionRequest
 from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # Beside the sources, where it takes the place of none.
@@ -25,21 +29,23 @@ class Request:
 
     Attributes:
       ir: The file of the infrared image.
-      vis: The file of the visible image.
+      vis: The file of the visible image; None for the photograph in the infrared one.
       method: One of `methods.names()`.
       strategy: As in `FusionSettings`, like the next three.
       checkpoint: A short name.
       output_range: "minmax", "average" or "clip".
-      color: "auto", "gray", "rgb" or "luma".
+      color: "auto", "gray", "rgb", "luma" or "thermal".
       ir_range: The infrared values that become 0 and 255, as `pixels.parse_range` reads
         them; empty for the default, which leaves 8-bit images as they are.
       vis_range: The same for the visible image.
       register: Whether the infrared image is registered to the visible one first.
-      precision: As in `FusionSettings`.
+      precision: As in `FusionSettings`, like the next one.
+      palette: The colours of "thermal".
+      scale: Whether a bar of these stands beside the result.
     """
 
     ir: pathlib.Path
-    vis: pathlib.Path
+    vis: pathlib.Path | None
     method: str = FusionSettings.method
     strategy: str = FusionSettings.strategy
     checkpoint: str = str(FusionSettings.checkpoint)
@@ -49,6 +55,13 @@ class Request:
     vis_range: str = ""
     register: bool = False
     precision: str = FusionSettings.precision
+    palette: str = FusionSettings.palette
+    scale: bool = False
+
+    @property
+    def files(self) -> tuple[pathlib.Path, ...]:
+        """Returns the files that were given."""
+        return (self.ir,) if self.vis is None else (self.ir, self.vis)
 
     @property
     def fuses_maps(self) -> bool:
@@ -73,13 +86,37 @@ class Request:
         return tuple(ranges)
 
     @property
-    def registration(self) -> RegistrationSettings:
-        """Returns the settings of the registration."""
-        return RegistrationSettings(register="each" if self.register else None)
+    def has_scale(self) -> bool:
+        """Whether a bar stands beside the result, which thermal colours alone have."""
+        return self.scale and self.color == "thermal"
+
+    def run(
+        self, output: pathlib.Path, max_pixels: int = formats.MAX_PIXELS
+    ) -> FusionRequest:
+        """Returns the run that fuses the pair."""
+        return FusionRequest(
+            (self.ir, self.files[-1]),
+            output,
+            methods.settings(
+                self.method, self.options, color=self.color, palette=self.palette
+            ),
+            FileOptions(
+                value_ranges=self.value_ranges,
+                range_flags=tuple(
+                    f"the value range of the {kind} image " for kind in KINDS
+                ),
+                infrared=True,
+                embedded=self.vis is None,
+                max_pixels=max_pixels,
+                scale=self.has_scale,
+            ),
+            RegistrationSettings(register="each" if self.register else None),
+        )
 
     def described(self) -> dict[str, object]:
         """Returns what has an effect, for a file: names of files without folders."""
-        values: dict[str, object] = {"infrared": self.ir.name, "visible": self.vis.name}
+        visible = EMBEDDED if self.vis is None else self.vis.name
+        values: dict[str, object] = {"infrared": self.ir.name, "visible": visible}
         for field in dataclasses.fields(self)[2:]:
             if self.fuses_maps or field.name not in _OF_MAPS:
                 values[field.name] = getattr(self, field.name)
@@ -87,6 +124,8 @@ class Request:
 
     def file_names(self) -> tuple[str, str]:
         """Names the sources as the lines do: in ir/ and vis/ if both have one name."""
+        if self.vis is None:
+            return self.ir.name, EMBEDDED
         ir, vis = self.ir.name, self.vis.name
         return (f"ir/{ir}", f"vis/{vis}") if ir == vis else (ir, vis)
 
@@ -101,6 +140,8 @@ class Request:
         for name, text in (("ir", self.ir_range), ("vis", self.vis_range)):
             if text:
                 arguments.append(f"--{name}_range={text}")
+        if self.color == "thermal":
+            arguments += [f"--palette={self.palette}", *["--scale"] * self.scale]
         if self.register:
             arguments.append("--register=each")
         return " \\\n    ".join(["densefuse-fuse", *map(shlex.quote, arguments)])
@@ -109,7 +150,8 @@ class Request:
         """Returns the lines of Python, for an interpreter in the folder of the images.
 
         For each source `are_scaled` says whether its values were brought to 0..255,
-        which 8-bit images without a range are not.
+        which 8-bit images without a range are not. The lines fuse arrays, which do not
+        do where more than pixels is read or written; `program_of_run` does.
         """
         imports = ["from densefuse_tf.io import images"]
         if any(are_scaled):
@@ -134,17 +176,54 @@ class Request:
             body.append('aligner = Aligner(RegistrationSettings(register="each"))')
             body.append(f"({', '.join(KINDS)}), _ = aligner.align({pair}, {names})")
         imports.insert(0, "from densefuse_tf.fusion import methods")
-        body += [
-            "settings = methods.settings(",
-            f"    {_quoted(self.method)},",
-            f"    {json.dumps(self.options)},",
-            f"    color={_quoted(self.color)},",
-            ")",
-        ]
+        body += self._settings()
         scaled = ", are_scaled=True" if any(are_scaled) else ""
         body.append(f"fused = methods.build(settings).fuse({pair}{scaled}).image")
         body.append(f"images.write({_quoted(OUTPUT)}, fused)")
         return "\n".join([*imports, "", *body, ""])
+
+    def program_of_run(self) -> str:
+        """Returns lines of Python that do what the command does, from file to file."""
+        ir, vis = self.file_names()
+        sources = (ir, ir if self.vis is None else vis)
+        ranges = ", ".join(
+            "None" if given is None else _literal(given) for given in self.value_ranges
+        )
+        options = ["infrared=True", f"value_ranges=({ranges})"]
+        options += ["embedded=True"] * (self.vis is None)
+        options += ["scale=True"] * self.has_scale
+        imports = [
+            "from densefuse_tf.fusion import methods",
+            *["from densefuse_tf.io import pixels"] * ("pixels." in ranges),
+            "from densefuse_tf.pipelines import folder",
+            "from densefuse_tf.pipelines.settings import FileOptions",
+            "from densefuse_tf.pipelines.settings import FusionRequest",
+        ]
+        request = [
+            f"({', '.join(map(_quoted, sources))})",
+            _quoted(OUTPUT),
+            "settings",
+            f"FileOptions({', '.join(options)})",
+        ]
+        if self.register:
+            imports.append(
+                "from densefuse_tf.pipelines.settings import RegistrationSettings"
+            )
+            request.append('RegistrationSettings(register="each")')
+        body = [*self._settings(), "request = FusionRequest("]
+        body += [*(f"    {each}," for each in request), ")", "folder.fuse(request)"]
+        return "\n".join([*imports, "", *body, ""])
+
+    def _settings(self) -> list[str]:
+        palette = [f"    palette={_quoted(self.palette)},"] * (self.color == "thermal")
+        return [
+            "settings = methods.settings(",
+            f"    {_quoted(self.method)},",
+            f"    {json.dumps(self.options)},",
+            f"    color={_quoted(self.color)},",
+            *palette,
+            ")",
+        ]
 
 
 def _literal(value_range: pixels.ValueRange) -> str:

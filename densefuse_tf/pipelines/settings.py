@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What the two sources of a pair are called, in their order.
 KINDS = ("infrared", "visible")
+# Stands where visible images do for the photographs in the files of the infrared ones.
+EMBEDDED = "embedded"
 # The panel shows at most so many pairs, the first ones.
 PANEL_ROWS = 8
 

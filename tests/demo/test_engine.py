@@ -9,7 +9,10 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from skimage import transform
 
+from densefuse_tf import extras
+from densefuse_tf import registration
 from densefuse_tf.commands import fuse
 from densefuse_tf.demo import engine as requests
 from densefuse_tf.demo import examples
@@ -24,6 +27,7 @@ from densefuse_tf.io import images
 from densefuse_tf.metrics import METRICS
 from densefuse_tf.model import activity
 from densefuse_tf.model import checkpoints
+from tests import radiometric_files
 from tests.registration.conftest import moved
 from tests.registration.conftest import noisy
 from tests.registration.conftest import scene
@@ -80,6 +84,17 @@ CASES = {
     ),
     "more than 8 bits": ("deep", {}),
     "colours of the visible image": ("deep", {"color": "luma", "ir_range": "auto"}),
+    "thermal colours": ("deep", {"color": "thermal", "method": "dchwt"}),
+    "a scale": (
+        "deep",
+        {
+            "color": "thermal",
+            "method": "dchwt",
+            "palette": "iron",
+            "scale": True,
+            "ir_range": "1%,99%",
+        },
+    ),
     "another method": ("deep", {"method": "dchwt", "vis_range": "0.1,0.9"}),
 }
 
@@ -89,6 +104,27 @@ def test_the_lines_give_the_same_bytes(name, engine, request, tmp_path, monkeypa
     fixture, settings = CASES[name]
     pair = request.getfixturevalue(fixture)
     check_lines(engine, Request(*pair, **settings), tmp_path, monkeypatch)
+
+
+@pytest.mark.skipif(bool(extras.missing("flir")), reason="needs flyr")
+def test_the_lines_give_the_same_bytes_of_a_photo(engine, tmp_path, monkeypatch):
+    def register(fixed, moving, *, guess, **_):
+        shapes = fixed.shape[:2], moving.shape[:2]
+        found = transform.SimilarityTransform(matrix=guess)
+        return registration.Registration(found, "similarity", *shapes, 0.5, 0.1)
+
+    monkeypatch.setattr(registration, "register", register)
+    celsius, seen = photograph(1) / 4.0, photograph(2, (3,))
+    path = radiometric_files.write(
+        tmp_path / "photo.jpg", seen, celsius, seen, (1.4, 1, -1)
+    )
+    wanted = Request(path, None, method="dchwt", ir_range="10,50", scale=True)
+    answer = check_lines(engine, wanted, tmp_path, monkeypatch)
+    assert json.loads(answer.settings_file.read_text())["visible"] == "embedded"
+    assert "--scale" not in answer.command
+    # In the colours of the photograph, and in the field of view of both.
+    assert answer.image.ndim == 3
+    assert answer.image.shape[0] < len(seen)
 
 
 def test_the_lines_give_the_same_bytes_with_registration(tmp_path, monkeypatch):
