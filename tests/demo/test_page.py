@@ -124,7 +124,7 @@ def error_of(address, infrared, visible):
     settings = ["densefuse", "addition", "1e2", "minmax", "auto", "", "", False]
     begun = httpx.post(
         f"{address}gradio_api/call/fuse",
-        json={"data": [*files, *settings, "float32"]},
+        json={"data": [*files, *settings, "float32", "inferno", False]},
         timeout=PATIENCE,
     )
     said = httpx.get(
