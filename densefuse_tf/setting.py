@@ -1,13 +1,21 @@
 """A setting: a field of a dataclass that says what it means.
 
-Flags, the demonstration page and the documents are made of it.
+Flags, the demonstration page, the documents and help() are made of it.
 """
 
 import dataclasses
-from collections.abc import Iterable
-from typing import Any
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeVar
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
+
+_Class = TypeVar("_Class")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Text = TypeVar("_Text", bound=str)
 
 
 def setting(default: Any, text: str, **known: Any) -> Any:
@@ -23,17 +31,78 @@ def setting(default: Any, text: str, **known: Any) -> Any:
 
 
 def check_values(settings: Any) -> None:
-    """Refuses settings of which a value is none of the choices, or below its bound."""
+    """Refuses settings of which a value is none of the choices, or below its bound.
+
+    A choice in another case becomes the one that is meant.
+    """
     for field in dataclasses.fields(settings):
         value, known = getattr(settings, field.name), field.metadata
         if "choices" in known and value != field.default:
-            check_choice(field.name, value, known["choices"])
+            chosen = check_choice(field.name, value, known["choices"])
+            object.__setattr__(settings, field.name, chosen)
         least = known.get("lower_bound")
         if None not in (value, least) and value < least:
             raise UserError(f"{field.name} is {value}: expected {least} or more")
 
 
-def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    """Refuses a setting that is none of a few words."""
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}: expected one of {', '.join(choices)}")
+def check_choice(name: str, value: str, choices: Iterable[_Text]) -> _Text:
+    """Returns the choice that is meant, or refuses what is none of a few words."""
+    return naming.pick(value, choices, f"{name} is {value!r}")
+
+
+def explained(cls: type[_Class]) -> type[_Class]:
+    """Decorates a dataclass: its docstring gets what each setting means."""
+    # Python may have dropped the docstrings.
+    if cls.__doc__:
+        doc = inspect.cleandoc(cls.__doc__)
+        heading = "" if "\nAttributes:\n" in doc else "\nAttributes:\n"
+        cls.__doc__ = f"{doc}\n{heading}{_explanations(cls)}\n"
+    return cls
+
+
+def takes(
+    settings: type, *, except_: Collection[str] = ()
+) -> Callable[[_Function], _Function]:
+    """Decorates a function whose **keywords are fields of a dataclass of settings.
+
+    help() and notebooks then show each in the signature, and its meaning in the place
+    of the line on **keywords in the docstring.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        taken = {*except_, *signature.parameters}
+        fields = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=field.type,
+            )
+            for field in dataclasses.fields(settings)
+            if field.name not in taken
+        ]
+        vars(function)["__signature__"] = signature.replace(parameters=[*own, *fields])
+        function.__doc__ = re.sub(
+            r"(?m)^  \*\*options:.*(\n    .*)*$",
+            lambda line: _explanations(settings, taken),
+            inspect.cleandoc(function.__doc__ or ""),
+        )
+        return function
+
+    return decorate
+
+
+def _explanations(settings: Any, left_out: Collection[str] = ()) -> str:
+    return "\n".join(
+        textwrap.fill(
+            f"{field.name}: {field.metadata['help']}",
+            88,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+        for field in dataclasses.fields(settings)
+        if "help" in field.metadata and field.name not in left_out
+    )

@@ -1,21 +1,68 @@
-"""The names of the package itself."""
+"""The names of the package itself, and what type checkers and editors see of them."""
 
+import inspect
 import subprocess
 import sys
+import typing
+from typing import ClassVar
 
 import pytest
 
 import densefuse_tf
+from densefuse_tf import metrics
+from densefuse_tf import registration
+from densefuse_tf.fusion import settings
+from densefuse_tf.fusion.fuser import Fuser
+
+RIGHT = """
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+import densefuse_tf
+from densefuse_tf import Fuser, FusionSettings, metrics, registration
+
+infrared = np.zeros((64, 64), np.uint8)
+pair = [infrared, infrared]
+fused = densefuse_tf.fuse([infrared, np.zeros((64, 64, 3), np.float32)])
+fused = densefuse_tf.fuse(pair, "1e2", strategy="l1_norm", output_range="average")
+fused = densefuse_tf.fuse([pathlib.Path("ir.png"), "vis.png"], register=True)
+fused = densefuse_tf.fuse([Image.new("L", (8, 8)), infrared], preset="camera")
+fused = densefuse_tf.fuse(pair, method="gtf", method_options={"lambda": 2.5})
+values = metrics.evaluate(infrared, infrared, fused, convention="toolkit")
+total: float = values["En"] + metrics.vif(infrared, infrared, fused)
+total += metrics.entropy(infrared, convention="vifb")
+fuser = Fuser(preset="camera", checkpoint="1e2", num_sources=2)
+image = Fuser(FusionSettings("1e2", color="luma")).fuse(pair).image
+names: tuple[str, ...] = densefuse_tf.list_methods() + metrics.list_metrics()
+found = registration.register(image, infrared)
+shown: str = densefuse_tf.__version__ + (found.reason or "")
+"""
+# Each with a word of what a type checker says.
+WRONG = {
+    "densefuse_tf.fuze(pair)": 'no attribute "fuze"',
+    "densefuse_tf.fuse(pair, stratgy='l1_norm')": 'did you mean "strategy"',
+    "densefuse_tf.fuse(5)": 'incompatible type "int"',
+    "image = Fuser().fuse(pair).imag": 'no attribute "imag"',
+    "densefuse_tf.fuse(pair, output_range='averge')": "Literal['averge']",
+    "Fuser(stratgy='l1_norm')": 'did you mean "strategy"',
+    "Fuser(preset='photo')": "Literal['photo']",
+    "registration.regster(image, infrared)": 'no attribute "regster"',
+    "metrics.evaluate(infrared, fused)": '"fused" in call to "evaluate"',
+}
 
 
-@pytest.mark.parametrize("name", densefuse_tf.__all__)
-def test_every_listed_name_exists(name):
-    assert getattr(densefuse_tf, name) is not None
-    assert name in dir(densefuse_tf)
+@pytest.mark.parametrize("module", (densefuse_tf, metrics, registration))
+def test_every_listed_name_exists(module):
+    assert {"fuse", "io", "baselines", "registration"} <= set(dir(densefuse_tf))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'fused'"):
+    with pytest.raises(AttributeError, match="attribute fused"):
         _ = densefuse_tf.fused
 
 
@@ -27,3 +74,41 @@ def test_metrics_and_settings_need_no_tensorflow():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_type_checker_finds_mistakes_and_nothing_else(tmp_path, request):
+    api = pytest.importorskip("mypy.api")
+    script = tmp_path / "script.py"
+    script.write_text("\n".join([RIGHT.strip(), *WRONG]))
+    first = RIGHT.strip().count("\n") + 2
+    cache = request.config.cache.mkdir("mypy")
+    said, _, _ = api.run(
+        ["--strict", "--config-file=", f"--cache-dir={cache}", str(script)]
+    )
+    errors = [line for line in said.splitlines() if "script.py" in line]
+    errors = [line for line in errors if " error: " in line]
+    for line, (mistake, expected) in enumerate(WRONG.items(), first):
+        found = [error for error in errors if f"script.py:{line}:" in error]
+        assert found and expected in found[0], (mistake, said)
+    assert len(errors) == len(WRONG), said
+
+
+def test_keywords_are_the_fields_of_the_settings():
+    """What is written twice, for type checkers, stays the same."""
+    fields = typing.get_type_hints(settings.FusionSettings)
+    fields = {k: v for k, v in fields.items() if typing.get_origin(v) is not ClassVar}
+    assert typing.get_type_hints(settings.FuserOptions) == fields
+    parameters = inspect.signature(Fuser).parameters
+    assert list(parameters) == ["settings", "preset", *fields]
+    for name, default in vars(settings.FusionSettings()).items():
+        assert parameters[name].default == default
+    parameters = inspect.signature(densefuse_tf.fuse).parameters
+    assert fields.keys() - parameters.keys() == {"num_sources"}
+
+
+@pytest.mark.parametrize("what", (densefuse_tf.fuse, Fuser.__init__))
+def test_help_explains_each_keyword(what):
+    lines = inspect.getdoc(what).splitlines()
+    for name in inspect.signature(what).parameters.keys() - {"self"}:
+        assert any(line.startswith(f"  {name}: ") for line in lines), name
+    assert not any("**" in line for line in lines)

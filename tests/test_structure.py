@@ -11,7 +11,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "densefuse_tf"
 # direction.
 FLOORS = (
     ("errors",),
-    ("extras", "compiling", "setting", "startup", "user_modules"),
+    ("extras", "compiling", "naming", "setting", "startup", "user_modules"),
     ("io",),
     ("metrics", "model"),
     ("baselines", "registration"),

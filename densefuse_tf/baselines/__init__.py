@@ -5,6 +5,7 @@ The file of a method is imported when the method is asked for; see
 """
 
 import importlib
+import types
 
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.baselines.method import check_not_constant
@@ -31,7 +32,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> types.ModuleType:
     if name in names():
         return importlib.import_module(get(name).__module__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *names()})

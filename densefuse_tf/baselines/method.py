@@ -28,11 +28,12 @@ import importlib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from densefuse_tf import naming
 from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
 
@@ -110,10 +111,7 @@ def registered() -> Mapping[str, type | str]:
 
 def get(name: str) -> type:
     """Returns the class registered as `name`, importing that method alone."""
-    if name not in _METHODS:
-        raise UserError(
-            f"unknown method {name!r}: expected one of {', '.join(names())}"
-        )
+    name = naming.pick(name, names(), f"unknown method {name!r}")
     found = _METHODS[name]
     if isinstance(found, str):
         importlib.import_module(found)
@@ -136,7 +134,14 @@ def option_fields(cls: type) -> dict[str, dataclasses.Field]:
 def with_options(
     cls: type, name: str, options: Mapping[str, Any], **others: Any
 ) -> Any:
-    """Builds the dataclass of a method.
+    """Builds the dataclass of a method; see `converted`."""
+    return cls(**converted(cls, name, options, others), **others)
+
+
+def converted(
+    cls: type, name: str, options: Mapping[str, Any], others: Collection[str] = ()
+) -> dict[str, Any]:
+    """Makes of options the arguments of a method's dataclass.
 
     Args:
       cls: The class.
@@ -144,7 +149,7 @@ def with_options(
       options: Values for some of its fields, by the option's or the field's name. Text,
         as a command line has it, is converted to the type of the field: str, int,
         float, bool, pathlib.Path, a Literal of texts, or one of these or None.
-      **others: Values of fields that are no options.
+      others: Names of fields that are no options.
 
     Raises:
       UserError: There is no such option, a text does not fit the type of its field, or
@@ -152,14 +157,15 @@ def with_options(
     """
     hints = typing.get_type_hints(cls)
     fields = option_fields(cls)
-    values = dict(others)
+    values: dict[str, Any] = {}
     for given, value in options.items():
         key = given.rstrip("_")
         if key not in fields or key in others:
-            known = ", ".join(field for field in fields if field not in others)
+            known = [field for field in fields if field not in others]
             raise UserError(
                 f"method {name} has no option {given!r}: "
-                + (f"expected one of {known}" if known else "it has none")
+                + (f"expected one of {', '.join(known)}" if known else "it has none")
+                + naming.did_you_mean(given, known)
             )
         field = fields[key].name
         values[field] = _converted(
@@ -168,13 +174,13 @@ def with_options(
     missing = [
         key
         for key, field in fields.items()
-        if field.name not in values
+        if field.name not in (*values, *others)
         and field.default is dataclasses.MISSING
         and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise UserError(f"method {name} needs the option {missing[0]!r}")
-    return cls(**values)
+    return values
 
 
 def _converted(what: str, value: Any, hint: Any) -> Any:
@@ -190,10 +196,7 @@ def _converted(what: str, value: Any, hint: Any) -> Any:
             return value.lower() in ("true", "1")
         raise UserError(f"{what} is {value!r}: expected true or false")
     if typing.get_origin(hint) is typing.Literal:
-        if value in typing.get_args(hint):
-            return value
-        known = ", ".join(typing.get_args(hint))
-        raise UserError(f"{what} is {value!r}: expected one of {known}")
+        return naming.pick(value, typing.get_args(hint), f"{what} is {value!r}")
     try:
         return hint(value)
     except ValueError:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from absl import flags
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 
 # A flag counts as the command's own, under whose name --help lists it.
@@ -139,18 +140,24 @@ def options_by_method(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     return result
 
 
-class _BareParser(flags.EnumParser):
-    """Parses one of some strings, and a flag without a value as another one."""
+class _ChoiceParser(flags.EnumParser):
+    """Parses one of some strings, in any case and with - or _.
 
-    def __init__(self, choices: Sequence[str], bare: str):
+    A flag without a value is taken as `bare`, where that is given.
+    """
+
+    def __init__(self, choices: Sequence[str], bare: str | None):
         super().__init__(list(choices))
         self._bare = bare
 
     def parse(self, argument: str) -> Any:
-        # What absl makes of --flag and --noflag.
-        if argument == "false":
-            return None
-        return self._bare if argument == "true" else super().parse(argument)
+        if self._bare is not None:
+            # What absl makes of --flag and --noflag.
+            if argument == "false":
+                return None
+            if argument == "true":
+                return self._bare
+        return super().parse(naming.find(argument, self.enum_values) or argument)
 
 
 def _default(field: dataclasses.Field) -> Any:
@@ -167,21 +174,18 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
     is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = set(typing.get_args(hint)) if is_union else {hint}
     kinds.discard(type(None))
-    if "bare" in field.metadata:
-        choices = field.metadata["choices"]
+    if "choices" in field.metadata:
+        choices, bare = field.metadata["choices"], field.metadata.get("bare")
         flag = flags.Flag(
-            _BareParser(choices, field.metadata["bare"]),
+            _ChoiceParser(choices, bare),
             flags.ArgumentSerializer(),
             field.name,
             default,
             f"<{'|'.join(choices)}>: {text}",
             # It may be given without a value.
-            boolean=True,
+            boolean=bare is not None,
         )
         flags.DEFINE_flag(flag, values)
-    elif "choices" in field.metadata:
-        choices = list(field.metadata["choices"])
-        flags.DEFINE_enum(field.name, default, choices, text, flag_values=values)
     elif kinds == {bool}:
         flags.DEFINE_bool(field.name, default, text, flag_values=values)
     elif kinds == {int}:

@@ -40,6 +40,8 @@ Exit status: 0, 1 if --runner could not evaluate all pairs, or 2 for a mistake.
 
 import dataclasses
 import sys
+import typing
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -49,6 +51,9 @@ from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import settings
 from densefuse_tf.pipelines.running import RunnerOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.metrics import Convention
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
@@ -188,7 +193,7 @@ def main() -> int:
         _VIDEO.value,
         {flag.name: common_flags.value_range(flag) for flag in _RANGES},
         selection,
-        _CONVENTION.value,
+        typing.cast("Convention", _CONVENTION.value),
     )
     run = common_flags.read(RunnerOptions, _FLAGS)
     return evaluate_own.evaluate_own(question, run, outputs)

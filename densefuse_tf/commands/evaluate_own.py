@@ -6,7 +6,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from densefuse_tf.io import files
 from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
+
+if TYPE_CHECKING:
+    from densefuse_tf.metrics import Convention
 
 # How many of very many pairs are shown.
 _SHOWN = 3
@@ -51,7 +54,7 @@ class Question:
     video: bool
     ranges: Mapping[str, Any]
     metrics: Sequence[str]
-    convention: str
+    convention: "Convention"
 
     def __post_init__(self):
         """Raises a UserError unless there is either `fused` or `methods_dir`."""

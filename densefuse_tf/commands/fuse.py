@@ -173,8 +173,8 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
             others["output_range"] = "average"
         return common_flags.read(FusionSettings, _FLAGS, **others)
     methods.load(_METHOD_MODULE.value)
-    if name not in methods.names():
-        known = ", ".join(methods.names())
+    if name not in methods.list_methods():
+        known = ", ".join(methods.list_methods())
         raise UserError(f"--method={name}: unknown: expected one of {known}")
     kind = methods.settings_class(name)
     refused = [flag for flag in methods.options(densefuse) if flag != "checkpoint"]
@@ -223,7 +223,7 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _description() -> str:
     """Returns what --help shows above the flags: with the methods and their options."""
-    names = methods.names()
+    names = methods.list_methods()
     lines = [f"  {name:<10} {methods.summary(name)}" for name in names]
     lines += ["", "Options of the methods, for --method_options:"]
     for name in names:

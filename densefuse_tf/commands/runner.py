@@ -14,6 +14,7 @@ from absl import flags
 from absl import logging
 
 import densefuse_tf
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 
 USAGE_ERROR = 2
@@ -150,6 +151,7 @@ def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
         expected = "true or false"
     elif isinstance(parser, flags.EnumParser):
         expected = f"one of {', '.join(parser.enum_values)}"
+        expected += naming.did_you_mean(value, parser.enum_values)
     else:
         expected = parser.syntactic_help
     return f"--{name}={value}: expected {expected}" if expected else None

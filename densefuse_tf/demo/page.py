@@ -318,7 +318,7 @@ def _settings() -> tuple[list[Any], list[gr.Dropdown]]:
       All of them, and those of the value ranges.
     """
     method = gr.Dropdown(
-        list(methods.names()),
+        list(methods.list_methods()),
         value=Request.method,
         label="Method",
         info=methods.summary(Request.method),
@@ -326,7 +326,7 @@ def _settings() -> tuple[list[Any], list[gr.Dropdown]]:
     )
     with gr.Group() as of_maps:
         strategy = gr.Radio(
-            list(strategies.names()),
+            list(strategies.list_strategies()),
             value=Request.strategy,
             label="Strategy",
             info=_help(Request.strategy),

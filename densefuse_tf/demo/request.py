@@ -30,7 +30,7 @@ class Request:
     Attributes:
       ir: The file of the infrared image.
       vis: The file of the visible image; None for the photograph in the infrared one.
-      method: One of `methods.names()`.
+      method: One of `methods.list_methods()`.
       strategy: As in `FusionSettings`, like the next three.
       checkpoint: A short name.
       output_range: "minmax", "average" or "clip".

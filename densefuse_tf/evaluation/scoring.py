@@ -83,7 +83,7 @@ def evaluate_files(
     value_ranges: Sequence[pixels.ValueRange | None] = (None, None),
     workers: int | None = None,
     selection: str | Iterable[str] = "paper",
-    convention: str = metrics.CONVENTIONS[0],
+    convention: metrics.Convention = "intended",
 ) -> Iterator[Evaluated]:
     """Evaluates fused image files, several at a time.
 
@@ -131,7 +131,7 @@ class Evaluating:
 
     value_ranges: Sequence[pixels.ValueRange | None]
     selection: Sequence[str]
-    convention: str
+    convention: metrics.Convention
 
     def prepare(self) -> None:
         """Makes nothing: there is no model."""
@@ -166,7 +166,7 @@ def evaluate_frames(
     name: Callable[[int], str],
     workers: int | None = None,
     selection: str | Iterable[str] = "paper",
-    convention: str = metrics.CONVENTIONS[0],
+    convention: metrics.Convention = "intended",
 ) -> Iterator[Evaluated]:
     """Evaluates the frames of a fused sequence, several at a time.
 
@@ -210,7 +210,7 @@ def _scene(
     name: str,
     images: Sequence[np.ndarray],
     paths: Sequence[pathlib.Path],
-    convention: str,
+    convention: metrics.Convention,
 ) -> _Scene:
     """Makes a scene of 8-bit images; only VIFB evaluates colour as it is."""
     if convention == "vifb":
@@ -223,7 +223,7 @@ def _evaluate_scenes(
     scenes: Iterable[_Scene],
     workers: int | None,
     selection: str | Iterable[str],
-    convention: str,
+    convention: metrics.Convention,
 ) -> Iterator[Evaluated]:
     names = metrics.select(selection)
 
@@ -249,7 +249,7 @@ def evaluate(
     *,
     name: str,
     selection: str | Iterable[str] = "paper",
-    convention: str = metrics.CONVENTIONS[0],
+    convention: metrics.Convention = "intended",
 ) -> dict[str, float]:
     """Computes metrics as `metrics.evaluate` does; an error begins with the name."""
     try:

@@ -5,6 +5,7 @@ Importing this module needs no TensorFlow.
 
 import abc
 import copy
+import os
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +15,7 @@ from absl import logging
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 from densefuse_tf.setting import check_choice
@@ -76,10 +78,9 @@ class ChannelFuser(abc.ABC):
         self: _Fuser, *, color: str, output_range: str, palette: str = PALETTES[0]
     ) -> _Fuser:
         """Returns one that shares the graph and makes other images of it."""
-        check_choice("color", color, COLOR_MODES)
         other = copy.copy(self)
-        other._color, other.output_range = color, output_range
-        other.palette = palette
+        other._color = check_choice("color", color, COLOR_MODES)
+        other.output_range, other.palette = output_range, palette
         return other
 
     @abc.abstractmethod
@@ -94,7 +95,7 @@ class ChannelFuser(abc.ABC):
 
     def raw(
         self,
-        sources: Sequence[np.ndarray],
+        sources: Sequence[images.Source],
         *,
         names: Sequence[str] | None = None,
         are_scaled: bool = False,
@@ -108,7 +109,7 @@ class ChannelFuser(abc.ABC):
 
     def fuse(
         self,
-        sources: Sequence[np.ndarray],
+        sources: Sequence[images.Source],
         *,
         names: Sequence[str] | None = None,
         output_range: str | tuple[float, float] | None = None,
@@ -118,12 +119,13 @@ class ChannelFuser(abc.ABC):
         """Fuses k source images.
 
         Args:
-          sources: k arrays [H, W] or [H, W, 3] of one size, at least 2x2. uint8 is
+          sources: k images of one size, at least 2x2: paths of files, images of
+            Pillow, or arrays [H, W] or [H, W, 3]. uint8 is
             taken as it is, uint16 is stretched from its own minimum and maximum to
             0..255, floats have to be in 0..255 already (`pixels.to_pixel_range` brings
             it there).
-          names: What to call the sources in an error; by default ir and vis, or
-            source_1 ... source_k.
+          names: What to call the sources in an error; by default their files, else
+            ir and vis, or source_1 ... source_k.
           output_range: As `output_range.to_pixels` takes it, for this call: frames of a
             sequence do not flicker with (min, max) that hold for all.
           are_scaled: Whether floats are known to be in 0..255, as `to_pixel_range`
@@ -156,7 +158,7 @@ class ChannelFuser(abc.ABC):
         self, sources, names, are_scaled, ranges=None
     ) -> tuple[list[np.ndarray], str, Sequence[str]]:
         """Brings the sources to 0..255; finds what "auto" means, and the names."""
-        names = source_names(self.num_sources) if names is None else names
+        names = source_names(self.num_sources, sources) if names is None else names
         if len(sources) != self.num_sources:
             raise UserError(
                 f"{len(sources)} source images given: expected {self.num_sources}"
@@ -164,7 +166,7 @@ class ChannelFuser(abc.ABC):
         ranges = ranges or [None] * self.num_sources
         if len(ranges) != self.num_sources:
             raise UserError(f"{len(ranges)} ranges given: expected {self.num_sources}")
-        sources = list(sources)
+        sources = [images.load(*each) for each in zip(sources, names, strict=True)]
         for index, (name, value_range) in enumerate(zip(names, ranges, strict=True)):
             pixels.check(sources[index], name, any_values=value_range is not None)
             source = sources[index] = pixels.native(sources[index])
@@ -209,11 +211,18 @@ class ChannelFuser(abc.ABC):
         return raw
 
 
-def source_names(num_sources: int) -> tuple[str, ...]:
-    """Names the sources: ir and vis, or source_1 ... source_k where k is not 2."""
+def source_names(num_sources: int, sources: Sequence = ()) -> tuple[str, ...]:
+    """Names the sources: ir and vis, or source_1 ... source_k where k is not 2.
+
+    Those of `sources` that are files have the names of these.
+    """
+    names = [f"source_{index + 1}" for index in range(num_sources)]
     if num_sources == 2:
-        return ("ir", "vis")
-    return tuple(f"source_{index + 1}" for index in range(num_sources))
+        names = ["ir", "vis"]
+    for index, source in enumerate(sources[:num_sources]):
+        if isinstance(source, str | os.PathLike):
+            names[index] = os.fspath(source)
+    return tuple(names)
 
 
 def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:

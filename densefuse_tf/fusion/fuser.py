@@ -2,21 +2,31 @@
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf.baselines.method import converted
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_pixels
+from densefuse_tf.fusion.settings import FuserOptions
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import Preset
+from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
+from densefuse_tf.setting import takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # The memory that computing takes for each pixel, in bytes: a share of its own and one
 # for each source, with what TensorFlow keeps between two operations.
@@ -36,8 +46,39 @@ class Fuser(ChannelFuser):
         feature maps at a pixel.
     """
 
-    def __init__(self, settings: FusionSettings):
-        """Loads the checkpoint and builds the graph."""
+    @takes(FusionSettings)
+    def __init__(
+        self,
+        settings: FusionSettings | None = None,
+        *,
+        preset: Preset = "paper",
+        **options: "Unpack[FuserOptions]",
+    ):
+        """Loads the checkpoint and builds the graph.
+
+        Args:
+          settings: All settings, in the place of the keywords.
+          preset: "paper" or "camera", which says what the settings are that are not
+            given.
+          **options: The fields of the settings.
+
+        Raises:
+          UserError: A setting cannot be used, or settings are given in both ways.
+        """
+        if settings is None:
+            given = converted(FusionSettings, FusionSettings.method, options)
+            # Editors see from the next two lines which keywords there are.
+            options.update(typing.cast(FuserOptions, preset_values(preset) | given))
+            settings = FusionSettings(**options)
+        elif not isinstance(settings, FusionSettings):
+            raise UserError(
+                f"Fuser: a {type(settings).__name__} is given: expected keywords, as "
+                'Fuser(checkpoint="1e2"), or FusionSettings'
+            )
+        elif options or preset != "paper":
+            raise UserError(
+                "Fuser: settings are given and keywords as well: expected one of them"
+            )
         strategies.load(settings.strategy_module)
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(

@@ -61,12 +61,22 @@ def fusion_model(
     return keras.Model(sources, fused, name="densefuse_fusion")
 
 
-def load_fusion_model(checkpoint: str | os.PathLike, **arguments) -> keras.Model:
+def load_fusion_model(
+    checkpoint: str | os.PathLike = FusionSettings.checkpoint,
+    *,
+    strategy: str = FusionSettings.strategy,
+    num_sources: int = FusionSettings.num_sources,
+    window_radius: int = FusionSettings.window_radius,
+) -> keras.Model:
     """Builds the fusion graph of a checkpoint, of Keras's own layers.
 
     Args:
       checkpoint: As `checkpoints.load_autoencoder` takes it.
-      **arguments: strategy, num_sources and window_radius, as `fusion_model` takes
-        them.
+      strategy, num_sources, window_radius: As `fusion_model` takes them.
     """
-    return fusion_model(checkpoints.load_autoencoder(checkpoint), **arguments)
+    return fusion_model(
+        checkpoints.load_autoencoder(checkpoint),
+        strategy=strategy,
+        num_sources=num_sources,
+        window_radius=window_radius,
+    )

@@ -11,23 +11,36 @@ registers, have `MethodSettings`.
 import dataclasses
 import inspect
 import os
+import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from densefuse_tf import baselines
+from densefuse_tf import naming
 from densefuse_tf import user_modules
 from densefuse_tf.baselines.method import Method
+from densefuse_tf.baselines.method import converted
 from densefuse_tf.baselines.method import option_fields
 from densefuse_tf.baselines.method import with_options
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
+from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.fusion.settings import FusionOptions
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import Preset
+from densefuse_tf.fusion.settings import preset_values
+from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import takes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _DENSEFUSE = FusionSettings.method
 # What all methods have beside their options.
@@ -69,8 +82,9 @@ class MethodSettings:
 
     def __post_init__(self):
         """Refuses what no method can do."""
-        check_choice("color", self.color, COLOR_MODES)
-        check_choice("palette", self.palette, PALETTES)
+        for name, choices in (("color", COLOR_MODES), ("palette", PALETTES)):
+            chosen = check_choice(name, getattr(self, name), choices)
+            object.__setattr__(self, name, chosen)
         if self.num_sources != _NUM_SOURCES:
             raise UserError(
                 f"method {self.method} fuses two sources: {self.num_sources} are given"
@@ -126,8 +140,8 @@ class MethodFuser(ChannelFuser):
         return self._method.fuse(ir, vis)
 
 
-def names() -> tuple[str, ...]:
-    """Returns the names of all methods, DenseFuse's first."""
+def list_methods() -> tuple[str, ...]:
+    """Returns the names of all fusion methods, DenseFuse's first."""
     return (_DENSEFUSE, *baselines.names())
 
 
@@ -138,13 +152,17 @@ def load(module: str | os.PathLike | None) -> tuple[str, ...]:
 
 def get(name: str) -> type:
     """Returns the dataclass whose fields are the options of a method."""
-    if name == _DENSEFUSE:
-        return FusionSettings
-    if name not in names():
-        raise UserError(
-            f"unknown method {name!r}: expected one of {', '.join(names())}"
-        )
-    return baselines.get(name)
+    name = find(name)
+    return FusionSettings if name == _DENSEFUSE else baselines.get(name)
+
+
+def find(name: str) -> str:
+    """Returns the name of a method as it is registered, which may be in another case.
+
+    Raises:
+      UserError: There is none.
+    """
+    return naming.pick(name, list_methods(), f"unknown method {name!r}")
 
 
 def summary(name: str) -> str:
@@ -182,12 +200,13 @@ def settings(
     Raises:
       UserError: There is no such method, option or color, or a value cannot be used.
     """
+    name = find(name)
     common: dict[str, Any] = {
         "num_sources": num_sources,
         "color": color,
         "palette": palette,
     }
-    if get(name) is FusionSettings:
+    if name == _DENSEFUSE:
         return with_options(FusionSettings, name, options or {}, **common)
     return MethodSettings(name, options or {}, **common)
 
@@ -201,15 +220,17 @@ def build(settings: AnySettings) -> ChannelFuser:
     return Fuser(settings)
 
 
+@takes(FusionSettings, except_=("num_sources",))
 def fuse(
-    sources: Sequence[np.ndarray],
+    sources: Sequence[images.Source],
     checkpoint: str | os.PathLike | None = None,
     *,
     method: str = _DENSEFUSE,
-    color: str = FusionSettings.color,
-    palette: str = FusionSettings.palette,
-    **options,
-) -> np.ndarray:
+    method_options: Mapping[str, Any] | None = None,
+    preset: Preset = "paper",
+    register: bool = False,
+    **options: "Unpack[FusionOptions]",
+) -> npt.NDArray[np.uint8]:
     """Fuses k source images of one scene.
 
     DenseFuse keeps its graph: a second call with the same settings only computes.
@@ -217,36 +238,72 @@ def fuse(
     them once.
 
     Args:
-      sources: k >= 2 arrays, as `ChannelFuser.fuse` takes them; for a pair infrared
-        first.
+      sources: k >= 2 images, for a pair infrared first: arrays, as `ChannelFuser.fuse`
+        takes them, paths of files, or images of Pillow.
       checkpoint: The weights of a method that has some: of DenseFuse, whose default is
         "1e2", what `checkpoints.load_autoencoder` takes.
-      method: One of `names()`; all but DenseFuse fuse two sources.
-      color: "auto", "gray", "rgb", "luma" or "thermal"; see `FusionSettings`.
-      palette: The colours of "thermal"; see `FusionSettings`.
-      **options: The method's other options. Those of DenseFuse are fields of
-        `FusionSettings`: strategy (one of `strategies.names()`), window_radius,
-        output_range ("minmax", "average" or "clip"), precision ("float32" or
-        "bfloat16") and memory_budget.
+      method: One of `list_methods()`; all but DenseFuse fuse two sources.
+      method_options: Options of another method by name: {"lambda": 2.5} of "gtf".
+        They may be keywords as well, as lambda_=2.5.
+      preset: "paper" or "camera", which says what the settings are that are not given:
+        strategy="l1_norm" and color="luma" for cameras.
+      register: Whether the infrared image is first laid over the visible one, whose
+        size may differ; the result is what both show. `densefuse_tf.registration` has
+        more.
+      **options: The settings of DenseFuse.
 
     Returns:
       The fused image, uint8, [H, W] or [H, W, 3].
 
     Raises:
-      UserError: One of the arguments cannot be used.
+      UserError: One of the arguments cannot be used, a file cannot be read, or the
+        images cannot be registered.
     """
-    if isinstance(sources, np.ndarray) or isinstance(checkpoint, np.ndarray):
+    is_list = isinstance(sources, Sequence) and not isinstance(sources, str)
+    if not is_list or isinstance(checkpoint, np.ndarray):
         raise UserError(
-            "fuse: an array is given where a list of them is expected: pass "
-            'fuse([infrared, visible]), or fuse([infrared, visible], checkpoint="1e2")'
+            f"fuse: a {type(sources).__name__} is given where a list of images is "
+            "expected: pass fuse([infrared, visible]), or "
+            'fuse([infrared, visible], checkpoint="1e2")'
         )
+    given: dict[str, Any] = {**(method_options or {}), **options}
     if checkpoint is not None:
-        options["checkpoint"] = checkpoint
-    chosen = settings(
-        method, options, num_sources=len(sources), color=color, palette=palette
-    )
-    if isinstance(chosen, MethodSettings):
-        return MethodFuser(chosen).fuse(sources).image
+        given["checkpoint"] = checkpoint
+    names = source_names(len(sources), sources)
+    arrays = [images.load(*each) for each in zip(sources, names, strict=True)]
+    if register:
+        arrays = _registered(arrays, names)
+    name = find(method)
+    if name != _DENSEFUSE:
+        color = given.pop("color", preset_values(preset).get("color", "auto"))
+        chosen = settings(name, given, num_sources=len(arrays), color=color)
+        return build(chosen).fuse(arrays, names=names).image
     from densefuse_tf.fusion import fuser
 
-    return fuser.kept(chosen).fuse(sources).image
+    given = converted(FusionSettings, name, given, ["num_sources"])
+    # Editors see from the next two lines which keywords there are.
+    options.update(typing.cast(FusionOptions, preset_values(preset) | given))
+    densefuse = FusionSettings(num_sources=len(arrays), **options)
+    return fuser.kept(densefuse).fuse(arrays, names=names).image
+
+
+def _registered(
+    sources: Sequence[np.ndarray], names: Sequence[str]
+) -> list[np.ndarray]:
+    """Lays the infrared image over the visible one, and crops both to what they share.
+
+    Raises:
+      UserError: There are other than two; they cannot be registered.
+    """
+    # Brings SciPy along, which fusing alone does without.
+    from densefuse_tf import registration
+
+    if len(sources) != _NUM_SOURCES:
+        raise UserError(
+            f"register takes two sources, infrared first: {len(sources)} are given"
+        )
+    infrared, visible = sources
+    found = registration.register(visible, infrared, names=names[::-1])
+    found.require_accepted(" and ".join(names))
+    visible, infrared = registration.Alignment(found).align(visible, infrared)
+    return [infrared, visible]

@@ -3,29 +3,42 @@
 import dataclasses
 import math
 import os
-from typing import ClassVar
+import typing
+from typing import Any, ClassVar, Literal, TypedDict
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import check_values
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
-OUTPUT_RANGES = ("minmax", "average", "clip")
-COLOR_MODES = ("auto", "gray", "rgb", "luma", "thermal")
+OutputRange = Literal["minmax", "average", "clip"]
+ColorMode = Literal["auto", "gray", "rgb", "luma", "thermal"]
 # Those of `io.palettes`, perceptually even ones first.
-PALETTES = (
-    *("inferno", "magma", "plasma", "viridis", "cividis"),
-    *("iron", "rainbow", "grey-hot"),
-)
-PRECISIONS = ("float32", "bfloat16")
+Palette = Literal[
+    "inferno", "magma", "plasma", "viridis", "cividis", "iron", "rainbow", "grey-hot"
+]
+Precision = Literal["float32", "bfloat16"]
+OUTPUT_RANGES: tuple[OutputRange, ...] = typing.get_args(OutputRange)
+COLOR_MODES: tuple[ColorMode, ...] = typing.get_args(ColorMode)
+PALETTES: tuple[Palette, ...] = typing.get_args(Palette)
+PRECISIONS: tuple[Precision, ...] = typing.get_args(Precision)
+
+Preset = Literal["paper", "camera"]
+# For each preset the settings in which it differs from the defaults.
+PRESETS: dict[Preset, dict[str, Any]] = {
+    "paper": {},
+    "camera": {"strategy": "l1_norm", "color": "luma"},
+}
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class FusionSettings:
     """Adds or weighs deep feature maps (Li and Wu 2019).
 
-    These are the settings of DenseFuse, from which a `fuser.Fuser` is built. The
-    description of each field is its `metadata["help"]`, from which the commands make
-    their flags.
+    These are the settings of DenseFuse, from which a `fuser.Fuser` is built and the
+    commands make their flags.
     """
 
     method: ClassVar[str] = "densefuse"
@@ -67,14 +80,15 @@ class FusionSettings:
         "r of the block average (Eq. 6) of the strategies that have one, all but "
         "addition, mean and maximum: 1 in the paper, 0 in the release.",
     )
-    output_range: str = setting(
+    output_range: OutputRange = setting(
         "minmax",
         "minmax: each result's minimum and maximum become 0 and 255, as in the "
         "release; average: the decoder's output, divided by k where the strategy "
         "adds, which keeps brightness comparable between images; clip: the decoder's "
         "output clipped to 0..255 and truncated, as in the authors' PyTorch program.",
+        choices=OUTPUT_RANGES,
     )
-    color: str = setting(
+    color: ColorMode = setting(
         "auto",
         "gray: fuses the luma of colour sources and gives a grey result; rgb: fuses "
         "channel by channel, as in IV-D of the paper, a grey source paired with each "
@@ -82,19 +96,21 @@ class FusionSettings:
         "source that has colour, the visible image of a pair; thermal: fuses the luma, "
         "and gives it the colours of a palette at the values of the first source, the "
         "infrared image; auto: rgb if a source has colour, else gray.",
+        choices=COLOR_MODES,
     )
-    palette: str = setting(
+    palette: Palette = setting(
         PALETTES[0],
         "The colours from cold to hot, with --color=thermal; in the first five equal "
         "steps look equal.",
         choices=PALETTES,
     )
-    precision: str = setting(
+    precision: Precision = setting(
         "float32",
         "float32; or bfloat16, with addition, mean, l1_norm or maximum, for previews "
         "and live pictures: 1.5 times as fast on a processor with AVX512-BF16 or "
         "AMX-BF16, and seldom more than 3 grey levels off. Where the processor has "
         "neither, fuse.py computes in float32.",
+        choices=PRECISIONS,
     )
     memory_budget: float = setting(
         1.0,
@@ -118,12 +134,41 @@ class FusionSettings:
         Raises:
           UserError: There is one.
         """
-        check_choice("output_range", self.output_range, OUTPUT_RANGES)
-        check_choice("color", self.color, COLOR_MODES)
-        check_choice("palette", self.palette, PALETTES)
-        check_choice("precision", self.precision, PRECISIONS)
+        check_values(self)
         if not (math.isfinite(self.memory_budget) and self.memory_budget >= 0):
             raise UserError(
                 f"memory_budget is {self.memory_budget:g}: expected GB of memory, or 0 "
                 "for no limit"
             )
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """Returns the settings that a preset changes, by their names.
+
+    Raises:
+      UserError: There is no such preset.
+    """
+    return PRESETS[check_choice("preset", preset, PRESETS)]
+
+
+class FusionOptions(TypedDict, total=False):
+    """The fields of `FusionSettings` as keywords, for type checkers and editors.
+
+    Those that `methods.fuse` has parameters for are left out.
+    """
+
+    strategy: str
+    strategy_module: str | os.PathLike | None
+    window_radius: int
+    output_range: OutputRange
+    color: ColorMode
+    palette: Palette
+    precision: Precision
+    memory_budget: float
+
+
+class FuserOptions(FusionOptions, total=False):
+    """All fields of `FusionSettings` as keywords, for type checkers and editors."""
+
+    checkpoint: str | os.PathLike
+    num_sources: int

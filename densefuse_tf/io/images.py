@@ -5,11 +5,14 @@ is wrong with a file ends in one UserError that names it.
 """
 
 import contextlib
+import io
 import os
 import pathlib
 import stat
+import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Union
 
 import numpy as np
 
@@ -19,7 +22,43 @@ from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 from densefuse_tf.io import temperatures
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+
 MAX_PIXELS = formats.MAX_PIXELS
+# What an image may be given as: an array, a file, or an image of Pillow.
+Source = Union[np.ndarray, str, os.PathLike[str], "Image.Image"]
+
+
+def load(source: Source, name: str) -> np.ndarray:
+    """Returns the array of an image that is given as one, as a file or by Pillow.
+
+    An image of Pillow is treated as a file that holds it; see `read`. What is none of
+    the three is returned as it is.
+
+    Args:
+      source: The image.
+      name: What messages call it.
+    """
+    if isinstance(source, str | os.PathLike):
+        return read(source)
+    # It is there if there is an image of it.
+    pillow = sys.modules.get("PIL.Image")
+    if pillow is None or not isinstance(source, pillow.Image):
+        return typing.cast(np.ndarray, source)
+    from PIL import ImageOps
+
+    from densefuse_tf.io import decoding
+
+    upright = ImageOps.exif_transpose(source)
+    kind = "TIFF" if upright.mode[0] in "IF" else "PNG"
+    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") and kind == "PNG":
+        upright = upright.convert("RGB")
+    stored = io.BytesIO()
+    upright.save(stored, kind, compress_level=0)
+    stored.seek(0)
+    return decoding.decode(name, kind, stored, lambda height, width: None)
 
 
 def read(

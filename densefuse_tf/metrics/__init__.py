@@ -12,7 +12,7 @@ convention "vifb", and do not need TensorFlow. METRICS
 holds name, formula, range, direction and paper of each. `convention` decides between
 what a metric's paper defines and what is published under its name; docs/metrics.md
 shows where the two differ. A new metric is one file, which is imported when the metric
-is asked for, and a line of FUNCTIONS in metric.py.
+is asked for, a line of FUNCTIONS in metric.py, and one of __init__.pyi.
 """
 
 from collections.abc import Callable
@@ -24,15 +24,19 @@ from densefuse_tf.metrics.evaluate import select
 from densefuse_tf.metrics.metric import CONVENTIONS
 from densefuse_tf.metrics.metric import FUNCTIONS
 from densefuse_tf.metrics.metric import METRICS
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import Metric
+from densefuse_tf.metrics.metric import list_metrics
 from densefuse_tf.metrics.metric import load
 
 __all__ = [
     "CONVENTIONS",
     "METRICS",
     "SELECTIONS",
+    "Convention",
     "Metric",
     "evaluate",
+    "list_metrics",
     "mef_ssim",
     "select",
     *dict.fromkeys(FUNCTIONS.values()),

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.metric import CONVENTIONS
 from densefuse_tf.metrics.metric import METRICS
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import check_images
 from densefuse_tf.metrics.metric import checked
 
@@ -29,7 +31,7 @@ def select(selection: str | Iterable[str]) -> tuple[str, ...]:
 
     Args:
       selection: Names of metrics and of SELECTIONS, one by one or in one string with
-        commas between them, in upper or lower case.
+        commas between them, in any case and with - or _.
 
     Returns:
       The names of the metrics as METRICS has them, in the order given, each once.
@@ -38,15 +40,17 @@ def select(selection: str | Iterable[str]) -> tuple[str, ...]:
       UserError: A name is unknown, or there is none.
     """
     names = selection.split(",") if isinstance(selection, str) else list(selection)
-    known = {name.lower(): (name,) for name in METRICS} | dict(SELECTIONS)
+    known = {name: (name,) for name in METRICS} | dict(SELECTIONS)
     found: list[str] = []
     for name in names:
-        if str(name).strip().lower() not in known:
+        chosen = naming.find(str(name), known)
+        if chosen is None:
             raise UserError(
                 f"metric {name!r} is unknown: expected "
                 f"{', '.join(SELECTIONS)} or names out of {', '.join(METRICS)}"
+                + naming.did_you_mean(name, known)
             )
-        found.extend(known[str(name).strip().lower()])
+        found.extend(known[chosen])
     if not found:
         raise UserError(f"no metrics are named: expected some of {', '.join(METRICS)}")
     return tuple(dict.fromkeys(found))
@@ -59,7 +63,7 @@ def evaluate(
     fused: np.ndarray,
     *,
     metrics: str | Iterable[str] = "paper",
-    convention: str = CONVENTIONS[0],
+    convention: Convention = "intended",
 ) -> dict[str, float]:
     """Computes a selection of the metrics for one pair.
 

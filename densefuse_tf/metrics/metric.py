@@ -5,18 +5,21 @@ import functools
 import importlib
 import inspect
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 
 # "intended" is what the papers define, "toolkit" what the MATLAB toolkit behind most
 # published tables computes under the same name, "authors" what the MATLAB code of
 # DenseFuse's authors computes, and "vifb" what the VIFB benchmark publishes, colour
 # images channel by channel. docs/metrics.md lists where they differ and why.
-CONVENTIONS = ("intended", "toolkit", "authors", "vifb")
+Convention = Literal["intended", "toolkit", "authors", "vifb"]
+CONVENTIONS: tuple[Convention, ...] = typing.get_args(Convention)
 _CONVENTION = inspect.Parameter(
     "convention", inspect.Parameter.KEYWORD_ONLY, default=CONVENTIONS[0]
 )
@@ -56,6 +59,7 @@ FUNCTIONS = {
     "Q_CB": "q_cb",
     "Q_CV": "q_cv",
 }
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _REFERENCE = re.compile(r'References: (.+?), "[^"]+", (.+?, doi:\S+?)[.,;]*(?: |$)')
 
 
@@ -163,6 +167,11 @@ def load(name: str) -> Callable[..., float]:
     return getattr(importlib.import_module(f"densefuse_tf.metrics._{name}"), name)
 
 
+def list_metrics() -> tuple[str, ...]:
+    """Returns the names of all metrics, in the order of `--metrics=all`."""
+    return tuple(METRICS)
+
+
 def metric(
     name: str,
     title: str,
@@ -171,7 +180,7 @@ def metric(
     conventions: Sequence[str] = (),
     side_by_side: bool = False,
     **facts: Any,
-) -> Callable:
+) -> Callable[[Callable[..., float]], Callable[..., float]]:
     """Makes a function of (ir, vis, fused), or of (fused), a metric of METRICS.
 
     The function is then called with checked images; see `checked`. Decorated again, it
@@ -190,7 +199,7 @@ def metric(
       A decorator.
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Callable[..., float]) -> Callable[..., float]:
         if not hasattr(function, "images"):
             own = _by_channel(function, side_by_side)
             function = checked(smallest=smallest, conventions=conventions)(own)
@@ -200,7 +209,9 @@ def metric(
     return decorate
 
 
-def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
+def checked(
+    *, smallest: int = 1, conventions: Sequence[str] = ()
+) -> Callable[[_Function], _Function]:
     """Decorates a function of (ir, vis, fused), or of (fused): checks the images first.
 
     The function then gets NumPy arrays [H, W] uint8 of one size; under "vifb", they may
@@ -220,7 +231,7 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
       `smallest` and `conventions`.
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: _Function) -> _Function:
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
         names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -243,6 +254,7 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
                 known = ", ".join(f'"{name}"' for name in CONVENTIONS)
                 raise UserError(
                     f"convention is {convention!r}: expected one of {known}"
+                    + naming.did_you_mean(convention, CONVENTIONS)
                 )
             if not conventions:
                 given.pop("convention", None)
@@ -262,7 +274,7 @@ def checked(*, smallest: int = 1, conventions: Sequence[str] = ()) -> Callable:
             conventions=(CONVENTIONS[0], *conventions),
             __signature__=signature,
         )
-        return check
+        return typing.cast(_Function, check)
 
     return decorate
 

@@ -42,14 +42,19 @@ _PYTORCH_NAMES = {
 }
 
 
+def list_checkpoints() -> tuple[str, ...]:
+    """Returns the short names of the trained models that come with the package."""
+    return SHORT_NAMES
+
+
 def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     """Builds the autoencoder with the weights of a checkpoint.
 
     Args:
-      checkpoint: A short name, one of `SHORT_NAMES`, for a model of this project; the
-        path of a .keras file; the prefix of a TensorFlow 1 checkpoint of the release;
-        or, where PyTorch is installed, the path of weights of the authors' PyTorch
-        program, densefuse_gray.model.
+      checkpoint: A short name, one of `SHORT_NAMES`, or its lambda in other digits,
+        as 100, for a model of this project; the path of a .keras file; the prefix of a
+        TensorFlow 1 checkpoint of the release; or, where PyTorch is installed, the path
+        of weights of the authors' PyTorch program, densefuse_gray.model.
 
     Returns:
       `network.autoencoder()` in float32 with these weights. Its layer "encoder" is the
@@ -100,6 +105,18 @@ def _load_pytorch(path: pathlib.Path, model: keras.Model) -> None:
         layer.bias.assign(arrays[f"{name}.bias"])
 
 
+def short_name(checkpoint: str | os.PathLike) -> str | None:
+    """Returns the short name that is meant: "1e2" by "1e2", "1E2" or "100".
+
+    None where it is another checkpoint.
+    """
+    try:
+        weight = float(str(checkpoint))
+    except ValueError:
+        return None
+    return next((n for n, each in SSIM_WEIGHTS.items() if each == weight), None)
+
+
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
     """Finds the file or the TensorFlow 1 prefix that `checkpoint` names.
 
@@ -117,8 +134,8 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
         raise UserError(
             f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
         )
-    if str(checkpoint) in SHORT_NAMES:
-        return weights.shipped(f"densefuse_{checkpoint}.keras")
+    if (name := short_name(checkpoint)) is not None:
+        return weights.shipped(f"densefuse_{name}.keras")
     return weights.find(checkpoint, expected, pytorch=True)
 
 

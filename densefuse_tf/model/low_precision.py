@@ -54,7 +54,7 @@ def obstacle() -> str | None:
 def check(strategy: strategies.Strategy) -> None:
     """Refuses a strategy that cannot be computed from differences."""
     if not strategy.takes_differences:
-        known = map(strategies.get, strategies.names())
+        known = map(strategies.get, strategies.list_strategies())
         names = ", ".join(each.name for each in known if each.takes_differences)
         raise UserError(
             f"precision is 'bfloat16' with the strategy {strategy.name!r}: expected "

@@ -19,12 +19,13 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from densefuse_tf import naming
 from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
 from densefuse_tf.model import activity
@@ -108,6 +109,7 @@ class Strategy:
         return self.function(maps, **arguments)
 
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _STRATEGIES: dict[str, Strategy] = {}
 # The feature maps with which a user's own strategy is tried.
 _TRIAL_SHAPE = (1, 9, 11, 64)
@@ -120,9 +122,7 @@ _KIND = user_modules.Kind(
 )
 
 
-def strategy(
-    name: str, **facts: Any
-) -> Callable[[Callable[..., tf.Tensor]], Callable[..., tf.Tensor]]:
+def strategy(name: str, **facts: Any) -> Callable[[_Function], _Function]:
     """Registers a function as the fusion strategy `name`.
 
     A function takes the place of one of the same module and name, so that a notebook's
@@ -154,19 +154,14 @@ def strategy(
     return register
 
 
-def names() -> tuple[str, ...]:
+def list_strategies() -> tuple[str, ...]:
     """Returns the names of all strategies, in the order of registration."""
     return tuple(_STRATEGIES)
 
 
 def get(name: str) -> Strategy:
     """Returns the strategy registered as `name`."""
-    try:
-        return _STRATEGIES[name]
-    except KeyError:
-        raise UserError(
-            f"unknown strategy {name!r}: expected one of {', '.join(names())}"
-        ) from None
+    return _STRATEGIES[naming.pick(name, _STRATEGIES, f"unknown strategy {name!r}")]
 
 
 def load(module: str | os.PathLike | None) -> tuple[str, ...]:

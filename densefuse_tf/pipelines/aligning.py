@@ -174,7 +174,7 @@ def write(
     wrote: Callable[[str, str | os.PathLike], object],
 ) -> None:
     """Writes the files that show how `sources`, infrared first, were aligned."""
-    if settings.save_transform is not None:
+    if settings.save_transform is not None and found is not None:
         registration.save(settings.save_transform, found)
         wrote("transform", settings.save_transform)
     if settings.checkerboard is not None:
@@ -263,11 +263,7 @@ def _guess(
 def _alignment(
     settings: RegistrationSettings, found: "Registration", origin: str
 ) -> "Alignment":
-    if not found.accepted:
-        raise UserError(
-            f"{origin}: not registered: {found.reason}; --points takes points picked "
-            "by hand, see docs/registration.md"
-        )
+    found.require_accepted(origin)
     try:
         return registration.Alignment(found, uncovered=_UNCOVERED[settings.uncovered])
     except UserError as error:

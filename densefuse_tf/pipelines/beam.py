@@ -423,7 +423,7 @@ def with_absolute_paths(settings: FusionSettings) -> FusionSettings:
         module = os.path.abspath(module)
         settings = dataclasses.replace(settings, strategy_module=module)
     checkpoint = os.fspath(settings.checkpoint)
-    if checkpoint in checkpoints.SHORT_NAMES:
+    if checkpoints.short_name(checkpoint) is not None:
         return settings
     return dataclasses.replace(settings, checkpoint=os.path.abspath(checkpoint))
 

@@ -96,7 +96,8 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
     events.surveyed(footage)
     if beside:
         with contextlib.closing(footage.frames()) as moments:
-            found = footage.aligner and footage.aligner.registration
+            aligner = footage.aligner
+            found = None if aligner is None else aligner.registration
             aligning.write(registration, next(moments), found, events.wrote)
     frames = fused_frames(fuser, footage, progress=events.frames)
     write(output, footage, frames, rate or DEFAULT_RATE)

@@ -77,6 +77,14 @@ class Registration:
         """Whether the transform can be relied on."""
         return self.reason is None
 
+    def require_accepted(self, what: str) -> None:
+        """Raises a UserError about `what` unless the transform can be relied on."""
+        if not self.accepted:
+            raise UserError(
+                f"{what}: not registered: {self.reason}; --points takes points picked "
+                "by hand, see docs/registration.md"
+            )
+
     @property
     def matrix(self) -> np.ndarray:
         """The 3x3 matrix of `transform`."""

@@ -6,17 +6,21 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import densefuse_tf
 from densefuse_tf import baselines
+from densefuse_tf import registration
 from densefuse_tf.baselines.method import _METHODS
 from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.methods import MethodSettings
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
+from densefuse_tf.registration import transforms
 
 SIZE = (40, 48)
 
@@ -189,7 +193,7 @@ def test_methods_without_a_network_need_no_tensorflow():
 
 
 def test_densefuse_is_one_of_the_methods(checkpoint):
-    assert methods.names()[0] == "densefuse"
+    assert methods.list_methods()[0] == "densefuse"
     assert methods.options("densefuse")[:2] == ("checkpoint", "strategy")
     assert not {"num_sources", "color"} & set(methods.options("densefuse"))
     pair = [photograph(0), photograph(1)]
@@ -251,3 +255,88 @@ def test_a_module_that_registers_no_method_is_refused(own, old, new, message):
         methods.load(own)
     assert str(raised.value).startswith(f"method_module {own}: ")
     assert message in str(raised.value)
+
+
+def test_fuse_takes_files_and_images_of_pillow(tmp_path):
+    ir, vis = photograph(0), photograph(1, (3,))
+    expected = densefuse_tf.fuse([ir, vis], method="dchwt")
+    images.write(tmp_path / "ir.png", ir)
+    Image.fromarray(vis).save(tmp_path / "vis.png")
+    for given in (
+        [tmp_path / "ir.png", str(tmp_path / "vis.png")],
+        [Image.fromarray(ir), Image.fromarray(vis)],
+        (ir, Image.open(tmp_path / "vis.png")),
+    ):
+        fused = densefuse_tf.fuse(given, method="DCHWT")
+        np.testing.assert_array_equal(fused, expected)
+
+
+def test_fuse_names_the_files_in_an_error(tmp_path):
+    images.write(tmp_path / "vis.png", photograph(0)[1:])
+    with pytest.raises(UserError, match=r"ir is 40x48 and .*vis\.png is 39x48"):
+        densefuse_tf.fuse([photograph(0), tmp_path / "vis.png"], method="gtf")
+    with pytest.raises(UserError, match=r"none\.png: cannot be read"):
+        densefuse_tf.fuse([photograph(0), tmp_path / "none.png"])
+
+
+@pytest.mark.parametrize("given", (5, "ir.png", photograph(0), None))
+def test_fuse_says_what_to_give_where_no_list_is_given(given):
+    with pytest.raises(UserError, match=r"expected: pass fuse\(\[infrared, visible\]"):
+        densefuse_tf.fuse(given)
+
+
+def test_options_of_a_method_are_given_by_name_as_well():
+    pair = [photograph(0), photograph(1)]
+    fused = densefuse_tf.fuse(pair, method="gtf", method_options={"lambda": 2.5})
+    np.testing.assert_array_equal(
+        fused, densefuse_tf.fuse(pair, method="gtf", lambda_=2.5)
+    )
+
+
+def test_a_preset_says_what_is_not_given():
+    pair = [photograph(0), photograph(1, (3,))]
+    camera = densefuse_tf.fuse(pair, preset="camera")
+    expected = densefuse_tf.fuse(pair, strategy="l1_norm", color="luma")
+    np.testing.assert_array_equal(camera, expected)
+    given = densefuse_tf.fuse(pair, preset="camera", strategy="addition")
+    expected = densefuse_tf.fuse(pair, color="luma")
+    np.testing.assert_array_equal(given, expected)
+    np.testing.assert_array_equal(
+        densefuse_tf.fuse(pair, method="dchwt", preset="camera"),
+        densefuse_tf.fuse(pair, method="dchwt", color="luma"),
+    )
+    fuser = densefuse_tf.Fuser(preset="camera")
+    np.testing.assert_array_equal(fuser.fuse(pair).image, camera)
+
+
+def test_a_fuser_takes_settings_or_keywords():
+    settings = densefuse_tf.FusionSettings("1e0")
+    with pytest.raises(UserError, match="settings are given and keywords as well"):
+        densefuse_tf.Fuser(settings, strategy="l1_norm")
+    with pytest.raises(UserError, match='expected keywords, as Fuser\\(checkpoint="'):
+        densefuse_tf.Fuser("1e0")
+
+
+def test_fuse_registers_a_pair_first(blend, monkeypatch):
+    infrared, visible = photograph(0), photograph(1, (3,))
+    shift = transforms.of_matrix(
+        np.array([[1.0, 0, 5], [0, 1, 3], [0, 0, 1]]), "affine"
+    )
+
+    def register(fixed, moving, *, names):
+        assert fixed is visible and moving is infrared
+        assert names == ("vis", "ir")
+        return registration.Registration(shift, "affine", SIZE, SIZE)
+
+    monkeypatch.setattr(registration, "register", register, raising=False)
+    fused = densefuse_tf.fuse([infrared, visible], method="blend", register=True)
+    aligned = [infrared[3:, 5:], visible[:-3, :-5]]
+    np.testing.assert_array_equal(fused, densefuse_tf.fuse(aligned, method="blend"))
+
+
+def test_fuse_says_why_it_cannot_register():
+    pair = [photograph(0), photograph(1)]
+    with pytest.raises(UserError, match="^ir and vis: not registered: "):
+        densefuse_tf.fuse(pair, register=True)
+    with pytest.raises(UserError, match="register takes two sources, infrared first"):
+        densefuse_tf.fuse([*pair, photograph(2)], register=True)

@@ -228,6 +228,7 @@ def test_every_function_of_the_package_is_registered():
     public = [getattr(metrics, name) for name in metrics.__all__]
     # mef_ssim takes any number of sources; MS_SSIM is that of two.
     rest = (metrics.evaluate, metrics.select, metrics.Metric, metrics.mef_ssim)
+    rest += (metrics.list_metrics, metrics.Convention)
     assert functions == {item for item in public if callable(item) and item not in rest}
     assert metrics.mutual_information is metrics.mi
     with pytest.raises(AttributeError, match=r"metrics' has no attribute 'vif_p'$"):

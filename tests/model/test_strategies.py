@@ -209,7 +209,7 @@ def test_equal_sources_give_the_source(name, count):
 
 
 def test_both_strategies_of_the_paper_are_registered():
-    assert {"addition", "l1_norm"} <= set(strategies.names())
+    assert {"addition", "l1_norm"} <= set(strategies.list_strategies())
     assert strategies.get("addition").scales_with_sources
     assert not strategies.get("l1_norm").scales_with_sources
 
@@ -264,7 +264,7 @@ def test_the_signature_says_which_arguments_a_function_takes():
 def test_a_fact_that_the_signature_contradicts_is_refused(fact, given, function):
     with pytest.raises(ValueError, match=f"{fact}={given}: expected {not given}"):
         strategies.strategy("odd", scales_with_sources=False, **{fact: given})(function)
-    assert "odd" not in strategies.names()
+    assert "odd" not in strategies.list_strategies()
 
 
 def register_constant(value):

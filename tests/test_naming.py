@@ -1,0 +1,68 @@
+"""Names in any case, with - or _, and the nearest one of those there are."""
+
+import pytest
+
+import densefuse_tf
+from densefuse_tf import metrics
+from densefuse_tf import naming
+from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.model import checkpoints
+from densefuse_tf.model import strategies
+
+
+@pytest.mark.parametrize("name", ("l1_norm", "l1-norm", "L1_Norm", " L1-NORM "))
+def test_a_name_is_found_in_any_case_and_with_either_dash(name):
+    assert naming.find(name, ["addition", "l1_norm"]) == "l1_norm"
+    assert strategies.get(name).name == "l1_norm"
+
+
+def test_a_name_that_is_written_exactly_so_is_preferred():
+    assert naming.find("Mine", ["mine", "Mine"]) == "Mine"
+    assert naming.find("MINE", ["mine", "Mine"]) is None
+
+
+def test_methods_metrics_and_settings_are_found_so():
+    assert methods.find("GTF") == "gtf"
+    assert methods.MethodSettings("DCHWT").configured == methods.baselines.create(
+        "dchwt"
+    )
+    assert metrics.select("ms-ssim,en") == ("MS_SSIM", "En")
+    chosen = FusionSettings(output_range="Average", color="LUMA")
+    assert (chosen.output_range, chosen.color) == ("average", "luma")
+
+
+@pytest.mark.parametrize("name", ("1e2", "1E2", "100", "100.0", "1e+2"))
+def test_a_lambda_names_its_checkpoint(name):
+    assert checkpoints.locate(name) == checkpoints.locate("1e2")
+
+
+@pytest.mark.parametrize("name", ("5", "nan", "1e9", "inf"))
+def test_another_number_names_none(name):
+    with pytest.raises(UserError, match="no such checkpoint"):
+        checkpoints.locate(name)
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    (
+        (lambda: strategies.get("adition"), "addition"),
+        (lambda: strategies.get("L1NORM"), "l1_norm"),
+        (lambda: methods.get("gft"), "gtf"),
+        (lambda: metrics.select("SSIMa"), "SSIM_a"),
+        (lambda: FusionSettings(output_range="averge"), "average"),
+        (lambda: densefuse_tf.fuse([], preset="camra"), "camera"),
+        (lambda: densefuse_tf.fuse([], stratgy="l1_norm"), "strategy"),
+        (lambda: densefuse_tf.Fuser(stratgy="l1_norm"), "strategy"),
+        (lambda: methods.settings("gtf", {"lamda": 2}), "lambda"),
+    ),
+)
+def test_an_error_names_the_nearest(call, nearest):
+    with pytest.raises(UserError, match=f"; did you mean {nearest}\\?$"):
+        call()
+
+
+def test_nothing_is_meant_where_nothing_is_near():
+    with pytest.raises(UserError, match="expected one of addition, [^?]*$"):
+        strategies.get("soup")
