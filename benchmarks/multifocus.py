@@ -49,7 +49,7 @@ def main() -> None:
     import numpy as np
     from skimage import metrics
 
-    from benchmarks.gallery import scenes
+    from densefuse_tf.demo import scenes
     from densefuse_tf.fusion import methods
     from densefuse_tf.fusion.settings import FusionSettings
     from densefuse_tf.io import finding

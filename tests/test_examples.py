@@ -5,7 +5,6 @@ import importlib.util
 import io
 import pathlib
 import re
-import shutil
 
 import nbformat
 import numpy as np
@@ -107,17 +106,14 @@ def test_the_readme_names_every_image_and_its_owner():
         assert name in text
 
 
-def test_the_script_makes_the_readmes_picture(hut, tmp_path, monkeypatch):
-    module = load("make_panel")
-    # The other row takes as long again to fuse; only the hut's, the last, is compared.
-    monkeypatch.setattr(module, "fuse", lambda name: hut)
+def test_the_script_makes_the_readmes_picture(tmp_path):
     path = tmp_path / "panel.png"
-    assert run(module, path) == 0
+    assert run(load("make_panel"), path) == 0
     made = images.read(path).astype(int)
     stored = EXAMPLES.parent / "docs" / "images" / "panel.png"
-    assert stored.stat().st_size < 600_000 and made.shape[1] <= 1200
+    assert stored.stat().st_size < 600_000 and made.shape[1] <= 1300
     # On another processor a pixel may be rounded the other way.
-    difference = np.abs(made[-240:] - images.read(stored)[-240:])
+    difference = np.abs(made - images.read(stored))
     assert difference.max() <= 2 and difference.mean() < 0.01
 
 
@@ -178,10 +174,8 @@ def stored():
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """The notebook, executed in a copy of examples/, and what its arrays were."""
-    folder = tmp_path_factory.mktemp("clone") / "examples"
-    for name in ("pairs", "multifocus"):
-        shutil.copytree(EXAMPLES / name, folder / name)
+    """The notebook, executed in an empty folder, and what its arrays were."""
+    folder = tmp_path_factory.mktemp("quickstart")
     notebook = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     for cell in code(notebook):
         cell.update(outputs=[], execution_count=None)
@@ -268,17 +262,6 @@ def test_a_stored_notebook_is_small_and_tells_of_no_machine(name):
             assert output.get("name") != "stderr" and output.output_type != "error"
             assert not re.search(r"(^|\s)/\w", str(output.get("text", "")))
     assert stored.metadata.keys() == {"kernelspec", "language_info"}
-
-
-@pytest.mark.parametrize("folder", (".", "examples", "examples/pairs/ir"))
-def test_the_notebook_finds_the_pairs_from(folder, stored, monkeypatch, capsys):
-    monkeypatch.chdir(EXAMPLES.parent / folder)
-    (cell,) = (cell for cell in stored.cells if cell.id == "read")
-    names = {"pathlib": pathlib, "images": images}
-    exec(cell.source, names)
-    expected = images.read(EXAMPLES / "pairs" / "vis" / "hut.png")
-    np.testing.assert_array_equal(names["visible"], expected)
-    assert capsys.readouterr().out == printed(cell)
 
 
 @pytest.fixture(scope="module", params=OTHERS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.gallery import scenes
+from densefuse_tf.demo import scenes
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 

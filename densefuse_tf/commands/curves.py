@@ -1,10 +1,10 @@
 """Draws the training curves of the paper, Figures 5 and 6, one curve per lambda.
 
   python -m densefuse_tf.commands.curves --output_dir=docs/figures \\
-      --history=1e0=checkpoints/densefuse_1e0.history.csv \\
-      --history=1e1=checkpoints/densefuse_1e1.history.csv \\
-      --history=1e2=checkpoints/densefuse_1e2.history.csv \\
-      --history=1e3=checkpoints/densefuse_1e3.history.csv
+      --history=1=checkpoints/densefuse_1e0.history.csv \\
+      --history=10=checkpoints/densefuse_1e1.history.csv \\
+      --history=100=checkpoints/densefuse_1e2.history.csv \\
+      --history=1000=checkpoints/densefuse_1e3.history.csv
 
 The legend shows the lambda of each run: that of the config.json beside the history, or
 else NAME. In a run's folder NAME may be left out: --history=runs/a/history.csv.

@@ -83,20 +83,20 @@ def draw(
                 linewidth=1.2,
                 label=name,
             )
-        axis.set_title(_title(column))
         axis.set_xlabel("iteration")
+        axis.set_ylabel(_name(column))
         if column == "val_ssim":
             # SSIM starts near 0; what tells the curves apart is close to 1.
             axis.set_ylim(0.96, 1.0)
         else:
             axis.set_yscale("log")
         axis.grid(alpha=0.3)
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 
-def _title(column: str) -> str:
+def _name(column: str) -> str:
     """Makes "SSIM, validation" of val_ssim."""
     words = column.removeprefix("val_").replace("_", " ").capitalize()
     words = words.replace("Ssim", "SSIM")

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.gallery import make
-from benchmarks.gallery import scenes
+from densefuse_tf.demo import scenes
 from densefuse_tf.io import images
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.gallery import page
 from benchmarks.gallery import problems
-from benchmarks.gallery import scenes
+from densefuse_tf.demo import scenes
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.gallery import scenes
+from densefuse_tf.demo import scenes
 
 
 @pytest.fixture(scope="module")
