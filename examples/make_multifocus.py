@@ -17,8 +17,8 @@ from absl import flags
 # Run as a script from a checkout, the package may not be installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from densefuse_tf.demo import scenes
 from densefuse_tf.commands import runner
+from densefuse_tf.demo import scenes
 from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.gallery import page
 from benchmarks.gallery import problems
-from densefuse_tf.demo import scenes
 from densefuse_tf import metrics
+from densefuse_tf.demo import scenes
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
