@@ -7,6 +7,7 @@ sources are aligned.
 import contextlib
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -32,8 +33,15 @@ _STEP = 10
 
 @dataclasses.dataclass
 class _Seen:
-    """Collects what the frames of one source have been like so far."""
+    """Collects what the frames of one source have been like so far.
 
+    Its value range is (min, max), "auto" or None, as the user gave it, and `flag` is
+    what a warning calls that choice.
+    """
+
+    source: Source
+    value_range: Any
+    flag: str
     first: str = ""
     size: tuple[int, int] = (0, 0)
     dtype: np.dtype | None = None
@@ -45,12 +53,26 @@ class _Seen:
     outside: dict[str, str] = dataclasses.field(default_factory=dict)
     count: int = 0
 
-    def add(self, frame: np.ndarray, name: str, value_range) -> None:
-        """Looks at a frame; its range of values is (min, max), "auto" or None."""
-        any_dtype = isinstance(value_range, tuple)
-        is_judged = value_range == "auto" or (
-            value_range is None and frame.dtype != np.uint8
-        )
+    @property
+    def is_given(self) -> bool:
+        """Returns whether the user gave the lowest and the highest value."""
+        return isinstance(self.value_range, tuple)
+
+    @property
+    def needs_all(self) -> bool:
+        """Returns whether all frames have to be looked at."""
+        if isinstance(self.source, ImageFiles) or self.value_range == "auto":
+            return True
+        return self.source.is_deep and not self.is_given
+
+    @property
+    def is_inside(self) -> bool:
+        """Returns whether a frame lies within a range that is given."""
+        return self.count > len(self.outside) or not self.is_given
+
+    def add(self, frame: np.ndarray, index: int) -> None:
+        """Looks at a frame."""
+        name = self.source.name(index)
         if self.dtype is None:
             self.first, self.size, self.dtype = name, frame.shape[:2], frame.dtype
         if frame.shape[:2] != self.size:
@@ -59,20 +81,64 @@ class _Seen:
                 f"{video.text(frame.shape[:2])}: the frames of a sequence must have "
                 "the same size"
             )
-        if frame.dtype != self.dtype and not any_dtype:
+        if frame.dtype != self.dtype and not self.is_given:
             raise UserError(
                 f"{self.first} has values of type {self.dtype} and {name} of "
                 f"{frame.dtype}: expected one type, or to be told the value range"
             )
         self.count += 1
-        if said := pixels.outside(frame, value_range):
+        if said := pixels.outside(frame, self.value_range):
             self.outside[name] = said
-        if is_judged:
+        if self.value_range == "auto" or not (self.is_given or frame.dtype == np.uint8):
             judged = pixels.judge(frame, "auto")
             self.judged.append(dataclasses.replace(judged, foreign=None))
         if not self.is_in_false_colors and pixels.is_color(frame):
             self.has_color = True
             self.is_in_false_colors = pixels.is_in_false_colors(frame)
+
+    def decide(self) -> tuple[float, float] | None:
+        """Returns the values that become 0 and 255; None where 8 bits stay."""
+        if self.value_range is None and self.dtype in (None, np.uint8):
+            return None
+        if self.outside:
+            name, said = next(iter(self.outside.items()))
+            if len(self.outside) == self.source.count:
+                raise UserError(
+                    f"{name}: {said}, and so do all frames: expected a range of their "
+                    f"values, as {self.flag}LOW,HIGH"
+                )
+            more = len(self.outside) - 1
+            logging.warning("%s: %s%s", name, said, f", and {more} more" * (more > 0))
+        low, high = self.value_range if self.is_given else self._found()
+        logging.info(
+            "%s: %g..%g brought to 0..255 in all frames", self.source.path, low, high
+        )
+        return low, high
+
+    def _found(self) -> tuple[float, float]:
+        """Finds the range of all temperatures; warns of what is left out of it."""
+        judged, empty = temperatures.together(self.judged)
+        left_out = []
+        odd = [index for index, one in enumerate(self.judged) if one.found]
+        if odd:
+            what = f"{self.source.name(odd[0])}: {self.judged[odd[0]].found}"
+            others = f", and pixels of {len(odd) - 1} other frames" * (len(odd) > 1)
+            left_out.append(f"{what}{others}")
+        if empty:
+            names = ", ".join(self.source.name(index) for index in empty[:_SHOWN])
+            left_out.append(f"empty frames, {names}{', ...' * (len(empty) > _SHOWN)}")
+        path, low, high = self.source.path, judged.low, judged.high
+        if left_out:
+            logging.warning(pixels.LEFT_OUT, path, "; ".join(left_out), self.flag)
+        if self.dtype != np.uint8 and judged.has_outliers:
+            logging.warning(
+                "%s: the extremes of its frames %g and %g, which become 0 and 255, are "
+                "far from almost all values, so that the contrast is low: %s%g,%g "
+                "leaves such dead or hot pixels out",
+                *(path, low, high, self.flag, *(judged.inner or (low, high))),
+            )
+        # A sequence of one value becomes 0, as such an image does.
+        return low, high if high > low else low + max(1.0, abs(low))
 
 
 def survey(
@@ -133,37 +199,21 @@ def survey(
             "a value range is given by percentiles: expected two numbers or auto for "
             "a video, whose frames share one range"
         )
-    seen = [_Seen() for _ in sources]
-    is_given = [isinstance(value_range, tuple) for value_range in value_ranges]
-    to_the_end = any(
-        isinstance(source, ImageFiles)
-        or value_range == "auto"
-        or (source.is_deep and not given)
-        for source, value_range, given in zip(
-            sources, value_ranges, is_given, strict=True
-        )
-    )
-
-    def are_inside() -> bool:
-        """Returns whether a frame of each source lies within a range that is given."""
-        return all(
-            one.count > len(one.outside) or not given
-            for one, given in zip(seen, is_given, strict=True)
-        )
-
-    if to_the_end or any(is_given) or not _is_settled(color, seen):
+    flags = range_flags or ["the value range "] * len(sources)
+    seen = list(map(_Seen, sources, value_ranges, flags))
+    to_the_end = any(one.needs_all for one in seen)
+    if to_the_end or any(one.is_given for one in seen) or not _is_settled(color, seen):
         frames = together(source.frames() for source in sources)
         with contextlib.closing(frames):
             for index, moment in enumerate(
                 progress(frames, sources[0].count, "looking through")
             ):
-                for one, frame, source, given in zip(
-                    seen, moment, sources, value_ranges, strict=True
-                ):
-                    one.add(frame, source.name(index), given)
+                for one, frame in zip(seen, moment, strict=True):
+                    one.add(frame, index)
                 if index == 0 and registration is None:
                     _check_sizes(seen)
-                if not to_the_end and are_inside() and _is_settled(color, seen):
+                are_inside = all(one.is_inside for one in seen)
+                if not to_the_end and are_inside and _is_settled(color, seen):
                     break
     if infrared and seen[0].is_in_false_colors:
         logging.warning("%s", pixels.false_colors(sources[0].path, color))
@@ -182,16 +232,7 @@ def survey(
         tuple(sources),
         # Where no frame was looked at, all sources are videos.
         seen[0].size if seen[0].dtype is not None else first(sources, "size"),
-        tuple(
-            _value_range(source, one, value_range, flag)
-            for source, one, value_range, flag in zip(
-                sources,
-                seen,
-                value_ranges,
-                range_flags or ["the value range "] * len(sources),
-                strict=True,
-            )
-        ),
+        tuple(one.decide() for one in seen),
         has_color,
         in_gray,
         has_foreign=tuple(any(each.found for each in one.judged) for one in seen),
@@ -229,47 +270,3 @@ def _check_sizes(seen: Sequence[_Seen]) -> None:
                 f"{video.text(one.size)}: the frames of all sources must have the "
                 f"same size; {REGISTER_FIRST}"
             )
-
-
-def _value_range(
-    source: Source, seen: _Seen, value_range, flag: str
-) -> tuple[float, float] | None:
-    if value_range is None and seen.dtype in (None, np.uint8):
-        return None
-    if seen.outside:
-        name, said = next(iter(seen.outside.items()))
-        if len(seen.outside) == source.count:
-            raise UserError(
-                f"{name}: {said}, and so do all frames: expected a range of their "
-                f"values, as {flag}LOW,HIGH"
-            )
-        more = len(seen.outside) - 1
-        logging.warning("%s: %s%s", name, said, f", and {more} more" * (more > 0))
-    if not isinstance(value_range, tuple):
-        judged, empty = temperatures.together(seen.judged)
-        left_out = []
-        odd = [index for index, one in enumerate(seen.judged) if one.found]
-        if odd:
-            what = f"{source.name(odd[0])}: {seen.judged[odd[0]].found}"
-            others = f", and pixels of {len(odd) - 1} other frames" * (len(odd) > 1)
-            left_out.append(f"{what}{others}")
-        if empty:
-            names = ", ".join(source.name(index) for index in empty[:_SHOWN])
-            left_out.append(f"empty frames, {names}{', ...' * (len(empty) > _SHOWN)}")
-        if left_out:
-            logging.warning(pixels.LEFT_OUT, source.path, "; ".join(left_out), flag)
-        value_range = (judged.low, judged.high)
-        if seen.dtype != np.uint8 and judged.has_outliers:
-            logging.warning(
-                "%s: the extremes of its frames %g and %g, which become 0 and 255, are "
-                "far from almost all values, so that the contrast is low: %s%g,%g "
-                "leaves such dead or hot pixels out",
-                *(source.path, *value_range, flag, *(judged.inner or value_range)),
-            )
-        if judged.low == judged.high:
-            # A sequence of one value becomes 0, as such an image does.
-            value_range = (judged.low, judged.low + max(1.0, abs(judged.low)))
-    logging.info(
-        "%s: %g..%g brought to 0..255 in all frames", source.path, *value_range
-    )
-    return value_range
