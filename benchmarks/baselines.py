@@ -16,7 +16,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 import measuring
 import numpy as np
@@ -105,15 +104,11 @@ def figures(name: str, options: dict[str, dict[str, str]]) -> dict[str, float]:
     fused = method.fuse(ir, vis)
     if fused.shape != ir.shape or fused.dtype != np.uint8:
         raise UserError(f"{name} gave {fused.dtype} values of shape {fused.shape}")
-    seconds = best(lambda: method.fuse(ir, vis))
+    seconds = measuring.best(lambda: method.fuse(ir, vis), _REPEATS.value)
     peak = measuring.peak_memory()
     matrix = np.random.default_rng(0).random((_MATRIX_SIDE, _MATRIX_SIDE))
-    product = best(lambda: matrix @ matrix)
+    product = measuring.best(lambda: matrix @ matrix, _REPEATS.value)
     return {"seconds": seconds, "product": product, "before": before, "peak": peak}
-
-
-def best(case: Callable[[], object]) -> float:
-    return min(measuring.seconds(case) for _ in range(_REPEATS.value))
 
 
 if __name__ == "__main__":

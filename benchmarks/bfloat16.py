@@ -10,7 +10,6 @@
   difference is printed in per cent.
 """
 
-import pathlib
 import sys
 
 import measuring
@@ -87,13 +86,11 @@ def speed(fusers: list, strategy: str, size: str) -> None:
 
 
 def read_pairs(folder: str) -> list[list[np.ndarray]]:
+    from densefuse_tf.io import finding
     from densefuse_tf.io import images
 
-    infrared = sorted(pathlib.Path(folder).glob("IR*.png"))
-    return [
-        [images.read(path), images.read(path.with_name(f"VIS{path.name[2:]}"))]
-        for path in infrared
-    ]
+    found = finding.pair([f"{folder}/{kind}*.png" for kind in ("IR", "VIS")])
+    return [list(map(images.read, pair)) for pair in found]
 
 
 def accuracy(checkpoint: str, strategy: str, pairs: list[list[np.ndarray]]) -> None:

@@ -21,6 +21,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def best(work: Callable[[], object], repeats: int) -> float:
+    """The shortest wall-clock time of several calls."""
+    return min(seconds(work) for _ in range(repeats))
+
+
 def peak_memory() -> float:
     """The most memory that this process has held so far, in GB (10^9 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -84,7 +84,7 @@ def main() -> None:
         f"all {len(metrics.METRICS)}": lambda: metrics.evaluate(*pair, metrics="all"),
     }
     for name, case in cases.items():
-        report(name, best(case), reference)
+        report(name, measuring.best(case, _REPEATS.value), reference)
     rise = measuring.peak_memory() - before
 
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
@@ -92,7 +92,11 @@ def main() -> None:
         def side_by_side() -> None:
             list(pool.map(lambda _: metrics.evaluate(*pair), range(cores)))
 
-        report("per pair, side by side", best(side_by_side) / cores, reference)
+        report(
+            "per pair, side by side",
+            measuring.best(side_by_side, _REPEATS.value) / cores,
+            reference,
+        )
     together = measuring.peak_memory()
     print(f"peak memory {before + rise:.2f} GB, {together:.2f} GB side by side")
 
@@ -103,12 +107,8 @@ def published_logarithms(height: int, width: int) -> float:
     bands = [2 * ((side + 101) // 2) for side in (height, width)]
     windows = (height - 2) * (width - 2) + (bands[0] - 2) * (bands[1] - 2)
     cells = np.random.default_rng(0).random(_LOGARITHMS_AT_ONCE) + 1e-9
-    seconds = best(lambda: -cells * np.log2(cells))
+    seconds = measuring.best(lambda: -cells * np.log2(cells), _REPEATS.value)
     return seconds * 2 * 81 * windows / _LOGARITHMS_AT_ONCE
-
-
-def best(case: Callable[[], object]) -> float:
-    return min(measuring.seconds(case) for _ in range(_REPEATS.value))
 
 
 def report(name: str, seconds: float, reference: float) -> None:

@@ -65,6 +65,20 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def untrained_deepfuse(tmp_path_factory):
+    """A .keras file of DeepFuse's autoencoder, untrained, and the autoencoder."""
+    import keras
+
+    from densefuse_tf.model import deepfuse
+
+    keras.utils.set_random_seed(1)
+    model = deepfuse.autoencoder()
+    path = tmp_path_factory.mktemp("deepfuse") / "untrained.keras"
+    model.save(path)
+    return path, model
+
+
 _TRAINERS: dict = {}
 
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from densefuse_tf.metrics.levels import stretched
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.sensitivity import filtered
 from densefuse_tf.metrics.sensitivity import radial_frequencies
+from densefuse_tf.metrics.sensitivity import stretched
 
 # Cycles per image that count as one cycle per degree.
 _CYCLES = 15

@@ -1,6 +1,5 @@
 """The DeepFuse baseline: images, and an output that cannot be stretched."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -9,23 +8,13 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.model import deepfuse
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """A .keras file of an untrained autoencoder, and the autoencoder."""
-    keras.utils.set_random_seed(1)
-    model = deepfuse.autoencoder()
-    path = tmp_path_factory.mktemp("deepfuse") / "untrained.keras"
-    model.save(path)
-    return path, model
-
-
 @pytest.fixture
 def pair():
     return np.random.default_rng(0).integers(256, size=(2, 12, 17), dtype=np.uint8)
 
 
-def test_raw_is_the_decoded_sum_of_the_feature_maps(untrained, pair):
-    path, model = untrained
+def test_raw_is_the_decoded_sum_of_the_feature_maps(untrained_deepfuse, pair):
+    path, model = untrained_deepfuse
     inputs = pair[..., None].astype(np.float32)
     maps = np.asarray(model.get_layer("encoder")(inputs))
     expected = model.get_layer("decoder")(maps.sum(axis=0, keepdims=True))
@@ -34,8 +23,8 @@ def test_raw_is_the_decoded_sum_of_the_feature_maps(untrained, pair):
     np.testing.assert_allclose(raw, expected[0, ..., 0], rtol=1e-5, atol=1e-3)
 
 
-def test_fused_images_span_all_grey_levels(untrained, pair):
-    fused = DeepFuse(checkpoint=str(untrained[0])).fuse(*pair)
+def test_fused_images_span_all_grey_levels(untrained_deepfuse, pair):
+    fused = DeepFuse(checkpoint=str(untrained_deepfuse[0])).fuse(*pair)
     assert fused.dtype == np.uint8 and fused.shape == (12, 17)
     assert (fused.min(), fused.max()) == (0, 255)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from densefuse_tf.metrics import entropy
 from densefuse_tf.metrics import mi
-from densefuse_tf.metrics.levels import stretched
+from densefuse_tf.metrics.sensitivity import stretched
 
 from .conftest import quick
 from .conftest import triples

@@ -20,16 +20,6 @@ def prefix(shared):
     return shared / "methods/DeepFuse/deepfuse_model_bs2_epoch4_all.ckpt"
 
 
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory):
-    """A .keras file of an untrained autoencoder, and the autoencoder."""
-    keras.utils.set_random_seed(1)
-    model = deepfuse.autoencoder()
-    path = tmp_path_factory.mktemp("deepfuse") / "untrained.keras"
-    model.save(path)
-    return path, model
-
-
 @pytest.fixture
 def pair():
     return np.random.default_rng(0).integers(256, size=(2, 12, 17), dtype=np.uint8)
@@ -45,8 +35,8 @@ def test_the_checkpoint_has_the_weights_of_the_given_arrays(shared, prefix):
             np.testing.assert_array_equal(variable, arrays[name])
 
 
-def test_a_saved_autoencoder_loads_with_keras_alone(untrained, pair):
-    path, model = untrained
+def test_a_saved_autoencoder_loads_with_keras_alone(untrained_deepfuse, pair):
+    path, model = untrained_deepfuse
     with zipfile.ZipFile(path) as archive:
         config = archive.read("config.json").decode()
     assert "densefuse_tf" not in config
@@ -79,8 +69,8 @@ def test_a_network_of_mixed_precision_ends_and_is_saved_in_float32(tmp_path):
         weights.save(model, tmp_path / "mixed.h5", deepfuse.autoencoder)
 
 
-def test_load_refuses_weights_that_are_not_finite(tmp_path, untrained):
-    model = keras.models.clone_model(untrained[1])
+def test_load_refuses_weights_that_are_not_finite(tmp_path, untrained_deepfuse):
+    model = keras.models.clone_model(untrained_deepfuse[1])
     values = model.get_weights()
     values[3][0] = np.nan
     model.set_weights(values)
@@ -91,10 +81,10 @@ def test_load_refuses_weights_that_are_not_finite(tmp_path, untrained):
 
 
 def test_load_refuses_what_is_missing_damaged_or_of_another_network(
-    tmp_path, prefix, untrained, released, checkpoint
+    tmp_path, prefix, untrained_deepfuse, released, checkpoint
 ):
     cut = tmp_path / "cut.keras"
-    cut.write_bytes(untrained[0].read_bytes()[:5000])
+    cut.write_bytes(untrained_deepfuse[0].read_bytes()[:5000])
     no_data = tmp_path / "no_data.ckpt"
     shutil.copyfile(f"{prefix}.index", f"{no_data}.index")
     damaged = tmp_path / "damaged.ckpt"
