@@ -19,12 +19,11 @@ import sys
 import tempfile
 import time
 
-import measuring  # noqa: F401
+import measuring
 import numpy as np
 from absl import flags
 
 from densefuse_tf.commands import runner
-from densefuse_tf.io import finding
 from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
@@ -78,10 +77,7 @@ def main() -> None:
 
 
 def put_pairs(folder: pathlib.Path) -> None:
-    found = []
-    if _DATA_DIR.value is not None:
-        data = pathlib.Path(_DATA_DIR.value)
-        found = finding.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
+    found = measuring.pairs_of(_DATA_DIR.value)
     rng = np.random.default_rng(0)
     for kind in ("ir", "vis"):
         (folder / kind).mkdir()

@@ -86,11 +86,9 @@ def speed(fusers: list, strategy: str, size: str) -> None:
 
 
 def read_pairs(folder: str) -> list[list[np.ndarray]]:
-    from densefuse_tf.io import finding
     from densefuse_tf.io import images
 
-    found = finding.pair([f"{folder}/{kind}*.png" for kind in ("IR", "VIS")])
-    return [list(map(images.read, pair)) for pair in found]
+    return [list(map(images.read, pair)) for pair in measuring.pairs_of(folder)]
 
 
 def accuracy(checkpoint: str, strategy: str, pairs: list[list[np.ndarray]]) -> None:

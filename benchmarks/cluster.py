@@ -27,12 +27,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask_cluster
+import measuring
 import numpy as np
 from absl import flags
 from beam import peak_memory
 
 from densefuse_tf.commands import runner
-from densefuse_tf.io import finding
 from densefuse_tf.io import images
 
 _FLAGS = flags.FlagValues()
@@ -153,10 +153,7 @@ def processor_seconds(cluster) -> float:
 
 
 def put_pairs(folder: pathlib.Path, count: int) -> None:
-    found: Sequence = []
-    if _DATA_DIR.value is not None:
-        data = pathlib.Path(_DATA_DIR.value)
-        found = finding.pair([str(data / f"{kind}*.png") for kind in ("IR", "VIS")])
+    found = measuring.pairs_of(_DATA_DIR.value)
     size, rng = _SIZE.value, np.random.default_rng(0)
     for number in range(count):
         for index, kind in enumerate(("ir", "vis")):

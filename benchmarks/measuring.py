@@ -7,7 +7,7 @@ import pathlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,6 +31,15 @@ def peak_memory() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Darwin counts bytes, Linux KiB.
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
+
+
+def pairs_of(folder: str | None) -> Sequence[tuple[pathlib.Path, ...]]:
+    """The files IR*.png and VIS*.png of a folder; none without one."""
+    from densefuse_tf.io import finding
+
+    if folder is None:
+        return []
+    return finding.pair([f"{folder}/{kind}*.png" for kind in ("IR", "VIS")])
 
 
 def synthetic_pair(height: int, width: int) -> list[np.ndarray]:
