@@ -7,6 +7,7 @@ from densefuse_tf.metrics._ei import ei as ei
 from densefuse_tf.metrics._entropy import entropy as entropy
 from densefuse_tf.metrics._fmi import fmi as fmi
 from densefuse_tf.metrics._mi import mi as mi
+from densefuse_tf.metrics._ms_ssim import mef_ssim as mef_ssim
 from densefuse_tf.metrics._ms_ssim import ms_ssim as ms_ssim
 from densefuse_tf.metrics._mse import mse as mse
 from densefuse_tf.metrics._nabf import nabf as nabf
@@ -24,7 +25,6 @@ from densefuse_tf.metrics._vif import vif as vif
 from densefuse_tf.metrics.evaluate import SELECTIONS as SELECTIONS
 from densefuse_tf.metrics.evaluate import evaluate as evaluate
 from densefuse_tf.metrics.evaluate import select as select
-from densefuse_tf.metrics.mef_ssim import mef_ssim as mef_ssim
 from densefuse_tf.metrics.metric import CONVENTIONS as CONVENTIONS
 from densefuse_tf.metrics.metric import FUNCTIONS as FUNCTIONS
 from densefuse_tf.metrics.metric import METRICS as METRICS

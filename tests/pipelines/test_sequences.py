@@ -217,7 +217,7 @@ def test_grey_video_is_fused_in_grey(tmp_path, color):
     frames = videos.scene(3)
     sources = [videos.write(tmp_path / f"{name}.mp4", frames) for name in ("ir", "vis")]
     footage = footage_of(*sources, color=color)
-    assert footage.has_color == (color == "rgb")
+    assert footage.has_color == (color in ("rgb", "thermal"))
     dimensions = {frame.ndim for moment in footage.frames() for frame in moment}
     assert dimensions == ({3} if color == "rgb" else {2})
 
