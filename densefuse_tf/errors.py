@@ -1,9 +1,22 @@
-"""The exceptions of the package, and the end of several messages."""
+"""The exceptions of the package, and how a message stays one line."""
 
 # How messages about images of different sizes end.
 REGISTER_FIRST = (
     "register and crop them first: fuse.py --register does (docs/registration.md)"
 )
+# Python counts the last two as ends of lines as well.
+_CONTROLS = {
+    ord(each): repr(each)[1:-1]
+    for each in map(chr, (*range(1, 32), *range(127, 160), 0x2028, 0x2029))
+}
+
+
+def one_line(text: str) -> str:
+    """Writes line breaks and what else steers a terminal as escapes.
+
+    A name of a file may have any of them in it.
+    """
+    return text.translate(_CONTROLS)
 
 
 class UserError(ValueError):
@@ -13,8 +26,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, line: str):
-        # A name of a file may have line breaks in it.
-        super().__init__(line.replace("\n", "\\n").replace("\r", "\\r"))
+        super().__init__(one_line(line))
 
 
 class PipelineError(UserError):

@@ -31,8 +31,8 @@ Notes:
   above 88; here p = 1 / (1 + exp(s1 - s2)) is computed in double precision.
 
   The authors' weights are free for research only and come with no right to pass them
-  on; `checkpoint` reads both of their .mat files. The default weights are this
-  project's own, made by `densefuse_tf.commands.train_cnn`, and have its licence.
+  on; `commands.convert_weights` reads both of their .mat files. The default weights are
+  this project's own, made by `densefuse_tf.commands.train_cnn`, and have its licence.
 """
 
 import dataclasses
@@ -129,8 +129,8 @@ class CNN:
     """Decides by a network which image is in focus (Liu et al. 2017).
 
     Attributes:
-      checkpoint: Weights: an .npz file or one of the authors' .mat files; by default
-        those that ship with this project.
+      checkpoint: Weights, an .npz file, which `commands.convert_weights` makes of one
+        of the authors' .mat files; by default those that ship with this project.
       region_ratio: Regions of less than this share of the image are removed.
     """
 

@@ -18,7 +18,7 @@ References:
 Notes:
   In the authors' multi-focus program `score` is two linear layers, 8x8, 512 -> 256 and
   1x1, 256 -> 2, without an activation between them; they make one layer, and
-  `read_weights` multiplies them.
+  `from_matlab` multiplies them.
 """
 
 import math
@@ -109,9 +109,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads the weights of the network.
 
     Args:
-      path: An .npz file with the tensors of `SHAPES`, or one of the authors' .mat
-        files: of the infrared-visible program, or of the multi-focus program with its
-        two linear layers.
+      path: An .npz file with the tensors of `SHAPES`.
 
     Returns:
       The tensors of `SHAPES`, float32.
@@ -122,22 +120,20 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     path = pathlib.Path(path)
     arrays = weights.read_arrays(path, what=_WHAT, max_bytes=_MAX_FILE_BYTES)
-    if "weights_b1_1" in arrays:
-        tensors = _from_matlab(path, arrays)
-    else:
-        arrays.pop(_UNUSED, None)
-        weights.check_arrays(path, arrays, SHAPES, what=_WHAT)
-        tensors = arrays
-    return {name: np.asarray(tensors[name], np.float32) for name in SHAPES}
+    arrays.pop(_UNUSED, None)
+    weights.check_arrays(path, arrays, SHAPES, what=_WHAT)
+    return {name: np.asarray(arrays[name], np.float32) for name in SHAPES}
 
 
-def _from_matlab(
-    path: pathlib.Path, arrays: dict[str, np.ndarray]
+def from_matlab(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Brings the authors' layout into that of `SHAPES`.
+    """Brings the weights of an authors' .mat file into the layout of `SHAPES`.
 
-    A kernel of side n is w[in, n * column + row, out]. MATLAB's conv2 flips a kernel
-    and the authors' program flips it before, so that it is used as it is.
+    The file is that of the infrared-visible program, or of the multi-focus program with
+    its two linear layers. A kernel of side n is w[in, n * column + row, out]. MATLAB's
+    conv2 flips a kernel and the authors' program flips it before, so that it is used as
+    it is.
     """
     shapes = {
         "weights_b1_1": (9, 64),
@@ -152,8 +148,11 @@ def _from_matlab(
     if two_layers:
         shapes["weights_feature"] = (512, 64, 256)
         shapes["weights_output"] = (256, 1, 2)
-    for name in ("biases_output", "biases_feature"):
-        arrays.pop(name, None)
+    arrays = {
+        name: array
+        for name, array in arrays.items()
+        if name not in ("biases_output", "biases_feature")
+    }
     # MATLAB, and with it a .mat file, has no trailing axes of one element.
     weights.check_arrays(path, arrays, shapes, what=_WHAT)
     tensors = {}

@@ -63,8 +63,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
     """Reads a dictionary.
 
     Args:
-      path: An .npy file of [49, 256], or a MATLAB 5.0 file, whatever its suffix, with
-        one as the variable D.
+      path: An .npy file of [49, 256], or an .npz file with one named D.
 
     Returns:
       [49, 256] float64, columns of norm 1.
@@ -72,9 +71,9 @@ def read(path: str | os.PathLike) -> np.ndarray:
     Raises:
       UserError: The file is missing or damaged, or holds anything else.
     """
-    what = "a dictionary, .npy or .mat"
+    what = "a dictionary, .npy or .npz"
     arrays = weights.read_arrays(path, what=what, max_bytes=_MAX_FILE_BYTES)
-    # A MATLAB file may hold others beside it.
+    # A converted file may hold others beside it.
     held = {name: array for name, array in arrays.items() if name in ("", "D")}
     name = "" if "" in held else "D"
     weights.check_arrays(path, held, {name: SHAPE}, what=what)

@@ -96,8 +96,9 @@ class JSR:
     """Codes both images sparsely, together and apart (Yu et al. 2011).
 
     Attributes:
-      dictionary: File with the dictionary, .npy or the authors' .mat; by default one is
-        trained from the pair, which takes minutes.
+      dictionary: File with the dictionary, .npy or .npz, which
+        `commands.convert_weights` makes of the authors' .mat; by default one is trained
+        from the pair, which takes minutes.
       seed: Decides what is random in the training.
       iterations: Length of the training.
       cache: Folder that keeps what was trained.

@@ -19,6 +19,7 @@ import sys
 from absl import flags
 
 from densefuse_tf import extras
+from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.training import curves
@@ -65,7 +66,7 @@ def main() -> None:
     for name, validation in (("figure5.png", False), ("figure6.png", True)):
         path = os.path.join(_OUTPUT_DIR.value, name)
         curves.draw(histories, path, validation=validation, last_iteration=last)
-        print(path)
+        progress.say(path)
 
 
 def run(argv: list[str] | None = None) -> int:

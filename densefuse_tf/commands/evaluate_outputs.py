@@ -5,7 +5,9 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from densefuse_tf.commands import progress
 from densefuse_tf.errors import UserError
+from densefuse_tf.errors import one_line
 from densefuse_tf.evaluation.tables import Table
 from densefuse_tf.io import files
 from densefuse_tf.io import formats
@@ -56,6 +58,7 @@ class Outputs:
 
     def show(self, table: Table, notes: Sequence[str] = ()) -> None:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
+        notes = list(map(one_line, notes))
         print("\n".join([table.text(), *notes]))
         lines = "".join(f"- {line}\n" for line in notes)
         if self.markdown is not None:
@@ -78,4 +81,4 @@ def say_colored(paths: Sequence[pathlib.Path]) -> None:
         if len(paths) > 1:
             what = "images, evaluated in grey (their luma)"
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        print(f"{len(paths)} colour {what}: {names}")
+        progress.say(f"{len(paths)} colour {what}: {names}")

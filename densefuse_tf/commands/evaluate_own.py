@@ -121,7 +121,7 @@ def _evaluated_files(
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     outputs.check(all_triplets)
     for ir, vis, path in all_triplets:
-        print(f"{ir} + {vis}: {path}", flush=True)
+        progress.say(f"{ir} + {vis}: {path}")
     evaluated = (
         (name, result)
         for name, own in triplets.items()
@@ -158,7 +158,7 @@ def _evaluate_on_runner(
     outputs.check(triplets.plain)
     name_of = scoring.names(triplets)
     for ir, vis, path in triplets[:_SHOWN]:
-        print(f"{ir} + {vis}: {path}")
+        progress.say(f"{ir} + {vis}: {path}")
     print(f"{len(triplets)} pairs in all", flush=True)
     values = array.array("d")
     colored: list[list[pathlib.Path]] = []
@@ -218,7 +218,7 @@ def _evaluated_frames(
     colored: dict[pathlib.Path, None] = {}
     for name, own in opened.items():
         ir, vis, fused = sources[name]
-        print(f"{ir} + {vis}: {fused}: {own[0].count} frames", flush=True)
+        progress.say(f"{ir} + {vis}: {fused}: {own[0].count} frames")
         footage = surveying.survey(
             own,
             value_ranges=(*question.ranges.values(), None),
@@ -243,7 +243,7 @@ def _evaluated_frames(
         colored |= dict.fromkeys(path for r in results[name] for path in r.colored)
     if colored:
         names = ", ".join(map(str, colored))
-        print(f"in colour, evaluated in grey (their luma): {names}")
+        progress.say(f"in colour, evaluated in grey (their luma): {names}")
     return results
 
 

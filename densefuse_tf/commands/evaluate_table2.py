@@ -35,7 +35,7 @@ def reproduce(
         if folder is not None:
             files.check_writable(pathlib.Path(folder))
     for name, path in plan.checkpoints.items():
-        print(f"lambda {name}: {path}", flush=True)
+        progress.say(f"lambda {name}: {path}")
     startup.import_tensorflow()
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)

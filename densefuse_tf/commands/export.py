@@ -15,6 +15,7 @@ from absl import flags
 
 from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
@@ -44,7 +45,7 @@ def main() -> None:
 
     with startup.hushed():
         export.export(fusion_settings, _OUTPUT.value, settings)
-    print(f"{settings.format}: {_OUTPUT.value}")
+    progress.say(f"{settings.format}: {_OUTPUT.value}")
 
 
 def run(argv: list[str] | None = None) -> int:

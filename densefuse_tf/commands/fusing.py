@@ -53,9 +53,9 @@ def fuse_sequence(request: FusionRequest) -> int:
 
     start = time.monotonic()
     if sequences.fuse(request, _Shown(request)):
-        print(f"written in {time.monotonic() - start:.1f} s: {request.output}")
+        progress.say(f"written in {time.monotonic() - start:.1f} s: {request.output}")
     else:
-        print(f"{request.output}: is there already, and is left as it is")
+        progress.say(f"{request.output}: is there already, and is left as it is")
     return 0
 
 
@@ -69,7 +69,7 @@ class _Shown(Events):
         for pair in todo[:_PLAN_SHOWN]:
             # Both may be in one file.
             sources = dict.fromkeys(map(str, pair.sources))
-            print(f"{' + '.join(sources)} -> {pair.output}")
+            progress.say(f"{' + '.join(sources)} -> {pair.output}")
         if len(todo) > _PLAN_SHOWN:
             print(f"... {len(todo)} pairs in all")
         if len(todo) < count:
@@ -94,18 +94,17 @@ class _Shown(Events):
                 yield lambda done: None
 
     def surveyed(self, footage: "Footage") -> None:
-        print(
+        progress.say(
             f"{' + '.join(map(str, self._request.sources))} -> {self._request.output}: "
             f"{footage.count} {'frame' if footage.count == 1 else 'frames'}, "
-            f"{'colour' if footage.has_color else 'grey'}",
-            flush=True,
+            f"{'colour' if footage.has_color else 'grey'}"
         )
 
     def frames(self, items: Iterable, total: int | None, what: str) -> Iterable:
         return progress.frames(items, total, what)
 
     def wrote(self, what: str, path: str | os.PathLike) -> None:
-        print(f"{what}: {path}", flush=True)
+        progress.say(f"{what}: {path}")
 
 
 def _warn_of_misaligned(summary: folder.Summary) -> None:
@@ -144,7 +143,7 @@ def _print_summary(summary: folder.Summary, request: FusionRequest) -> None:
     how_many = f"{fused} of {count} pairs"
     if len(planned) == 1:
         how_many = f"{fused} pair" if fused else "no pair"
-    print(f"{how_many} fused in {summary.seconds:.1f} s: {output}")
+    progress.say(f"{how_many} fused in {summary.seconds:.1f} s: {output}")
     scale = summary.raw_scale
     if not (request.options.save_raw and fused and scale):
         return
@@ -152,4 +151,4 @@ def _print_summary(summary: folder.Summary, request: FusionRequest) -> None:
     values = f"about 0..{255 * scale}"
     if scale > 1:
         values = f"the sum over {scale} sources, {values}"
-    print(f"raw output, float32: {raw}: {values}")
+    progress.say(f"raw output, float32: {raw}: {values}")

@@ -1,9 +1,16 @@
-"""Shows how far a command is; without a terminal nothing is shown."""
+"""Shows what a command does, and how far it is; bars are for terminals alone."""
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+
+from densefuse_tf.errors import one_line
+
+
+def say(line: str) -> None:
+    """Prints one line at once, whatever the names in it hold."""
+    print(one_line(line), flush=True)
 
 
 def bar(items: Iterable | None, count: int, unit: str, **settings):

@@ -16,6 +16,7 @@ from absl import logging
 import densefuse_tf
 from densefuse_tf import naming
 from densefuse_tf.errors import UserError
+from densefuse_tf.errors import one_line
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -38,10 +39,12 @@ def print_errors(
 
 
 def run(
-    main: Callable[[], int | None],
+    main: Callable[..., int | None],
     flag_values: flags.FlagValues,
     description: str | Callable[[], str],
     argv: Sequence[str] | None = None,
+    *,
+    takes_files: bool = False,
 ) -> int:
     """Parses `argv` into `flag_values`, calls `main` and turns its end into a status.
 
@@ -51,6 +54,7 @@ def run(
       description: The module's docstring, which --help shows above the flags, or what
         makes a longer one.
       argv: The command's name and its arguments; by default those of the process.
+      takes_files: Whether `main` takes the arguments that are no flags.
 
     Returns:
       0, or what `main` returned; 2 after one line on standard error for a user's
@@ -86,11 +90,11 @@ def run(
                     "script with the line ends of Unix"
                 )
         rest = flag_values(argv)[1:]
-        if rest:
+        if rest and not takes_files:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
         _refuse_repeated(flag_values)
         with _terminating():
-            return main() or 0
+            return main(*[rest] * takes_files) or 0
     except (flags.Error, UserError) as error:
         line = _wrong_value(error, flag_values)
         line = _with_flags(str(error), flag_values) if line is None else line
@@ -175,6 +179,8 @@ class _Log(python_logging.Handler):
 
         try:
             line = self.format(record)
+            if not record.exc_info:
+                line = one_line(line)
             if record.levelno > python_logging.INFO:
                 line = f"{record.levelname.lower()}: {line}"
             tqdm.tqdm.write(line, file=sys.stderr)

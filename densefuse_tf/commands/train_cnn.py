@@ -16,6 +16,7 @@ from densefuse_tf.baselines import cnn_network
 from densefuse_tf.baselines import cnn_training
 from densefuse_tf.baselines.cnn_training import CnnTrainingSettings
 from densefuse_tf.commands import common_flags
+from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import finding
@@ -48,7 +49,8 @@ def main() -> None:
     settings = common_flags.read(CnnTrainingSettings, _FLAGS)
     weights, accuracy = cnn_training.train(photographs, settings)
     cnn_network.write_weights(path, weights)
-    print(f"{path}: {100 * accuracy:.2f} % of the validation patches told rightly")
+    told = f"{100 * accuracy:.2f} % of the validation patches told rightly"
+    progress.say(f"{path}: {told}")
 
 
 def run(argv: list[str] | None = None) -> int:

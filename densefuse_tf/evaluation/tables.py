@@ -5,11 +5,15 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from densefuse_tf.errors import one_line
+
 _Key = TypeVar("_Key", bound=Hashable)
 
 _TEXT_MARKS = {1: "*", 2: "'"}
 _MARKDOWN_MARKS = {1: "**{}**", 2: "*{}*"}
 _LATEX_MARKS = {1: r"\textbf{{{}}}", 2: r"\textit{{{}}}"}
+# A bar would end the cell, and < begin a tag.
+_MARKDOWN_LETTERS = {"|": r"\|", "<": "&lt;"}
 _LATEX_LETTERS = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -26,7 +30,8 @@ class Table:
     """Holds a table of text.
 
     Attributes:
-      cells: A header, then the rows, all of one length.
+      cells: A header, then the rows, all of one length. What would break a line, as
+        the name of a file may, is written as an escape.
       left: The number of columns aligned to the left; the others to the right.
       ranks: By the indices of row and column in `cells`: 1 for the best value, 2 for
         the second best, 0 for others; cells that are missing are others.
@@ -35,6 +40,11 @@ class Table:
     cells: Sequence[Sequence[str]]
     left: int = 1
     ranks: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        """Makes each cell one line."""
+        cells = [[one_line(cell) for cell in row] for row in self.cells]
+        object.__setattr__(self, "cells", cells)
 
     def text(self) -> str:
         """Returns the table for a terminal; * marks the best, ' the second best."""
@@ -62,25 +72,15 @@ class Table:
         """Returns the table in Markdown: best values bold, second best in italics."""
         right = len(self.cells[0]) - self.left
         rule = "|" + "|".join(["---"] * self.left + ["---:"] * right) + "|"
-        header, *rows = (
-            "| " + " | ".join(row) + " |" for row in self._marked(_MARKDOWN_MARKS)
-        )
+        marked = self._escaped(_MARKDOWN_LETTERS)._marked(_MARKDOWN_MARKS)
+        header, *rows = ("| " + " | ".join(row) + " |" for row in marked)
         return "\n".join([header, rule, *rows]) + "\n"
 
     def latex(self) -> str:
         """Returns a LaTeX tabular for the package booktabs."""
-        escaped = Table(
-            [
-                ["".join(_LATEX_LETTERS.get(c, c) for c in cell) for cell in row]
-                for row in self.cells
-            ],
-            self.left,
-            self.ranks,
-        )
         right = len(self.cells[0]) - self.left
-        header, *rows = (
-            " & ".join(row) + r" \\" for row in escaped._marked(_LATEX_MARKS)
-        )
+        marked = self._escaped(_LATEX_LETTERS)._marked(_LATEX_MARKS)
+        header, *rows = (" & ".join(row) + r" \\" for row in marked)
         return "\n".join(
             [
                 rf"\begin{{tabular}}{{{'l' * self.left}{'r' * right}}}",
@@ -89,6 +89,13 @@ class Table:
                 "",
             ]
         )
+
+    def _escaped(self, letters: Mapping[str, str]) -> "Table":
+        cells = [
+            ["".join(letters.get(c, c) for c in cell) for cell in row]
+            for row in self.cells
+        ]
+        return dataclasses.replace(self, cells=cells)
 
     def _marked(self, marks: Mapping[int, str]) -> list[list[str]]:
         return [

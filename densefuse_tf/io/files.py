@@ -1,4 +1,4 @@
-"""Writes files so that a killed run leaves nothing half-written under a final name.
+"""Opens files that are read; writes others so that no kill leaves half of one.
 
 A killed run may leave a hidden file or folder, .densefuse_*, beside the final name. The
 first time a later process writes into that folder, it removes those that nobody has
@@ -7,15 +7,19 @@ changed for a day.
 
 import contextlib
 import csv
+import errno
+import io
+import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from densefuse_tf.errors import UserError
 
@@ -25,10 +29,58 @@ _PREFIX = ".densefuse_"
 _ABANDONED_SECONDS = 24 * 60 * 60
 # In these folders this process has removed what was abandoned.
 _cleaned: set[str] = set()
+# File systems that know no hard links say one of these.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+# What a spreadsheet takes for a formula, or what looks as if this module had marked it.
+_FORMULA = re.compile(r"'*[=@+\-\t\r]")
+
+
+def open_to_read(path: str | os.PathLike, expected: str) -> BinaryIO:
+    """Opens a regular file; a pipe or a device could keep the reader waiting for ever.
+
+    Args:
+      path: The file.
+      expected: What it should be, for the message: "an image file".
+
+    Raises:
+      UserError: It is a folder, a pipe, a device, or a link to nothing, or cannot be
+        opened.
+    """
+    name = os.fspath(path)
+    try:
+        status = os.stat(path) if os.path.exists(path) else os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            what = f"a link to {os.readlink(name)}, which is missing"
+        elif stat.S_ISDIR(status.st_mode):
+            what = "a folder"
+        elif stat.S_ISREG(status.st_mode):
+            return open(path, "rb")
+        else:
+            what = "not a regular file"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{name}: cannot be read: {reason}") from error
+    raise UserError(f"{name}: is {what}: expected {expected}")
+
+
+def read_text(path: str | os.PathLike, expected: str) -> str:
+    """Reads a text file whole; see `open_to_read`.
+
+    Raises:
+      UserError: It cannot be read, or is no text in UTF-8.
+    """
+    try:
+        with open_to_read(path, expected) as file:
+            return file.read().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise UserError(f"{os.fspath(path)}: cannot be read: {reason}") from error
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def replacing(
+    path: str | os.PathLike, *, overwrite: bool = True
+) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path` that is renamed to it on success.
 
     The temporary name keeps the suffix of `path`, since writers choose the format by
@@ -38,26 +90,30 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       path: The final name. Its folder is made when it is missing. A file that is
         there is replaced, unless it is read-only: its owner wants to keep it, and a
         rename would not notice.
+      overwrite: Whether a file that is there is replaced, also one that has come while
+        this one was written.
 
     Yields:
       A path in the same folder, so that the rename is atomic.
     """
     path = pathlib.Path(path)
     try:
-        check_replaceable(path)
+        if overwrite:
+            check_replaceable(path)
+        else:
+            check_free(path)
         _prepare(path.parent)
-        handle, name = tempfile.mkstemp(
-            prefix=_PREFIX, suffix=path.suffix, dir=path.parent
-        )
+        temporary = _temporary(path)
+        # Made here, it has the rights that files have in this folder.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise cannot_write(path, error) from error
-    os.close(handle)
-    temporary = pathlib.Path(name)
     try:
         yield temporary
-        # mkstemp makes the file private; results get the usual rights.
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _take_free_name(temporary, path)
     except OSError as error:
         if _is_of_another(error, path, temporary):
             raise
@@ -86,15 +142,18 @@ def creating_folder(
     check_folder(path, replacing)
     try:
         _prepare(path.parent)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+        temporary = _temporary(path)
+        temporary.mkdir()
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
         yield temporary
         check_folder(path, replacing)
-        # mkdtemp makes the folder private; results get the usual rights.
-        temporary.chmod(0o777 & ~_umask())
-        _rename_folder(temporary, path)
+        if replacing:
+            _rename_folder(temporary, path)
+        else:
+            # A folder with anything in it is never replaced so.
+            os.rename(temporary, path)
     except OSError as error:
         if _is_of_another(error, path, temporary):
             raise
@@ -144,7 +203,7 @@ def _rename_folder(folder: pathlib.Path, path: pathlib.Path) -> None:
     if not path.is_dir():
         os.rename(folder, path)
         return
-    aside = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+    aside = _temporary(path)
     os.rename(path, aside)
     try:
         os.rename(folder, path)
@@ -152,6 +211,27 @@ def _rename_folder(folder: pathlib.Path, path: pathlib.Path) -> None:
         os.rename(aside, path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _temporary(path: pathlib.Path) -> pathlib.Path:
+    """Returns a new name beside `path`, with its suffix."""
+    return path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{path.suffix}")
+
+
+def _take_free_name(temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Gives a file its final name if nobody has it, in one step."""
+    try:
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Whoever makes the name has it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.replace(temporary, path)
+    except FileExistsError:
+        check_free(path)
+        raise
 
 
 def _prepare(folder: pathlib.Path) -> None:
@@ -174,32 +254,69 @@ def _prepare(folder: pathlib.Path) -> None:
 
 
 def write_rows(
-    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence[str]]
+    path: str | os.PathLike,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Writes a CSV file in UTF-8, whole or not at all.
 
-    File names that are not UTF-8 keep their bytes.
+    File names that are not UTF-8 keep their bytes. A text that a spreadsheet would take
+    for a formula gets an apostrophe before it, which `read_rows` takes off again.
     """
-    with replacing(path) as temporary:
+    with replacing(path, overwrite=overwrite) as temporary:
         with open(
             temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
         ) as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
+            for row in itertools.chain([header], rows):
+                writer.writerow(map(_as_text, row))
 
 
-def write_json(path: str | os.PathLike, content: Mapping[str, Any]) -> None:
+def read_rows(path: str | os.PathLike, expected: str) -> list[list[str]]:
+    """Reads the rows of a CSV file, the header among them, as `write_rows` took them.
+
+    Raises:
+      UserError: It cannot be read, or is no text in UTF-8 or no CSV file.
+    """
+    lines = io.StringIO(read_text(path, expected), newline="")
+    try:
+        return [
+            [
+                cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
+                for cell in row
+            ]
+            for row in csv.reader(lines)
+        ]
+    except csv.Error as error:
+        raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from error
+
+
+def _as_text(cell: str) -> str:
+    """Marks what is no number and would be a formula."""
+    if not _FORMULA.match(cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def write_json(
+    path: str | os.PathLike, content: Mapping[str, Any], *, overwrite: bool = True
+) -> None:
     """Writes a JSON file, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n", overwrite=overwrite)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
+def write_text(path: str | os.PathLike, text: str, *, overwrite: bool = True) -> None:
     """Writes a text file in UTF-8, whole or not at all.
 
     File names that are not UTF-8 keep their bytes.
     """
-    with replacing(path) as temporary:
+    with replacing(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, "utf-8", "surrogateescape")
 
 
@@ -242,9 +359,3 @@ def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) 
         return False
     named = pathlib.Path(error.filename)
     return named != path and not named.is_relative_to(temporary)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask

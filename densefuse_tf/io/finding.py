@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.errors import one_line
 from densefuse_tf.io import formats
 from densefuse_tf.io import outputs
 from densefuse_tf.io.streamed import Made
@@ -269,7 +270,7 @@ def _joined(paths: Sequence[str | os.PathLike]) -> str:
 def _some(names: Sequence[str]) -> str:
     text = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
     # A log takes one line of valid text, whatever bytes a file's name has.
-    return text.encode(errors="backslashreplace").decode().replace("\n", "\\n")
+    return one_line(text.encode(errors="backslashreplace").decode())
 
 
 def _natural(path: str | os.PathLike) -> str:

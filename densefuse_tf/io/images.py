@@ -8,7 +8,6 @@ import contextlib
 import io
 import os
 import pathlib
-import stat
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -181,14 +180,7 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
     # Late, since it imports Pillow.
     from densefuse_tf.io import decoding
 
-    try:
-        file = _open(name)
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{name}: cannot be read: {reason}") from error
-    with file:
+    with files.open_to_read(name, "an image file") as file:
         kind = decoding.kind(name, file)
         try:
             return decoding.decode(name, kind, file, check)
@@ -205,31 +197,21 @@ def _decode(name: str, check: Callable[[int, int], None]) -> np.ndarray:
             raise UserError(f"{name}: {what} ({detail})") from error
 
 
-def _open(name: str) -> BinaryIO:
-    status = os.stat(name) if os.path.exists(name) else os.lstat(name)
-    if stat.S_ISLNK(status.st_mode):
-        raise UserError(
-            f"{name}: is a link to {os.readlink(name)}, which is missing: expected an "
-            "image file"
-        )
-    # Opening a named pipe would wait for its other end.
-    if not stat.S_ISREG(status.st_mode):
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise UserError(f"{name}: is {what}: expected an image file")
-    return open(name, "rb")
-
-
-def write(path: str | os.PathLike, image: np.ndarray) -> None:
+def write(
+    path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = True
+) -> None:
     """Writes an image in the format of the suffix, whole or not at all.
 
     See `writing`.
     """
-    with writing(path, image):
+    with writing(path, image, overwrite=overwrite):
         pass
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
+def writing(
+    path: str | os.PathLike, image: np.ndarray, *, overwrite: bool = True
+) -> Iterator[None]:
     """Writes an image, which takes its name when the body has ended.
 
     If the body raises, there is no new file, and an old one stays as it was.
@@ -251,7 +233,7 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
     if image.dtype != np.uint8 and not is_deep:
         raise UserError(f"{path}: cannot write {image.dtype} values: expected uint8")
     pixels.require_shape(image, os.fspath(path))
-    with files.replacing(path) as temporary:
+    with files.replacing(path, overwrite=overwrite) as temporary:
         try:
             if is_deep:
                 from densefuse_tf.io import tiff
@@ -270,7 +252,12 @@ def writing(path: str | os.PathLike, image: np.ndarray) -> Iterator[None]:
         yield
 
 
-def write_raw(path: str | os.PathLike, array: np.ndarray) -> None:
+def write_raw(
+    path: str | os.PathLike, array: np.ndarray, *, overwrite: bool = True
+) -> None:
     """Writes an array as .npy (NumPy's format, float32), whole or not at all."""
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
+    with (
+        files.replacing(path, overwrite=overwrite) as temporary,
+        open(temporary, "wb") as file,
+    ):
         np.save(file, np.asarray(array, np.float32), allow_pickle=False)

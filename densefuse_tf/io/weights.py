@@ -6,13 +6,14 @@ losses that a .keras file describes are never made.
 """
 
 import glob
+import math
 import os
 import pathlib
 import re
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -231,33 +232,62 @@ def save(
 def read_arrays(
     path: str | os.PathLike, *, what: str, max_bytes: int
 ) -> dict[str, np.ndarray]:
-    """Reads all arrays of an .npz, .npy or MATLAB 5.0 file, as its first bytes say.
+    """Reads all arrays of an .npz or .npy file, as its first bytes say.
 
     Args:
       path: The file.
       what: What it holds, for the message: "weights of the CNN".
-      max_bytes: The largest file that is read.
+      max_bytes: The largest file that is read, also where it is packed.
 
     Returns:
       The arrays by name; the one of an .npy file has the name "".
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {kind}: expected {what}")
-    _check_size(path, path.stat().st_size, max_bytes)
+    if not path.exists():
+        raise UserError(f"{path}: no such file: expected {what}")
     try:
-        with open(path, "rb") as file:
+        with files.open_to_read(path, what) as file:
+            _check_size(path, os.fstat(file.fileno()).st_size, max_bytes)
             start = file.read(6)
-        if start.startswith((b"PK", b"\x93NUMPY")):
-            held = np.load(path, allow_pickle=False)
-            return {"": held} if isinstance(held, np.ndarray) else dict(held)
-        from scipy import io
-
-        arrays = io.loadmat(path, appendmat=False)
-        return {name: array for name, array in arrays.items() if name[:2] != "__"}
+            if start == b"MATLAB":
+                raise UserError(
+                    f"{path}: is a MATLAB file: expected an .npz file, which python "
+                    "-m densefuse_tf.commands.convert_weights makes of it"
+                )
+            file.seek(0)
+            if not start.startswith(b"PK"):
+                _check_array(file, path.stat().st_size)
+                file.seek(0)
+                return {"": np.load(file, allow_pickle=False)}
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                unpacked = sum(member.file_size for member in members)
+                _check_size(path, unpacked, max_bytes)
+                for member in members:
+                    with archive.open(member) as array:
+                        _check_array(array, member.file_size)
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as held:
+                return dict(held)
+    except UserError:
+        raise
     except Exception as error:  # A damaged file raises anything in its reader.
         raise UserError(f"{path}: cannot be read as {what}") from error
+
+
+def _check_array(file: IO[bytes], size: int) -> None:
+    """Refuses what NumPy would make room for and then not find in the file.
+
+    NumPy believes the header of an array, and returns what has none as it is.
+    """
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }[version]
+    shape, _, dtype = read(file)
+    if math.prod(shape) * dtype.itemsize > size:
+        raise ValueError("the array is larger than its file")
 
 
 def read_pytorch(

@@ -172,14 +172,16 @@ def write(
     sources: Sequence[np.ndarray],
     found: "Registration | None",
     wrote: Callable[[str, str | os.PathLike], object],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Writes the files that show how `sources`, infrared first, were aligned."""
     if settings.save_transform is not None and found is not None:
-        registration.save(settings.save_transform, found)
+        registration.save(settings.save_transform, found, overwrite=overwrite)
         wrote("transform", settings.save_transform)
     if settings.checkerboard is not None:
         picture = registration.checkerboard(sources[-1], sources[0])
-        images.write(settings.checkerboard, picture)
+        images.write(settings.checkerboard, picture, overwrite=overwrite)
         wrote("checkerboard", settings.checkerboard)
 
 

@@ -189,6 +189,8 @@ class Launcher:
         self, settings: FusionSettings, options: FileOptions, aligner: "Aligner | None"
     ) -> Fusing:
         """Returns the job of `Fusing`, for workers of this runner."""
+        # What a worker does a second time finds the results of the first.
+        options = dataclasses.replace(options, overwrite=True)
         return Fusing(with_absolute_paths(settings), options, aligner, self.threads)
 
     def run(

@@ -126,7 +126,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
         )
         _follow(outcomes, request, summary, events)
     if summary.report is not None:
-        _write_report(summary.report, summary.failed, len(request.sources))
+        _write_report(summary, len(request.sources), options.overwrite)
     if summary.failed and len(planned) == 1:
         error = summary.failed[0].error
         assert error is not None
@@ -268,7 +268,11 @@ def _follow(
 
                 found = outcome.registration
                 aligning.write(
-                    request.registration, outcome.sources, found, events.wrote
+                    request.registration,
+                    outcome.sources,
+                    found,
+                    events.wrote,
+                    overwrite=request.options.overwrite,
                 )
             is_first = False
             if panel is not None and len(rows) < PANEL_ROWS:
@@ -276,7 +280,7 @@ def _follow(
     if panel is not None and rows:
         from densefuse_tf.io import panels
 
-        images.write(panel, panels.panel(rows))
+        images.write(panel, panels.panel(rows), overwrite=request.options.overwrite)
         events.wrote("panel", panel)
 
 
@@ -291,12 +295,12 @@ def _panel_row(outcome: Outcome, request: FusionRequest) -> list:
     return [*row, (f"fused, {request.settings.title}", outcome.image)]
 
 
-def _write_report(
-    path: pathlib.Path, failed: Iterable[Outcome], num_sources: int
-) -> None:
+def _write_report(summary: Summary, num_sources: int, overwrite: bool) -> None:
+    assert summary.report is not None
     sources = [f"source_{i + 1}" for i in range(num_sources)]
     rows = (
         [str(outcome.pair.output), *map(str, outcome.pair.sources), outcome.reason]
-        for outcome in failed
+        for outcome in summary.failed
     )
-    files.write_rows(path, ["output", *sources, "error"], rows)
+    header = ["output", *sources, "error"]
+    files.write_rows(summary.report, header, rows, overwrite=overwrite)

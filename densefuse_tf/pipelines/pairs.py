@@ -179,7 +179,12 @@ def fuse_pairs(
     )
     palette = fuser.palette if options.scale else None
     written = ordered_map(
-        functools.partial(_write, with_images=with_images, palette=palette),
+        functools.partial(
+            _write,
+            with_images=with_images,
+            palette=palette,
+            overwrite=options.overwrite,
+        ),
         # The calling thread computes while `ordered_map` takes its items.
         map(compute, read),
         workers=_BEHIND,
@@ -246,8 +251,11 @@ def _compute(
     return outcome
 
 
-def _write(outcome: Outcome, with_images: bool, palette: str | None) -> Outcome:
+def _write(
+    outcome: Outcome, with_images: bool, palette: str | None, overwrite: bool
+) -> Outcome:
     """Writes a result, with the scale of a palette beside it if one is given."""
+    output, raw_output = outcome.pair.output, outcome.pair.raw_output
     image = outcome.image
     if image is not None:
         if palette is not None:
@@ -257,9 +265,9 @@ def _write(outcome: Outcome, with_images: bool, palette: str | None) -> Outcome:
             image = panels.with_scale(image, palette, low, high, "°C" * are_celsius)
         try:
             # The image comes last: where it is, the pair is done.
-            with images.writing(outcome.pair.output, image):
+            with images.writing(output, image, overwrite=overwrite):
                 if outcome.raw is not None:
-                    images.write_raw(outcome.pair.raw_output, outcome.raw)
+                    images.write_raw(raw_output, outcome.raw, overwrite=overwrite)
         except UserError as error:
             outcome.error = error
     outcome.raw = None

@@ -98,9 +98,16 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
         with contextlib.closing(footage.frames()) as moments:
             aligner = footage.aligner
             found = None if aligner is None else aligner.registration
-            aligning.write(registration, next(moments), found, events.wrote)
+            aligning.write(
+                registration,
+                next(moments),
+                found,
+                events.wrote,
+                overwrite=options.overwrite,
+            )
     frames = fused_frames(fuser, footage, progress=events.frames)
-    write(output, footage, frames, rate or DEFAULT_RATE)
+    rate = rate or DEFAULT_RATE
+    write(output, footage, frames, rate, overwrite=options.overwrite)
     return True
 
 
@@ -232,6 +239,8 @@ def write(
     footage: Footage,
     frames: Iterable[np.ndarray],
     rate: fractions.Fraction = DEFAULT_RATE,
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
@@ -246,18 +255,20 @@ def write(
       frames: The fused frames, uint8 [height, width] or [height, width, 3]. They are
         made in the calling thread while others are written.
       rate: Frames per second if no source says how many.
+      overwrite: Whether an earlier result is replaced, also one that comes meanwhile.
 
     Raises:
       UserError: The output cannot be written; or what `frames` raises.
     """
     if _is_folder(os.fspath(path)):
         names = _frame_names(footage.sources[-1])
-        with files.creating_folder(path, replacing=names) as folder:
+        replaced = names if overwrite else ()
+        with files.creating_folder(path, replacing=replaced) as folder:
             paths = [folder / name for name in names]
             _consume(lambda pair: images.write(*pair), zip(paths, frames, strict=True))
         return
     path = pathlib.Path(path)
-    with files.replacing(path) as temporary:
+    with files.replacing(path, overwrite=overwrite) as temporary:
         encoder = video.Encoder(
             path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )

@@ -1,12 +1,12 @@
 """Registration by points that are picked by hand."""
 
-import csv
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.registration import Registration
 
@@ -14,6 +14,7 @@ _LEAST = 4
 # Smaller spread, as a share of the larger one, of points that lie on a line.
 _LINE = 0.01
 _COLUMNS = "fixed_x,fixed_y,moving_x,moving_y"
+_EXPECTED = f"a CSV file of points, {_COLUMNS}"
 
 
 def from_points(
@@ -91,14 +92,8 @@ def read_points(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
       UserError: The file cannot be read, or a row has no four numbers.
     """
     name = os.fspath(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1)]
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise UserError(f"{name}: cannot be read: {reason}") from error
     points = []
-    for number, row in rows:
+    for number, row in enumerate(files.read_rows(path, _EXPECTED), 1):
         if not any(cell.strip() for cell in row):
             continue
         numbers = _numbers(row)

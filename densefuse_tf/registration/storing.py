@@ -13,10 +13,16 @@ from densefuse_tf.registration import transforms
 from densefuse_tf.registration.registration import Registration
 
 _FORMAT, _VERSION = "densefuse-registration", 1
+_EXPECTED = (
+    "a transform that densefuse-register or fuse.py --save_transform saved, version "
+    f"{_VERSION}"
+)
 _MEASURES = ("score", "consistency", "distinctness")
 
 
-def save(path: str | os.PathLike, registration: Registration) -> None:
+def save(
+    path: str | os.PathLike, registration: Registration, *, overwrite: bool = True
+) -> None:
     """Writes a registration, whole or not at all.
 
     The matrix takes pixel coordinates (x, y, 1) of the fixed image to those of the
@@ -36,19 +42,17 @@ def save(path: str | os.PathLike, registration: Registration) -> None:
         and [value if math.isfinite(value) else None for value in gradient],
         "reason": registration.reason,
     }
-    files.write_json(path, content)
+    files.write_json(path, content, overwrite=overwrite)
 
 
 def load(path: str | os.PathLike) -> Registration:
     """Reads what `save` wrote."""
     name = os.fspath(path)
+    if not os.path.lexists(path):
+        raise _unexpected(name, "no such file")
+    text = files.read_text(path, _EXPECTED)
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
-    except FileNotFoundError as error:
-        raise _unexpected(name, "no such file") from error
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read: {error.strerror}") from error
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _unexpected(name, "is no JSON") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -112,7 +116,4 @@ def _or_nan(value: float | None) -> float:
 
 
 def _unexpected(name: str, what: str) -> UserError:
-    return UserError(
-        f"{name}: {what}: expected a transform that densefuse-register or fuse.py "
-        f"--save_transform saved, version {_VERSION}"
-    )
+    return UserError(f"{name}: {what}: expected {_EXPECTED}")

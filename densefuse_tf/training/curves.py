@@ -29,7 +29,12 @@ def label(path: str | os.PathLike, name: str | None = None) -> str:
                 "NAME=FILE"
             )
         return name if number is None else f"λ = {name}"
-    weight = described["settings"].get("ssim_weight")
+    weight = described["settings"]["ssim_weight"]
+    if not isinstance(weight, int | float):
+        raise UserError(
+            f"{path}: the {folder.CONFIG} beside it has an ssim_weight of {weight!r}: "
+            "expected a number"
+        )
     if name is None:
         return f"λ = {weight:g}"
     return f"λ = {name}" if number == weight else f"{name}, λ = {weight:g}"

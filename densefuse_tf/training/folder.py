@@ -6,7 +6,6 @@ weights at this iteration. Losses are those of the run's recipe, val_ssim is alw
 full index on a range of 255.
 """
 
-import csv
 import dataclasses
 import importlib.metadata
 import json
@@ -62,13 +61,14 @@ def read_config(run_dir: str | os.PathLike) -> dict | None:
     if not path.exists():
         return None
     try:
-        held = json.loads(path.read_text())
+        held = json.loads(files.read_text(path, "the configuration of a run"))
         # Settings that an earlier version did not have.
         fields = dataclasses.fields(TrainingSettings)
         defaults = {field.name: field.default for field in fields}
         held["settings"] = {**defaults, **held["settings"]}
         int(held["num_train_images"]), int(held["num_val_images"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    # A number such as 1e999 is infinite; brackets may be nested too deep.
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot be read as the configuration of a run"
         ) from error
@@ -106,24 +106,19 @@ def write_history(
 
 def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
     """Reads the rows of a file that `write_history` made, by their columns."""
+    columns, *rows = files.read_rows(path, "the history of a run") or [[]]
+    if not {"iteration", "total_loss"} <= {*columns}:
+        raise UserError(
+            f"{path}: expected the columns of a history: iteration, losses, "
+            "total_loss, validation values"
+        )
     try:
-        with open(path, newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            if not {"iteration", "total_loss"} <= {*columns}:
-                raise UserError(
-                    f"{path}: expected the columns of a history: iteration, losses, "
-                    "total_loss, validation values"
-                )
-            return [
-                {
-                    name: int(text) if name == "iteration" else float(text)
-                    for name, text in line.items()
-                }
-                for line in reader
-            ]
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path}: cannot be read as a history: {reason}") from error
+        return [
+            {
+                name: int(text) if name == "iteration" else float(text)
+                for name, text in zip(columns, row, strict=True)
+            }
+            for row in rows
+        ]
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as a history: {error}") from error

@@ -143,8 +143,8 @@ class CropCache:
 def _label(path: pathlib.Path) -> dict | None:
     """Returns what a cache belongs to, or None if nobody can tell."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        return json.loads(files.read_text(path, "the label of a crop cache"))
+    except (ValueError, RecursionError):
         return None
 
 

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import io
 from scipy import ndimage
 
 from densefuse_tf.baselines import cnn
@@ -61,26 +60,20 @@ def test_the_shipped_weights_take_each_pixel_from_the_sharp_image():
     assert np.abs(fused[:, away].astype(int) - sharp[:, away]).mean() < 2
 
 
-def test_read_weights_of_the_small_matlab_file(tmp_path, tensors):
-    path = tmp_path / "cnnmodel.mat"
-    io.savemat(path, _matlab(tensors) | {"biases_output": np.zeros((2, 1), np.float32)})
-    for name, tensor in cnn_network.read_weights(path).items():
-        assert tensor.dtype == np.float32
+def test_weights_of_the_small_matlab_file(tensors):
+    arrays = _matlab(tensors) | {"biases_output": np.zeros((2, 1), np.float32)}
+    for name, tensor in cnn_network.from_matlab("cnnmodel.mat", arrays).items():
         np.testing.assert_array_equal(tensor, tensors[name])
 
 
-def test_read_weights_multiplies_the_two_layers_of_the_multi_focus_file(
-    tmp_path, tensors
-):
+def test_the_two_layers_of_the_multi_focus_file_are_multiplied(tensors):
     random = np.random.default_rng(1)
     feature = random.standard_normal((512, 64, 256), np.float32)
     output = random.standard_normal((256, 1, 2), np.float32)
-    path = tmp_path / "cnnmodel.mat"
-    io.savemat(
-        path,
+    read = cnn_network.from_matlab(
+        "cnnmodel.mat",
         _matlab(tensors) | {"weights_feature": feature, "weights_output": output},
     )
-    read = cnn_network.read_weights(path)
     np.testing.assert_array_equal(read["conv3/kernel"], tensors["conv3/kernel"])
     kernel = read["score/kernel"]
     assert kernel.shape == (8, 8, 512, 2)
@@ -190,11 +183,10 @@ def test_read_weights_refuses_those_of_another_network(
         cnn_network.read_weights(path)
 
 
-def test_read_weights_refuses_a_matlab_file_with_another_shape(tmp_path, tensors):
-    path = tmp_path / "cnnmodel.mat"
-    io.savemat(path, _matlab(tensors) | {"weights_b1_2": np.zeros((64, 9, 3))})
+def test_weights_of_a_matlab_file_with_another_shape_are_refused(tensors):
+    arrays = _matlab(tensors) | {"weights_b1_2": np.zeros((64, 9, 3))}
     with pytest.raises(UserError, match=r"weights_b1_2 has shape \(64, 9, 3\)"):
-        cnn_network.read_weights(path)
+        cnn_network.from_matlab("cnnmodel.mat", arrays)
 
 
 def test_read_weights_refuses_what_is_no_file_of_weights(tmp_path, put):

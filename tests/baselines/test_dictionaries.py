@@ -35,10 +35,10 @@ def _error(pair, dictionary):
     return np.sqrt(np.square(samples - coded).mean())
 
 
-def test_read_takes_npy_and_the_authors_matlab_files(tmp_path, dictionary):
+def test_read_takes_npy_and_npz_files(tmp_path, dictionary):
     np.save(tmp_path / "d.npy", np.asfortranarray(dictionary))
-    io.savemat(tmp_path / "D_unit7_im1.dat", {"D": dictionary}, appendmat=False)
-    for name in ("d.npy", "D_unit7_im1.dat"):
+    np.savez(tmp_path / "d.npz", D=dictionary, other=np.zeros(2))
+    for name in ("d.npy", "d.npz"):
         read = dictionaries.read(tmp_path / name)
         assert read.dtype == np.float64
         np.testing.assert_array_equal(read, dictionary)
@@ -64,13 +64,15 @@ def test_read_refuses_what_is_no_dictionary(tmp_path, dictionary, change, messag
 
 
 def test_read_refuses_files_that_are_missing_or_damaged(tmp_path, put, dictionary):
-    io.savemat(tmp_path / "other.mat", {"E": dictionary})
+    np.savez(tmp_path / "other.npz", E=dictionary)
+    io.savemat(tmp_path / "D.mat", {"D": dictionary})
     np.save(tmp_path / "whole.npy", dictionary)
     cut = put((tmp_path / "whole.npy").read_bytes()[:9000], "cut.npy")
     for path, message in (
         (tmp_path / "none.npy", "no such file"),
         (tmp_path, "is a folder"),
-        (tmp_path / "other.mat", "holds no D: expected a dictionary"),
+        (tmp_path / "other.npz", "holds no D: expected a dictionary"),
+        (tmp_path / "D.mat", "is a MATLAB file: .* densefuse_tf.commands.convert_w"),
         (cut, "cannot be read as a dictionary"),
         (put(b"", "empty.mat"), "cannot be read as a dictionary"),
     ):

@@ -1,5 +1,7 @@
 """densefuse-register from its flags to its files."""
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
@@ -142,3 +144,12 @@ def test_pixels_without_a_value_have_none_when_they_are_moved(files):
     expected[46:56, 64:84] = True
     np.testing.assert_array_equal(read.mask, expected)
     np.testing.assert_allclose(read.data[~expected], deep[4:, 6:][~expected], atol=0.01)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(files, capsys):
+    os.mkfifo("pipe")
+    for flag in ("transform", "points", "moving"):
+        others = PAIR[:1] if flag == "moving" else PAIR
+        assert run(*others, f"--{flag}=pipe", "--output=a.png") == 2
+        line = capsys.readouterr().err
+        assert "pipe: is not a regular file: expected a" in line

@@ -59,3 +59,17 @@ def test_names_are_listed_in_words():
     assert [tables.listed(names) for names in ((), ("a",), ("a", "b", "c"))] == [
         *("none", "a", "a, b and c")
     ]
+
+
+def test_names_of_files_break_no_table():
+    table = tables.Table([["pair|1", "A"], ["a\nb\x1b[2J", "<b>|"]])
+    assert table.text().splitlines() == [
+        r"pair|1          A",
+        r"a\nb\x1b[2J  <b>|",
+    ]
+    assert table.markdown().splitlines() == [
+        r"| pair\|1 | A |",
+        "|---|---:|",
+        r"| a\nb\x1b[2J | &lt;b>\| |",
+    ]
+    assert len(table.latex().splitlines()) == 7

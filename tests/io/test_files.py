@@ -1,5 +1,6 @@
 """Tests of densefuse_tf.io.files."""
 
+import csv
 import errno
 import os
 import pathlib
@@ -240,3 +241,65 @@ def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: .* a part of this path is a file"):
         files.check_writable(tmp_path / "file")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_that_somebody_took_meanwhile_is_not_overwritten(
+    path, monkeypatch, links
+):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "no links on this file system")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    with files.replacing(path, overwrite=False) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(UserError, match="txt: exists, and is not overwritten"):
+        with files.replacing(path, overwrite=False):
+            raise AssertionError("not before the work")
+    path.unlink()
+    with pytest.raises(UserError, match="txt: exists, and is not overwritten"):
+        with files.replacing(path, overwrite=False) as temporary:
+            temporary.write_text("second")
+            path.write_text("somebody else's")
+    assert path.read_text() == "somebody else's"
+    assert names(path) == [path.name]
+
+
+def test_a_folder_that_somebody_made_meanwhile_is_not_replaced(path):
+    with pytest.raises(UserError, match=r"result\.txt: exists"):
+        with files.creating_folder(path):
+            (path / "theirs").mkdir(parents=True)
+    assert names(path / "theirs") == ["theirs"] and names(path) == [path.name]
+
+
+def test_the_umask_is_never_set(make, path, monkeypatch):
+    # Other threads would make files with it.
+    monkeypatch.setattr(os, "umask", None)
+    with make(path):
+        pass
+
+
+def test_what_is_no_regular_file_is_refused_at_once(path, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nothing")
+    for name, what in (
+        (tmp_path / "pipe", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        (tmp_path, "a folder"),
+        (tmp_path / "link", "a link to nothing, which is missing"),
+    ):
+        for read in (files.open_to_read, files.read_text, files.read_rows):
+            with pytest.raises(UserError, match=rf": is {what}: expected a list"):
+                read(name, "a list")
+    with pytest.raises(UserError, match=r"result\.txt: cannot be read: No such file"):
+        files.read_text(path, "a list")
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@x", "+x", "-x.png", "\t=x", "'=x", "''-1"])
+def test_no_name_is_a_formula_and_it_is_read_as_it_was(path, name):
+    rows = [["pair", name], [name, "-0.25", "'quoted'", "a=b", "-inf"]]
+    files.write_rows(path, rows[0], rows[1:])
+    stored = list(csv.reader(path.open(newline="")))
+    assert stored == [["pair", f"'{name}"], [f"'{name}", *rows[1][1:]]]
+    assert files.read_rows(path, "a table") == rows

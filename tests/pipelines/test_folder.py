@@ -105,3 +105,19 @@ def test_a_request_is_for_as_many_sources_as_are_given():
     three = FusionSettings(num_sources=3)
     names = FusionRequest(("a", "b", "c"), "out", three).names
     assert names == ("source 1", "source 2", "source 3")
+
+
+def test_a_result_that_comes_meanwhile_is_not_overwritten(request_of, five):
+    class Another(Heard):
+        """Stands for a run that writes two of the results first."""
+
+        def planned(self, todo, count):
+            for pair in todo[1:3]:
+                pair.output.write_text("theirs")
+
+    options = FileOptions(overwrite=False)
+    summary = folder.fuse(request_of(options=options), Another())
+    assert [outcome.pair for outcome in summary.failed] == five[1:3]
+    assert "exists, and is not overwritten" in summary.failed[0].reason
+    for index, pair in enumerate(five):
+        assert (pair.output.read_bytes() == b"theirs") == (index in (1, 2))

@@ -38,3 +38,19 @@ def test_what_is_no_history_is_refused(tmp_path, text):
         path.write_text(text)
     with pytest.raises(UserError, match=r"history\.csv"):
         folder.read_history(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"settings": {}, "num_train_images": 1e999, "num_val_images": 1}',
+        "[" * 100_000,
+        '{"settings": [1], "num_train_images": 1, "num_val_images": 1}',
+        "[1, 2]",
+        "\ufeff\0",
+    ],
+)
+def test_what_is_no_configuration_is_one_line(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="json: cannot be read as the configuration"):
+        folder.read_config(tmp_path)
