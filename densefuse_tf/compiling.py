@@ -1,5 +1,6 @@
 """Compiles loops by Numba, and imports Numba only when the first of them is called."""
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
@@ -39,10 +40,22 @@ class compiled:
 
     def _made(self):
         import numba
+        from numba.core import caching
 
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-        try:
-            return numba.njit(cache=True, **options)(self._function)
-        except RuntimeError:
-            # No folder can be written to: each process compiles the code again.
-            return numba.njit(**options)(self._function)
+        class Cache(caching.FunctionCache):
+            """Is left alone where it is damaged or the disk is full."""
+
+            def load_overload(self, *arguments):
+                with contextlib.suppress(Exception):
+                    return super().load_overload(*arguments)
+
+            def save_overload(self, *arguments):
+                with contextlib.suppress(Exception):
+                    super().save_overload(*arguments)
+
+        compiled = numba.njit(nogil=True, error_model="numpy")(self._function)
+        # Where no folder can be written to, each process compiles the code again.
+        with contextlib.suppress(RuntimeError):
+            # What njit(cache=True) does, with the cache above.
+            compiled._cache = Cache(self._function)
+        return compiled

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 from densefuse_tf.errors import UserError
 
@@ -68,9 +69,15 @@ def hushed() -> Iterator[None]:
 
     It is shown after all if the body raises anything but a UserError.
     """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
+    try:
+        stderr = os.dup(2)
+    except OSError:
+        # It is closed.
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    with _scratch() as printed:
         os.dup2(printed.fileno(), 2)
         try:
             yield
@@ -81,9 +88,18 @@ def hushed() -> Iterator[None]:
             os.write(stderr, printed.read())
             raise
         finally:
-            sys.stderr.flush()
+            if sys.stderr is not None:
+                sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _scratch() -> IO[bytes]:
+    """Opens a file for what is printed, which is lost if there is no place for it."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "w+b")
 
 
 def _keep_freed_memory() -> None:

@@ -192,4 +192,5 @@ class CNN:
         return tf.function(
             lambda first, second: model([first, second], training=False),
             input_signature=[image, image],
+            autograph=False,
         )

@@ -89,5 +89,7 @@ class DeepFuse:
             return decode(tf.reduce_sum(maps, axis=0, keepdims=True), training=False)
 
         return tf.function(
-            fused, input_signature=[tf.TensorSpec([2, None, None, 1], tf.float32)]
+            fused,
+            input_signature=[tf.TensorSpec([2, None, None, 1], tf.float32)],
+            autograph=False,
         )

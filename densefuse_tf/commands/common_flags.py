@@ -1,6 +1,7 @@
 """Flags made from the fields of settings, and flags that several commands have."""
 
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Collection, Sequence
@@ -26,10 +27,11 @@ def define(
     """Defines a flag for each field of a dataclass.
 
     The flag has the field's name and default. The field's type decides what is parsed:
-    bool, int, float, a tuple of strings (separated by commas), anything else as a
-    string; "or None" is allowed with each. The field's metadata hold "help", and where
-    they apply "choices", the strings that are allowed, "bare", the value of a flag with
-    choices that is given without one, and "lower_bound".
+    bool, int, float, a tuple of strings (separated by commas), a path where os.PathLike
+    is allowed, anything else as a string; "or None" is allowed with each. The field's
+    metadata hold "help", and where they apply "choices", the strings that are allowed,
+    "bare", the value of a flag with choices that is given without one, and
+    "lower_bound".
 
     Args:
       settings: The dataclass.
@@ -72,14 +74,36 @@ def read(
     return settings(**values)
 
 
+class _PathParser(flags.ArgumentParser):
+    """Takes a path; ~ is the home folder, which shells leave alone behind a =."""
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
+
+
+def define_path(
+    name: str, text: str, values: flags.FlagValues, default: str | None = None
+) -> flags.FlagHolder:
+    """Defines a flag that takes the path of a file or a folder, or a pattern."""
+    return flags.DEFINE(_PathParser(), name, default, text, flag_values=values)
+
+
+def define_paths(name: str, text: str, values: flags.FlagValues) -> flags.FlagHolder:
+    """Defines a flag that may be given several times, each time with a path."""
+    serializer: flags.ArgumentSerializer = flags.ArgumentSerializer()
+    return flags.DEFINE_multi(
+        _PathParser(), serializer, name, None, text, flag_values=values
+    )
+
+
 def define_ir_and_vis(
     values: flags.FlagValues,
 ) -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Defines --ir and --vis: where the two images of each pair are."""
     text = "{} images: a file, a folder or a glob pattern."
     return (
-        flags.DEFINE_string("ir", None, text.format("Infrared"), flag_values=values),
-        flags.DEFINE_string("vis", None, text.format("Visible"), flag_values=values),
+        define_path("ir", text.format("Infrared"), values),
+        define_path("vis", text.format("Visible"), values),
     )
 
 
@@ -122,7 +146,8 @@ def options(texts: Sequence[str], form: str = "OPTION=VALUE") -> dict[str, str]:
             raise UserError(f"--method_options has {text!r}: expected {form}")
         if option in result:
             raise UserError(f"--method_options has {option} twice")
-        result[option] = value
+        # Some options are paths, and no other value begins with ~.
+        result[option] = os.path.expanduser(value)
     return result
 
 
@@ -195,5 +220,7 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
     elif all(typing.get_origin(kind) is tuple for kind in kinds):
         default = None if default is None else list(default)
         flags.DEFINE_list(field.name, default, text, flag_values=values)
+    elif os.PathLike in kinds:
+        define_path(field.name, text, values, default)
     else:
         flags.DEFINE_string(field.name, default, text, flag_values=values)

@@ -19,6 +19,7 @@ import sys
 from absl import flags
 
 from densefuse_tf import extras
+from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -32,8 +33,8 @@ _HISTORY = flags.DEFINE_multi_string(
     "FILE, or NAME=FILE: a history.csv and a name for its curve; once per curve",
     flag_values=_FLAGS,
 )
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Where the two pictures go.", flag_values=_FLAGS
+_OUTPUT_DIR = common_flags.define_path(
+    "output_dir", "Where the two pictures go.", _FLAGS
 )
 _LAST_ITERATION = flags.DEFINE_integer(
     "last_iteration", 5000, "Where the curves end.", flag_values=_FLAGS
@@ -50,6 +51,7 @@ def main() -> None:
     histories = {}
     for item in _HISTORY.value:
         name, _, path = item.rpartition("=")
+        path = os.path.expanduser(path)
         if not path or item.startswith("="):
             raise UserError(f"--history={item}: expected FILE or NAME=FILE")
         if os.path.exists(item):

@@ -23,6 +23,7 @@ from absl import flags
 
 from densefuse_tf import extras
 from densefuse_tf import startup
+from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
 from densefuse_tf.demo import examples
 from densefuse_tf.errors import UserError
@@ -42,12 +43,11 @@ _HOST = flags.DEFINE_string(
     "The address of this machine that it listens on: a loopback address.",
     flag_values=_FLAGS,
 )
-_EXAMPLES = flags.DEFINE_string(
+_EXAMPLES = common_flags.define_path(
     "examples",
-    None,
     "A folder with the sub-folders ir and vis, whose pairs the page offers; by default "
     "the pairs that come with the project.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 _MAX_MEGAPIXELS = flags.DEFINE_float(
     "max_megapixels",

@@ -57,11 +57,10 @@ if TYPE_CHECKING:
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
-_FUSED = flags.DEFINE_string(
+_FUSED = common_flags.define_path(
     "fused",
-    None,
     "Fused images, or a fused video: a file, a folder or a glob pattern.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 _VIDEO = flags.DEFINE_bool(
     "video",
@@ -76,25 +75,22 @@ _RANGES = common_flags.define_ranges(
     "more than 8 bits need it.",
     _FLAGS,
 )
-flags.DEFINE_string(
+common_flags.define_path(
     "csv",
-    None,
     "Also write a CSV file: a row for each pair or frame, and the mean of one set of "
     "fused images; with --table2 a row for each cell.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
-flags.DEFINE_string(
+common_flags.define_path(
     "markdown",
-    None,
     "Also write the table as Markdown, the best values bold and the second best in "
     "italics.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
-flags.DEFINE_string(
+common_flags.define_path(
     "latex",
-    None,
     "Also write the table as a LaTeX tabular for the package booktabs.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 _METRICS = flags.DEFINE_string(
     "metrics",
@@ -129,18 +125,16 @@ _METHOD_OPTIONS = flags.DEFINE_list(
     settings.Table2Settings.__dataclass_fields__["method_options"].metadata["help"],
     flag_values=_FLAGS,
 )
-flags.DEFINE_string(
+common_flags.define_path(
     "pairs_csv",
-    None,
     "With --table2: also write a CSV file with the values of each pair of each row.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
-_PANELS = flags.DEFINE_string(
+_PANELS = common_flags.define_path(
     "panels",
-    None,
     "With --table2: also write, into this folder, a picture of each pair's sources and "
     "results, like the paper's Figures 8 and 9.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 common_flags.define(RunnerOptions, _FLAGS)
 _OF_FILES = (

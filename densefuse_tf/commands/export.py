@@ -26,12 +26,11 @@ common_flags.define(
     FusionSettings, _FLAGS, except_=("color", "palette", "memory_budget")
 )
 common_flags.define(ExportSettings, _FLAGS)
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = common_flags.define_path(
     "output",
-    None,
     "What is written, a new name: DIR/1 for a SavedModel, where 1 is the version; a "
     ".tflite or .onnx file.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 
 

@@ -54,18 +54,16 @@ from densefuse_tf.pipelines.settings import RunOptions
 
 _FLAGS = flags.FlagValues()
 _IR, _VIS = common_flags.define_ir_and_vis(_FLAGS)
-_SOURCES = flags.DEFINE_multi_string(
+_SOURCES = common_flags.define_paths(
     "sources",
-    None,
     "Instead of --ir and --vis, given k times: k kinds of source images to fuse",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = common_flags.define_path(
     "output",
-    None,
     "A file for one pair, else a folder. Of a video: .mp4, .m4v, .mov or .mkv, or a "
     "folder of its own for its frames as PNG.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 _VIDEO = flags.DEFINE_bool(
     "video",
@@ -99,12 +97,11 @@ _METHOD_OPTIONS = flags.DEFINE_list(
     "OPTION=VALUE,...: options of another method than densefuse.",
     flag_values=_FLAGS,
 )
-_METHOD_MODULE = flags.DEFINE_string(
+_METHOD_MODULE = common_flags.define_path(
     "method_module",
-    None,
     "A Python file, or the dotted name of a module, that registers fusion methods of "
     "your own; see CONTRIBUTING.md.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
 common_flags.define(
@@ -230,7 +227,7 @@ def _description() -> str:
         options = methods.options(name)
         if options and methods.settings_class(name) is not FusionSettings:
             lines.append(f"  {name:<10} {', '.join(options)}")
-    return "\n".join([__doc__.rstrip(), "", "Methods:", *lines])
+    return "\n".join([(__doc__ or "").rstrip(), "", "Methods:", *lines])
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -22,6 +22,7 @@ Exit status: 0, or 2 for a mistake and for a registration that is refused.
 """
 
 import dataclasses
+import os
 import pathlib
 import sys
 
@@ -45,10 +46,10 @@ from densefuse_tf.setting import setting
 class RegisterSettings:
     """Says what is registered, how, and which files are written."""
 
-    fixed: str | None = setting(
+    fixed: str | os.PathLike | None = setting(
         None, "The image that stays as it is, usually the visible one."
     )
-    moving: str | None = setting(
+    moving: str | os.PathLike | None = setting(
         None,
         "The image that is laid over the fixed one, usually the infrared one; its "
         "size and bit depth may differ.",
@@ -59,27 +60,27 @@ class RegisterSettings:
         "perspective.",
         choices=registration.MODELS,
     )
-    points: str | None = setting(
+    points: str | os.PathLike | None = setting(
         None,
         "A CSV file of four or more points picked by hand, "
         "fixed_x,fixed_y,moving_x,moving_y, to which the transform is fitted instead.",
     )
-    guess: str | None = setting(
+    guess: str | os.PathLike | None = setting(
         None,
         "A file that --save_transform wrote, of a transform that is nearly right: it "
         "is searched around.",
     )
-    transform: str | None = setting(
+    transform: str | os.PathLike | None = setting(
         None, "A file that --save_transform wrote: its transform is applied."
     )
-    save_transform: str | None = setting(
+    save_transform: str | os.PathLike | None = setting(
         None, "Write the transform to this file, as JSON."
     )
-    output: str | None = setting(None, "Write the aligned moving image.")
-    fixed_output: str | None = setting(
+    output: str | os.PathLike | None = setting(None, "Write the aligned moving image.")
+    fixed_output: str | os.PathLike | None = setting(
         None, "Write the fixed image, cropped to the area that both cover."
     )
-    checkerboard: str | None = setting(
+    checkerboard: str | os.PathLike | None = setting(
         None,
         "Write a picture of both images in turn, in squares: aligned edges go on "
         "across them.",

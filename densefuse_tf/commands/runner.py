@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
@@ -19,10 +20,17 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.errors import one_line
 
 USAGE_ERROR = 2
+# These two as in sysexits.h.
+SOFTWARE = 70
+IO_ERROR = 74
 INTERRUPTED = 130
 # As the shell counts a program that SIGPIPE ended.
 BROKEN_PIPE = 141
 TERMINATED = 143
+# If it is set, an error that nobody foresaw shows its traceback.
+_TRACEBACK = "DENSEFUSE_TRACEBACK"
+# The flags that make a command take less memory; the first that it has is named.
+_LESS_MEMORY = ("memory_budget", "batch_size", "max_megapixels")
 
 
 # A report has all errors, the terminal the first ones.
@@ -41,7 +49,7 @@ def print_errors(
 def run(
     main: Callable[..., int | None],
     flag_values: flags.FlagValues,
-    description: str | Callable[[], str],
+    description: str | Callable[[], str] | None,
     argv: Sequence[str] | None = None,
     *,
     takes_files: bool = False,
@@ -52,18 +60,34 @@ def run(
       main: The command; returns its exit status, None for 0.
       flag_values: The flags of this command, and of no other.
       description: The module's docstring, which --help shows above the flags, or what
-        makes a longer one.
+        makes a longer one; None where python -OO has dropped it.
       argv: The command's name and its arguments; by default those of the process.
       takes_files: Whether `main` takes the arguments that are no flags.
 
     Returns:
-      0, or what `main` returned; 2 after one line on standard error for a user's
-      mistake; 130 when interrupted from the keyboard, 143 by SIGTERM, 141 when nobody
-      reads the output any more.
+      0, or what `main` returned. After one line on standard error: 2 for a user's
+      mistake, and where memory runs out; 70 for an error that nobody foresaw; 74 where
+      standard output could not be written. 130 when interrupted from the keyboard, 143
+      by SIGTERM, 141 when nobody reads the output any more.
     """
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
-    _print_any_file_name()
+    with _standard_streams() as lost:
+        status = _run(main, flag_values, description, name, argv, takes_files)
+        if lost() is not None:
+            reason = f"standard output cannot be written: {lost()}"
+            print(f"{name}: {reason}", file=sys.stderr)
+        return status or (IO_ERROR if lost() else 0)
+
+
+def _run(
+    main: Callable[..., int | None],
+    flag_values: flags.FlagValues,
+    description: str | Callable[[], str] | None,
+    name: str,
+    argv: list[str],
+    takes_files: bool,
+) -> int:
     # First of all: whatever logs while there is no handler makes one of its own.
     log = _Log()
     python_logging.getLogger().addHandler(log)
@@ -73,8 +97,8 @@ def run(
         flags.FLAGS.mark_as_parsed()
     try:
         if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
-            shown = description if isinstance(description, str) else description()
-            print(shown.strip())
+            shown = description() if callable(description) else description
+            print((shown or f"{name}: python -OO has dropped the text").strip())
             # absl shows where the file of a command is that python -m runs.
             text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
             print(text, flush=True)
@@ -94,7 +118,9 @@ def run(
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
         _refuse_repeated(flag_values)
         with _terminating():
-            return main(*[rest] * takes_files) or 0
+            status = main(*[rest] * takes_files) or 0
+            sys.stdout.flush()
+            return status
     except (flags.Error, UserError) as error:
         line = _wrong_value(error, flag_values)
         line = _with_flags(str(error), flag_values) if line is None else line
@@ -110,8 +136,95 @@ def run(
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            traceback.print_exc()
+        status, line = _unforeseen(error, flag_values)
+        print(f"{name}: {' '.join(one_line(line).split())}", file=sys.stderr)
+        return status
     finally:
         python_logging.getLogger().removeHandler(log)
+
+
+def _unforeseen(error: Exception, flag_values: flags.FlagValues) -> tuple[int, str]:
+    """Returns the status and the line for an error that no user's mistake explains."""
+    said = str(error).strip().partition("\n")[0][:300]
+    # TensorFlow may not be there to name its class.
+    if (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+    ):
+        known = [f"--{flag}" for flag in _LESS_MEMORY if flag in flag_values]
+        smaller = f", or a smaller {known[0]}" if known else ""
+        return USAGE_ERROR, f"memory ran out ({said}): expected more{smaller}"
+    return SOFTWARE, (
+        f"an error that nobody foresaw, {type(error).__name__}: {said}: please report "
+        f"it with the traceback, which {_TRACEBACK}=1 before the same command shows"
+    )
+
+
+class _Output(io.FileIO):
+    """A standard stream that a run outlives: a full disk is noted, and no error."""
+
+    lost: str | None = None
+
+    def write(self, data) -> int:
+        """Writes, or pretends to; a closed pipe is an error all the same."""
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.lost = error.strerror or str(error)
+            return len(data)
+
+
+@contextlib.contextmanager
+def _standard_streams() -> Iterator[Callable[[], str | None]]:
+    """Makes standard output and error fit for any text, wherever they lead.
+
+    A stream that is closed leads nowhere: otherwise the next file that is opened would
+    take its number, and get what is printed. Those that are not the process's own, as
+    in a notebook, stay as they are.
+
+    Yields:
+      What returns why standard output was lost, or None.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+    before = {"stdout": sys.stdout, "stderr": sys.stderr}
+    raws = {}
+    for number, (name, stream) in enumerate(before.items(), start=1):
+        if stream is not getattr(sys, f"__{name}__"):
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")
+            continue
+        raws[name] = raw = _Output(number, "w", closefd=False)
+        encoding = stream.encoding if stream else "utf-8"
+        # File names that are not UTF-8 pass through where they were read so.
+        keeps = stream and stream.errors == "surrogateescape"
+        is_utf8 = encoding.lower().replace("-", "") == "utf8"
+        if stream:
+            stream.flush()
+        wrapper = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=encoding,
+            errors="surrogateescape" if keeps and is_utf8 else "backslashreplace",
+            line_buffering=name == "stderr" or raw.isatty(),
+        )
+        setattr(sys, name, wrapper)
+    try:
+        yield lambda: raws["stdout"].lost if "stdout" in raws else None
+    finally:
+        for name, stream in before.items():
+            if name in raws:
+                with contextlib.suppress(OSError):
+                    getattr(sys, name).flush()
+                setattr(sys, name, stream)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -186,12 +299,3 @@ class _Log(python_logging.Handler):
             tqdm.tqdm.write(line, file=sys.stderr)
         except Exception:
             self.handleError(record)
-
-
-def _print_any_file_name() -> None:
-    """Makes standard output write what it cannot encode as escapes, as in errors.
-
-    A file name may hold any bytes, and a terminal may have any encoding.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")

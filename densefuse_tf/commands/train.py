@@ -25,8 +25,8 @@ from densefuse_tf.training.settings import TrainingSettings
 
 _FLAGS = flags.FlagValues()
 common_flags.define(TrainingSettings, _FLAGS)
-_RUN_DIR = flags.DEFINE_string(
-    "run_dir", None, "The run's folder: results and state.", flag_values=_FLAGS
+_RUN_DIR = common_flags.define_path(
+    "run_dir", "The run's folder: results and state.", _FLAGS
 )
 
 

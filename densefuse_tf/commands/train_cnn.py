@@ -22,15 +22,12 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import finding
 
 _FLAGS = flags.FlagValues()
-_TRAIN_DIR = flags.DEFINE_string(
+_TRAIN_DIR = common_flags.define_path(
     "train_dir",
-    None,
     "Photographs to train on: a folder or a glob of PNG, TIFF, JPEG, BMP files.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
-_WEIGHTS = flags.DEFINE_string(
-    "weights", None, "The .npz file for the weights.", flag_values=_FLAGS
-)
+_WEIGHTS = common_flags.define_path("weights", "The .npz file for the weights.", _FLAGS)
 common_flags.define(CnnTrainingSettings, _FLAGS)
 
 

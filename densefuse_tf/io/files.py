@@ -19,12 +19,12 @@ import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from densefuse_tf.errors import UserError
 
 # The final name is no part of it, since that may be as long as a name can be.
-_PREFIX = ".densefuse_"
+PREFIX = ".densefuse_"
 # Far longer than another process or machine takes to write any file.
 _ABANDONED_SECONDS = 24 * 60 * 60
 # In these folders this process has removed what was abandoned.
@@ -75,6 +75,21 @@ def read_text(path: str | os.PathLike, expected: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise UserError(f"{os.fspath(path)}: cannot be read: {reason}") from error
+
+
+def temporary_file() -> IO[bytes]:
+    """Opens a file without a name, in the temporary folder.
+
+    Raises:
+      UserError: There is no such folder that can be written.
+    """
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise UserError(
+            f"no temporary folder can be written ({error.strerror or error}): expected "
+            "one, which TMPDIR may name"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -215,7 +230,7 @@ def _rename_folder(folder: pathlib.Path, path: pathlib.Path) -> None:
 
 def _temporary(path: pathlib.Path) -> pathlib.Path:
     """Returns a new name beside `path`, with its suffix."""
-    return path.with_name(f"{_PREFIX}{os.urandom(8).hex()}{path.suffix}")
+    return path.with_name(f"{PREFIX}{os.urandom(8).hex()}{path.suffix}")
 
 
 def _take_free_name(temporary: pathlib.Path, path: pathlib.Path) -> None:
@@ -242,7 +257,7 @@ def _prepare(folder: pathlib.Path) -> None:
         return
     _cleaned.add(real)
     latest = time.time() - _ABANDONED_SECONDS
-    for left in folder.glob(f"{_PREFIX}*"):
+    for left in folder.glob(f"{PREFIX}*"):
         # Another process may do the same; and what cannot be removed does no harm.
         with contextlib.suppress(OSError):
             if left.lstat().st_mtime > latest:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Generic, TypeVar, overload
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 
 _Item = TypeVar("_Item")
 
@@ -86,7 +87,7 @@ def in_order(items: Iterable[str], key: Callable[[str], Any]) -> Streamed[str]:
     if len(first) < _RUN:
         return Streamed(lambda: (item for _, item in first), len(first))
     try:
-        with tempfile.TemporaryFile() as parts:
+        with files.temporary_file() as parts:
             places, start = [], 0
             while first:
                 end = _write_blocks(parts, first)
@@ -94,7 +95,7 @@ def in_order(items: Iterable[str], key: Callable[[str], Any]) -> Streamed[str]:
                 count, start = count + len(first), end
                 first = sorted(itertools.islice(keyed, _RUN))
             # Without a name, and gone with the last iteration.
-            merged = tempfile.TemporaryFile()
+            merged = files.temporary_file()
             sorted_parts = (
                 itertools.chain.from_iterable(_blocks(parts, *place))
                 for place in places
@@ -103,9 +104,8 @@ def in_order(items: Iterable[str], key: Callable[[str], Any]) -> Streamed[str]:
                 merged, (item for _, item in heapq.merge(*sorted_parts))
             )
     except OSError as error:
-        folder = tempfile.gettempdir()
         raise UserError(
-            f"{folder}: the list of the files cannot be written there: "
+            f"{tempfile.gettempdir()}: the list of the files cannot be written there: "
             f"{error.strerror or error}; give one with room by TMPDIR"
         ) from error
 

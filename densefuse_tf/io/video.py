@@ -15,7 +15,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -23,6 +22,7 @@ from absl import logging
 
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 from densefuse_tf.io import pixels
 
 # A video opens no address. Its first stream that is no cover picture is read, each
@@ -351,7 +351,7 @@ class _Ffmpeg:
         command += ["-v", f"level+{level}", *arguments]
         # What it says goes to a file: nobody has to read it while frames are read. In a
         # session of its own it is interrupted by the command, not from the keyboard.
-        self._log = tempfile.TemporaryFile()
+        self._log = files.temporary_file()
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

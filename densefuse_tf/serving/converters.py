@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import files
 
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 # The largest difference between the decoder's output of such a file and the Keras
@@ -27,6 +28,8 @@ _Rescale = Callable[[tf.Tensor], tf.Tensor]
 _Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
+# AutoGraph, which nothing here needs, writes files that a kill leaves.
+@tf.autograph.experimental.do_not_convert
 def write(
     model: keras.Model, rescale: _Rescale, format: str, path: pathlib.Path
 ) -> None:
@@ -98,7 +101,7 @@ def _difference(model: keras.Model, run: _Run, shape: Sequence[int]) -> float:
 def _write_litert(model: keras.Model, path: pathlib.Path) -> None:
     # These are the steps of format="litert" of Keras 3.13; Keras 3.12, the newest for
     # Python 3.10, has no such format.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=files.PREFIX) as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         path.write_bytes(converter.convert())

@@ -71,7 +71,7 @@ def log_placement(strategy: tf.distribute.Strategy, variable: tf.Variable) -> No
     if strategy.num_replicas_in_sync == 1:
         return
     with strategy.scope():
-        probe = tf.function(lambda: variable + 0.0)
+        probe = tf.function(lambda: variable + 0.0, autograph=False)
         outputs = strategy.experimental_local_results(strategy.run(probe))
     logging.info(
         "%s: variables on %s; a step runs on %s",

@@ -260,6 +260,8 @@ class Photographs:
                 found.append(self.paths[index])
         return found
 
+    # AutoGraph, which nothing here needs, writes files that a kill leaves.
+    @tf.autograph.experimental.do_not_convert
     def training_batches(
         self,
         batch_size: int,
@@ -319,6 +321,7 @@ class Photographs:
         )
         return _finished(numbers.flat_map(one_epoch).map(finish))
 
+    @tf.autograph.experimental.do_not_convert
     def validation_batches(
         self, batch_size: int, *, limit: int | None = None
     ) -> tf.data.Dataset:

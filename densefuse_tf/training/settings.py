@@ -18,6 +18,7 @@ Notes:
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 
 from densefuse_tf.errors import UserError
@@ -177,11 +178,11 @@ class TrainingSettings:
     makes its flags.
     """
 
-    train_dir: str = setting(
+    train_dir: str | os.PathLike = setting(
         dataclasses.MISSING,
         "Photographs to train on: a folder tree or a glob of JPEG, PNG, BMP files.",
     )
-    val_dir: str | None = setting(
+    val_dir: str | os.PathLike | None = setting(
         None,
         "Photographs to validate on; by default num_val_images held out of train_dir.",
     )
@@ -238,7 +239,7 @@ class TrainingSettings:
     random_crop: bool = setting(
         False, "Cut a random square out instead of squashing the photograph to one."
     )
-    cache: str | None = setting(
+    cache: str | os.PathLike | None = setting(
         None, "Keep the grey crops: 'memory', or the name of a file."
     )
     mixed_precision: str = setting(
@@ -252,7 +253,10 @@ class TrainingSettings:
     xla: bool = setting(False, "Compile the step with XLA.")
 
     def __post_init__(self):
-        """Fills in what the recipe of the network decides."""
+        """Fills in what the recipe of the network decides; paths become texts."""
+        for name in ("train_dir", "val_dir", "cache"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, os.fspath(path))
         recipe = find_recipe(self.recipe, self.network)
         object.__setattr__(self, "recipe", recipe.name)
         if self.ssim_weight is None:

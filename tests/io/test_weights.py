@@ -12,7 +12,7 @@ from densefuse_tf.io import weights
 
 
 def read(path):
-    return weights.read_arrays(path, what="weights", max_bytes=10_000)
+    return weights.read_arrays(path, what="weights", max_bytes=200_000)
 
 
 def npy(header: bytes, data: bytes = b"") -> bytes:

@@ -67,7 +67,7 @@ def ours(
     *,
     window_radius: int = 1,
     chosen: Sequence[str] | None = None,
-    strategy_module: str | None = None,
+    strategy_module: str | os.PathLike | None = None,
 ) -> list[Entry]:
     """Makes the rows of DenseFuse: each strategy with each checkpoint.
 

@@ -1,6 +1,7 @@
 """The settings of Table II; importing them needs neither NumPy nor TensorFlow."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ class Table2Settings:
     makes its flags.
     """
 
-    data_dir: str | None = _field(
+    data_dir: str | os.PathLike | None = _field(
         None, "the folder of IR<n>.png and VIS<n>.png, n = 1 to 19 and 21."
     )
     methods: tuple[str, ...] = _field(
@@ -39,7 +40,7 @@ class Table2Settings:
             "file dictionary<n>.npy."
         },
     )
-    method_module: str | None = _field(
+    method_module: str | os.PathLike | None = _field(
         None,
         "a Python file, or the dotted name of a module, that registers fusion methods "
         "of your own, which --methods names; see CONTRIBUTING.md.",
@@ -51,7 +52,7 @@ class Table2Settings:
         "needed), and GTF has the settings of the published row.",
         choices=AVERAGES,
     )
-    checkpoint_dir: str | None = _field(
+    checkpoint_dir: str | os.PathLike | None = _field(
         None,
         "a folder with a checkpoint for each lambda: densefuse_1e0.keras, the authors' "
         "..._1e0.ckpt.index, or runs of train.py, 1e0/model.keras, and so on; by "
@@ -65,7 +66,7 @@ class Table2Settings:
         "the fusion strategies of this project's rows; by default addition, l1_norm "
         "and all of --strategy_module.",
     )
-    strategy_module: str | None = _field(
+    strategy_module: str | os.PathLike | None = _field(
         None,
         "a Python file, or the dotted name of a module, that registers fusion "
         "strategies of your own; see CONTRIBUTING.md.",
@@ -75,13 +76,13 @@ class Table2Settings:
         "r of the l1-norm's block average (Eq. 6): 1 in the paper, 0 in the release.",
         lower_bound=0,
     )
-    methods_dir: str | None = setting(
+    methods_dir: str | os.PathLike | None = setting(
         None,
         "A folder with a sub-folder of fused images for each other method. With "
         "--table2 each adds a row, and the number of the pair is in each file's name; "
         "with --ir and --vis instead of --fused, one table has a row for each.",
     )
-    work_dir: str = _field(
+    work_dir: str | os.PathLike = _field(
         "out/table2",
         "where fused images and metrics are kept, so that nothing is done twice.",
     )

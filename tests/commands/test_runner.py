@@ -1,0 +1,158 @@
+"""How commands start and end, wherever they are put to work."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+from absl import flags
+
+from densefuse_tf.commands import curves
+from densefuse_tf.commands import demo
+from densefuse_tf.commands import evaluate
+from densefuse_tf.commands import export
+from densefuse_tf.commands import fuse
+from densefuse_tf.commands import register
+from densefuse_tf.commands import runner
+from densefuse_tf.commands import train
+from densefuse_tf.commands import train_cnn
+from densefuse_tf.io import images
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMANDS = (curves, demo, evaluate, export, fuse, register, train, train_cnn)
+# The flags whose text is no path. Every other one takes ~ for the home folder.
+NO_PATHS = {
+    *("beam_options", "fps", "history", "host", "ir_range", "method", "metrics"),
+    *("mixed_precision", "network", "recipe", "resize", "runner", "strategy"),
+    *("vis_range",),
+}
+
+
+def run_with(main, *arguments, **named) -> int:
+    return runner.run(main, flags.FlagValues(), "A test.", ["test", *arguments])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_home_folder_is_known_in_every_path(command, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    values = command._FLAGS
+    for name in values:
+        parser = values[name].parser
+        if name in NO_PATHS or parser.flag_type() != "string":
+            continue
+        if isinstance(parser, flags.EnumParser):
+            continue
+        assert parser.parse("~/x") == "/home/somebody/x", f"--{name}"
+        assert parser.parse("a~/x*") == "a~/x*"
+
+
+def test_the_home_folder_is_known_in_options_of_methods(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given = fuse.common_flags.options(["dictionary=~/d.npy", "lambda=2"])
+    assert given == {"dictionary": "/home/somebody/d.npy", "lambda": "2"}
+
+
+def test_an_unforeseen_error_is_one_line_with_a_status_of_its_own(capsys, monkeypatch):
+    def main():
+        raise KeyError("nobody\nforesaw")
+
+    monkeypatch.delenv("DENSEFUSE_TRACEBACK", raising=False)
+    assert run_with(main) == 70
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "KeyError: " in line and "please report" in line
+    assert "DENSEFUSE_TRACEBACK=1 before the same command shows" in line
+    monkeypatch.setenv("DENSEFUSE_TRACEBACK", "1")
+    assert run_with(main) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_memory_that_runs_out_is_one_line_with_the_flag_that_helps(capsys, monkeypatch):
+    class ResourceExhaustedError(Exception):
+        """Stands for TensorFlow's."""
+
+    for command, error, flag in (
+        (fuse, ResourceExhaustedError("OOM when allocating\nnode"), "--memory_budget"),
+        (train, ResourceExhaustedError("OOM when allocating"), "--batch_size"),
+        (evaluate, MemoryError("Unable to allocate 9 GiB"), "expected more"),
+    ):
+        monkeypatch.setattr(command, "main", lambda error=error: _raise(error))
+        assert command.run([command.__name__]) == 2
+        line = capsys.readouterr().err
+        assert "memory ran out (" in line and flag in line and line.count("\n") == 1
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """The arguments of an evaluation that writes out.csv, and how a shell runs it."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
+    for name in ("ir", "vis", "fused"):
+        images.write(tmp_path / f"{name}.png", image)
+    words = [sys.executable, str(ROOT / "evaluate.py"), "--metrics=En,SD"]
+    words += [f"--{name}={name}.png" for name in ("ir", "vis", "fused")]
+
+    def call(how: str, **environment):
+        (tmp_path / "out.csv").unlink(missing_ok=True)
+        return subprocess.run(
+            ["sh", "-c", f"exec {' '.join(words)} --csv=out.csv {how}"],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+        )
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "line"),
+    [
+        (">&- 2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+        (
+            ">/dev/full",
+            74,
+            "evaluate.py: standard output cannot be written: No space left on device\n",
+        ),
+    ],
+)
+def test_results_are_written_wherever_the_output_leads(
+    scored, tmp_path, how, status, line
+):
+    ended = scored(how)
+    assert (ended.returncode, ended.stderr.decode()) == (status, line)
+    table = (tmp_path / "out.csv").read_text()
+    # Nothing that was printed has got into the file.
+    assert table.startswith("pair,En,SD\nfused,") and table.count("\n") == 3
+
+
+def test_output_that_is_not_utf_8_is_written_with_escapes(scored):
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = scored("", **ascii_only)
+    assert ended.returncode == 0 and ended.stderr == b""
+    assert rb"En \u2191" in ended.stdout
+
+
+@pytest.mark.parametrize("name", ["fuse", "evaluate", "train", "export"])
+def test_help_without_docstrings(name):
+    words = [sys.executable, "-OO", str(ROOT / f"{name}.py"), "--help"]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stderr == ""
+    assert "--" in ended.stdout
+
+
+def test_without_a_temporary_folder_is_one_line(tmp_path, monkeypatch, capsys):
+    from densefuse_tf import startup
+    from densefuse_tf.io import files
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with startup.hushed():
+        os.write(2, b"hidden")
+    assert run_with(files.temporary_file) == 2
+    line = capsys.readouterr().err
+    assert "no temporary folder can be written" in line and "TMPDIR" in line
