@@ -30,6 +30,21 @@ def import_tensorflow() -> None:
         tensorflow.config.list_physical_devices("GPU")
 
 
+def require_backend() -> None:
+    """Refuses another backend of Keras than TensorFlow, which all layers are for."""
+    try:
+        import keras
+
+        found = keras.config.backend()
+    except ImportError as error:
+        found = f"one that cannot be imported ({error})"
+    if found != "tensorflow":
+        raise UserError(
+            f"the backend of Keras is {found}: expected tensorflow, by "
+            "KERAS_BACKEND=tensorflow or in ~/.keras/keras.json"
+        )
+
+
 @contextlib.contextmanager
 def _importing_much() -> Iterator[None]:
     """Keeps the garbage collector from what is imported.

@@ -173,7 +173,10 @@ class CNN:
         inputs = [
             (image / 255).astype(np.float32)[None, :, :, None] for image in (ir, vis)
         ]
-        scores = np.asarray(self._scores(*inputs))[0]
+        from densefuse_tf.model import computing
+
+        with computing.precisely():
+            scores = np.asarray(self._scores(*inputs))[0]
         focus = focus_map(scores, ir.shape)
         min_pixels = math.ceil(self.region_ratio * ir.shape[0] * ir.shape[1])
         return focus, remove_small_regions(focus > 0.5, min_pixels)
@@ -183,6 +186,9 @@ class CNN:
         """The network with its weights, as a TensorFlow function of two images."""
         import tensorflow as tf
 
+        from densefuse_tf.model import computing
+
+        computing.check()
         model = cnn_network.network()
         path = self.checkpoint or weights.shipped("cnn.npz")
         tensors = cnn_network.read_weights(path)

@@ -55,6 +55,8 @@ SCORE_SIDE = BLOCK // STRIDE
 # An odd side is pooled to its half, rounded up: 15 pixels make the 8 of one score.
 MIN_SIDE = BLOCK - 1
 _WHAT = "weights of the CNN"
+# Whatever the program's keras.json and dtype policy say.
+_LAYER: dict[str, Any] = {"data_format": "channels_last", "dtype": "float32"}
 # The largest file of weights there is, with the two linear layers, has 34 MB.
 _MAX_FILE_BYTES = 100_000_000
 
@@ -71,9 +73,11 @@ def branch() -> "keras.Model":
     maps = image
     for name, _, filters in _BRANCH:
         if name == "conv3":
-            maps = keras.layers.MaxPooling2D(padding="same", name="pool")(maps)
+            maps = keras.layers.MaxPooling2D(name="pool", padding="same", **_LAYER)(
+                maps
+            )
         maps = keras.layers.Conv2D(
-            filters, 3, padding="same", activation="relu", name=name
+            filters, 3, padding="same", activation="relu", name=name, **_LAYER
         )(maps)
     return keras.Model(image, maps, name="branch")
 
@@ -86,10 +90,14 @@ def network() -> "keras.Model":
     """
     import keras
 
-    images = [keras.Input((None, None, 1), name=name) for name in ("first", "second")]
+    images = [
+        keras.Input((None, None, 1), name=name, dtype="float32")
+        for name in ("first", "second")
+    ]
     shared = branch()
-    maps = keras.layers.Concatenate(name="maps")([shared(image) for image in images])
-    score = keras.layers.Conv2D(2, SCORE_SIDE, use_bias=False, name="score")
+    maps = [shared(image) for image in images]
+    maps = keras.layers.Concatenate(name="maps", dtype="float32")(maps)
+    score = keras.layers.Conv2D(2, SCORE_SIDE, use_bias=False, name="score", **_LAYER)
     return keras.Model(images, score(maps), name="cnn")
 
 

@@ -71,8 +71,11 @@ class DeepFuse:
         """Returns O before the stretch, [H, W] float32; see `fuse`."""
         check_pair(ir, vis, method="deepfuse", min_side=_MIN_SIDE)
         check_not_constant(ir, vis, method="deepfuse")
+        from densefuse_tf.model import computing
+
         pair = np.stack([ir, vis])[..., None].astype(np.float32)
-        return np.asarray(self._fused(pair))[0, ..., 0]
+        with computing.precisely():
+            return np.asarray(self._fused(pair))[0, ..., 0]
 
     @functools.cached_property
     def _fused(self):

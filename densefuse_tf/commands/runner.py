@@ -88,6 +88,8 @@ def _run(
     argv: list[str],
     takes_files: bool,
 ) -> int:
+    # The process is this command's, whatever a keras.json says.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     # First of all: whatever logs while there is no handler makes one of its own.
     log = _Log()
     python_logging.getLogger().addHandler(log)
@@ -279,8 +281,10 @@ def _with_flags(line: str, flag_values: flags.FlagValues) -> str:
 
     Names of one word may as well be words, but where a line starts with a wrong value.
     """
-    line = re.sub(rf"^(?=({'|'.join(flag_values)}) is ['\"])", "--", line)
-    names = "|".join(name for name in flag_values if "_" in name)
+    # Without any flag the empty alternative would match everywhere.
+    every = "|".join(flag_values) or "(?!)"
+    line = re.sub(rf"^(?=({every}) is ['\"])", "--", line)
+    names = "|".join(name for name in flag_values if "_" in name) or "(?!)"
     return re.sub(rf"(?<![\w./=-])({names})(?![\w/=-]|\.\w)", r"--\1", line)
 
 

@@ -4,7 +4,6 @@ Importing this module needs no TensorFlow.
 """
 
 import abc
-import copy
 import os
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -78,7 +77,8 @@ class ChannelFuser(abc.ABC):
         self: _Fuser, *, color: str, output_range: str, palette: str = PALETTES[0]
     ) -> _Fuser:
         """Returns one that shares the graph and makes other images of it."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
         other._color = check_choice("color", color, COLOR_MODES)
         other.output_range, other.palette = output_range, palette
         return other

@@ -21,6 +21,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.fusion.settings import Preset
 from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.model import checkpoints
+from densefuse_tf.model import computing
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 from densefuse_tf.setting import takes
@@ -37,7 +38,8 @@ _BYTES_PER_SOURCE_PIXEL = 400
 class Fuser(ChannelFuser):
     """Fuses images with one graph that is built once, for any number and any size.
 
-    Not safe to call from several threads at a time; one call uses all cores.
+    Not safe to call from several threads at a time; one call uses all cores. A copy by
+    pickle is built anew from the settings.
 
     Attributes:
       num_sources: k, the number of sources of each call.
@@ -79,7 +81,9 @@ class Fuser(ChannelFuser):
             raise UserError(
                 "Fuser: settings are given and keywords as well: expected one of them"
             )
+        computing.check()
         strategies.load(settings.strategy_module)
+        self._settings = settings
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
         super().__init__(
             settings.num_sources,
@@ -94,11 +98,31 @@ class Fuser(ChannelFuser):
         # A strategy that looks at the whole image has to see it.
         self._budget = 0.0 if radius is None else settings.memory_budget
 
+    def __reduce__(self):
+        """Makes pickle keep the settings, and no graph."""
+        return Fuser, (
+            dataclasses.replace(
+                self._settings, color=self.color, output_range=self.output_range
+            ),
+        )
+
     def _to_pixels(self, raw, output_range):
         return to_pixels(raw, output_range, self.raw_scale)
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         """Fuses k arrays [H, W], whole or in bands, into raw output [H, W] float32."""
+        try:
+            with computing.precisely(tf32=self._settings.precision == "tf32"):
+                return self._fuse_in_bands(channels)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            height, width = channels[0].shape
+            reason = MemoryError(str(error).partition("\n")[0])
+            raise UserError(
+                f"there is not enough memory to fuse {height}x{width} pixels: expected "
+                f"more, or a smaller memory_budget than {self._budget:g}, but not 0"
+            ) from reason
+
+    def _fuse_in_bands(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         height, width = channels[0].shape
         rows = height
         if self._budget:

@@ -53,8 +53,8 @@ class InferenceGraph:
         self._strategy = strategies.get(settings.strategy)
         self.radius = self._strategy.radius(settings.window_radius)
         self.num_sources = settings.num_sources
-        self._maps_dtype = tf.as_dtype(settings.precision)
-        self.takes_level = self._maps_dtype == tf.bfloat16
+        self.takes_level = settings.precision == "bfloat16"
+        self._maps_dtype = tf.bfloat16 if self.takes_level else tf.float32
         if self.takes_level:
             low_precision.check(self._strategy)
         self._arguments = strategies.checked_arguments(

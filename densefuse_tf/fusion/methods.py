@@ -123,9 +123,19 @@ class MethodFuser(ChannelFuser):
             settings.palette,
         )
         self._method = settings.configured
+        self._settings = settings
         prepare = getattr(self._method, "prepare", None)
         if prepare is not None:
             prepare()
+
+    def __reduce__(self):
+        """Makes pickle keep the settings, and no network."""
+        return _rebuilt, (
+            self._settings.method,
+            self._settings.options,
+            self.num_sources,
+            self.color,
+        )
 
     def _to_pixels(self, raw, output_range):
         return raw
@@ -138,6 +148,10 @@ class MethodFuser(ChannelFuser):
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         ir, vis = (np.ascontiguousarray(pixels.to_uint8(each)) for each in channels)
         return self._method.fuse(ir, vis)
+
+
+def _rebuilt(*settings: Any) -> MethodFuser:
+    return MethodFuser(MethodSettings(*settings))
 
 
 def list_methods() -> tuple[str, ...]:

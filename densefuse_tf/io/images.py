@@ -11,7 +11,7 @@ import pathlib
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Union
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 

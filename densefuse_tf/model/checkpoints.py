@@ -8,6 +8,7 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
+from densefuse_tf.model import computing
 from densefuse_tf.model import network
 
 # lambda of L = lambda * L_ssim + L_p (Eq. 1), by the short name of its checkpoint.
@@ -65,6 +66,7 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
       UserError: There is no such checkpoint; its file is damaged or has more than 20
         MB; a tensor is missing, unknown, wrongly shaped or not finite.
     """
+    computing.check()
     path = locate(checkpoint)
     model = network.autoencoder(dtype="float32")
     if path.suffix in weights.PYTORCH_SUFFIXES:

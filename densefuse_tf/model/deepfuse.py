@@ -35,6 +35,7 @@ import os
 import keras
 
 from densefuse_tf.io import weights
+from densefuse_tf.model import computing
 
 NUM_PARAMETERS = 18_817
 # Layer names in the order in which data passes them, with output maps and activation.
@@ -78,6 +79,7 @@ def _convolved(maps, name: str, filters: int, activation, dtype: str | None):
         kernel_size=3,
         activation=activation,
         kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.1),
+        data_format="channels_last",
         dtype=dtype,
         name=name,
     )(padded)
@@ -132,6 +134,7 @@ def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> keras.Model
         if checkpoint is None
         else weights.find(checkpoint, _EXPECTED)
     )
+    computing.check()
     model = autoencoder(dtype="float32")
     weights.load(path, model, variables(model), what="DeepFuse", max_bytes=_MAX_BYTES)
     return model

@@ -166,6 +166,8 @@ def _convolve(
     settings = {
         "activation": "linear" if is_last else "relu",
         "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.1),
+        # Whatever the program's keras.json says.
+        "data_format": "channels_last",
         "dtype": dtype,
         "name": name,
     }

@@ -246,6 +246,7 @@ def layer(name: str, arguments: dict[str, object]) -> keras.layers.Lambda:
         output_shape=fused_shape,
         arguments=arguments,
         name="fusion",
+        dtype="float32",
     )
 
 

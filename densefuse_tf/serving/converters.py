@@ -77,10 +77,12 @@ def _complete(model: keras.Model, rescale: _Rescale) -> keras.Model:
     # This changes nothing, but without it tf2onnx 1.17 at times leaves an output with a
     # fifth dimension, depending on the order of its sets.
     same_shape = keras.layers.Lambda(
-        lambda pair: tf.reshape(pair[0], tf.shape(pair[1])), output_shape=shape
+        lambda pair: tf.reshape(pair[0], tf.shape(pair[1])),
+        output_shape=shape,
+        dtype="float32",
     )
     raw = same_shape([raw, model.inputs[0]])
-    pixels = keras.layers.Lambda(rescale, output_shape=shape)(raw)
+    pixels = keras.layers.Lambda(rescale, output_shape=shape, dtype="float32")(raw)
     return keras.Model(model.inputs, {"fused": pixels, "raw": raw})
 
 

@@ -60,6 +60,11 @@ def export(
             f"{output}: is named as a file, and a SavedModel is a folder: expected "
             f"another name, or the format {' or '.join(converters.SUFFIXES)}"
         )
+    if fusion.precision == "tf32":
+        raise UserError(
+            "precision is 'tf32': expected float32; TF32 is a switch of the process "
+            "that serves the model (docs/serving.md)"
+        )
     if suffix and fusion.precision != "float32":
         raise UserError(
             f"precision is {fusion.precision!r} with the format {settings.format}: "

@@ -26,7 +26,8 @@ COMMANDS = (curves, demo, evaluate, export, fuse, register, train, train_cnn)
 # The flags whose text is no path. Every other one takes ~ for the home folder.
 NO_PATHS = {
     *("beam_options", "fps", "history", "host", "ir_range", "method", "metrics"),
-    *("mixed_precision", "network", "recipe", "resize", "runner", "strategy"),
+    *("color", "mixed_precision", "network", "output_range", "precision", "recipe"),
+    *("resize", "runner", "strategy"),
     *("vis_range",),
 }
 

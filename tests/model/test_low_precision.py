@@ -13,7 +13,6 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.methods import fuse
 from densefuse_tf.fusion.output_range import to_pixels
-from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.model import low_precision
@@ -154,7 +153,7 @@ def test_a_strategy_that_does_not_take_bfloat16_is_one_line(
 def test_fuse_takes_the_precision(everywhere):
     rng = np.random.default_rng(0)
     sources = list(rng.integers(0, 256, (2, 20, 30), np.uint8))
-    exact, preview = (fuse(sources, precision=each) for each in PRECISIONS)
+    exact, preview = (fuse(sources, precision=each) for each in ("float32", "bfloat16"))
     assert 0 < np.abs(np.subtract(exact, preview, dtype=int)).max() <= 3
 
 
