@@ -102,7 +102,10 @@ class Fuser(ChannelFuser):
         """Makes pickle keep the settings, and no graph."""
         return Fuser, (
             dataclasses.replace(
-                self._settings, color=self.color, output_range=self.output_range
+                self._settings,
+                color=self.color,
+                output_range=self.output_range,
+                palette=self.palette,
             ),
         )
 

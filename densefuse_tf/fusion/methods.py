@@ -135,6 +135,7 @@ class MethodFuser(ChannelFuser):
             self._settings.options,
             self.num_sources,
             self.color,
+            self.palette,
         )
 
     def _to_pixels(self, raw, output_range):
