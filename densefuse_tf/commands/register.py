@@ -183,7 +183,10 @@ def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndar
 
 
 def _saved(
-    path: str, settings: RegisterSettings, fixed: np.ndarray, moving: np.ndarray
+    path: str | os.PathLike,
+    settings: RegisterSettings,
+    fixed: np.ndarray,
+    moving: np.ndarray,
 ):
     """Reads a registration that was saved of images of these sizes."""
     found = registration.load(path)
