@@ -170,7 +170,7 @@ def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndar
             *registration.read_points(settings.points),
             shapes=(fixed.shape[:2], moving.shape[:2]),
             model=settings.model,
-            name=settings.points,
+            name=os.fspath(settings.points),
         )
     guess, model = None, settings.model
     if settings.guess is not None:
