@@ -21,6 +21,8 @@ from densefuse_tf.model import checkpoints
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
 
+# What the documents promise of the raw output with the release's weights.
+RAW_TOLERANCE = 5e-4
 STRATEGIES = {"addition": numpy_densefuse.addition, "l1_norm": numpy_densefuse.l1_norm}
 
 
@@ -71,10 +73,10 @@ def test_raw_output_equals_the_release(shared, released, pair, name, strategy, a
     sources = tno(shared, pair)
     settings = {"strategy": strategy, "window_radius": 0}
     fuser = Fuser(FusionSettings(released[name], **settings))
-    assert np.abs(fuser.raw(sources) - expected).max() < 0.01
+    assert np.abs(fuser.raw(sources) - expected).max() < RAW_TOLERANCE
     model = graph.load_fusion_model(released[name], **settings)
     outputs = model([as_batch(source) for source in sources])
-    assert np.abs(outputs[0, :, :, 0] - expected).max() < 0.01
+    assert np.abs(outputs[0, :, :, 0] - expected).max() < RAW_TOLERANCE
 
 
 @pytest.mark.parametrize("name", checkpoints.SHORT_NAMES)
@@ -88,7 +90,7 @@ def test_raw_output_of_released_weights_equals_numpy(shared, released, name, str
         numpy_densefuse.weights_of(model), sources, STRATEGIES[strategy], 0
     )
     fuser = Fuser(FusionSettings(released[name], strategy=strategy, window_radius=0))
-    assert np.abs(fuser.raw(sources) - expected).max() < 0.01
+    assert np.abs(fuser.raw(sources) - expected).max() < RAW_TOLERANCE
 
 
 @pytest.mark.parametrize("size", ((2, 2), (2, 7), (7, 2), (37, 53)))
