@@ -68,10 +68,7 @@ def stored(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
     names, limit = tuple(map(str, paths)), options.max_pixels
     if options.embedded:
         celsius, photograph, placing = radiometric.read_pair(paths[0], max_pixels=limit)
-        guess = placing and registration.placed(
-            *(placing.real_to_ir, (placing.x, placing.y)),
-            *(photograph.shape[:2], celsius.shape),
-        )
+        guess = registration.placed(placing, photograph.shape[:2], celsius.shape)
         names = names[0], f"the photograph in {names[1]}"
         return Read((celsius, photograph), names, _CELSIUS, guess)
     infrared, lacks_reader, unread = [], False, ""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.io.radiometric import Placing
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.registration import Registration
 
@@ -9,11 +10,10 @@ _MODEL = "similarity"
 
 
 def placed(
-    real_to_ir: float,
-    shift: tuple[float, float],
+    placing: Placing | None,
     photograph: tuple[int, int],
     thermal: tuple[int, int],
-) -> Registration:
+) -> Registration | None:
     """Makes a guess of the transform from a photograph to the thermal image beside it.
 
     The photograph's width is `real_to_ir` times that of the thermal image, whose centre
@@ -22,21 +22,24 @@ def placed(
     near enough to either for `register`, whose `guess` it is for.
 
     Args:
-      real_to_ir: The field of view of the photograph over that of the thermal image.
-      shift: (x, y).
+      placing: The camera's figures.
       photograph: Height and width.
       thermal: The same of the thermal image.
 
     Returns:
-      A similarity, the photograph being the fixed image; not accepted.
+      A similarity, the photograph being the fixed image; not accepted. None without
+      figures.
     """
+    if placing is None:
+        return None
     # Pixels of the photograph for a thermal one.
-    scale = photograph[1] / (real_to_ir * thermal[1])
+    scale = photograph[1] / (placing.real_to_ir * thermal[1])
     centre, middle = (
         (np.array(shape[::-1]) - 1) / 2 for shape in (photograph, thermal)
     )
     matrix = np.diag([scale, scale, 1.0])
-    matrix[:2, 2] = centre - scale * middle + np.array(shift) * (1 + scale) / 2
+    shift = np.array([placing.x, placing.y]) * (1 + scale) / 2
+    matrix[:2, 2] = centre - scale * middle + shift
     return Registration(
         transforms.of_matrix(np.linalg.inv(matrix), _MODEL),
         _MODEL,

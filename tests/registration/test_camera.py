@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from densefuse_tf import registration
+from densefuse_tf.io.radiometric import Placing
 from densefuse_tf.registration import transforms
 
 
 def test_without_a_shift_both_centres_lie_together():
-    found = registration.placed(1.6, (0, 0), (480, 640), (60, 80))
+    found = registration.placed(Placing(1.6, 0, 0), (480, 640), (60, 80))
     assert found.model == "similarity"
     assert not found.accepted
     assert (found.fixed_shape, found.moving_shape) == ((480, 640), (60, 80))
@@ -24,7 +25,7 @@ def test_without_a_shift_both_centres_lie_together():
 def test_a_shift_lies_halfway_between_pixels_of_either_image():
     """It is as far from the one as from the other."""
     at, unshifted = (
-        registration.placed(1.6, shift, (480, 640), (60, 80)).matrix
+        registration.placed(Placing(1.6, *shift), (480, 640), (60, 80)).matrix
         for shift in ((20, -10), (0, 0))
     )
     origin = np.zeros((1, 2))
@@ -38,8 +39,8 @@ def test_a_shift_lies_halfway_between_pixels_of_either_image():
 @pytest.mark.parametrize(
     "name, figures",
     [
-        ("FLIR", (1.4039698839187622, (14, -14))),
-        ("FLIR_T640", (3.4961841106414795, (-144, -27))),
+        ("FLIR", Placing(1.4039698839187622, 14, -14)),
+        ("FLIR_T640", Placing(3.4961841106414795, -144, -27)),
     ],
 )
 def test_cameras_are_near_what_is_right(shared, name, figures):
@@ -49,7 +50,7 @@ def test_cameras_are_near_what_is_right(shared, name, figures):
         (known[what]["height"], known[what]["width"])
         for what in ("thermal", "photograph")
     )
-    found = registration.placed(*figures, photograph, thermal)
+    found = registration.placed(figures, photograph, thermal)
     place = np.array([known["points_photograph"][-1]])
     off = transforms.apply(found.matrix, place) - known["points_thermal"][-1]
     assert np.abs(off / np.array(thermal[::-1])).max() < 0.15
