@@ -1,5 +1,6 @@
 """What @metric checks and says, for every metric."""
 
+import importlib
 import inspect
 import math
 import pathlib
@@ -233,6 +234,15 @@ def test_every_function_of_the_package_is_registered():
     assert metrics.mutual_information is metrics.mi
     with pytest.raises(AttributeError, match=r"metrics' has no attribute 'vif_p'$"):
         metrics.vif_p  # noqa: B018
+
+
+def test_the_stub_names_each_function_where_it_is():
+    stub = pathlib.Path(metrics.__file__).with_suffix(".pyi").read_text("utf-8")
+    homes = re.findall(r"^from (\S+) import (\w+) as \2$", stub, re.MULTILINE)
+    assert set(metrics.__all__) <= {name for _, name in homes}
+    for home, name in homes:
+        found = getattr(importlib.import_module(home), name)
+        assert found is getattr(metrics, name)
 
 
 def test_a_metric_is_imported_by_its_name_alone():
