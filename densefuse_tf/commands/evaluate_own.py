@@ -205,7 +205,7 @@ def _evaluated_frames(
     sources: Mapping[str, Sequence[str]], question: Question, outputs: Outputs
 ) -> dict[str, list[Evaluated]]:
     """Evaluates the frames of videos; returns the results by method."""
-    # Brings registration along, which images do not need.
+    # Brings along what reads videos, which images do not need.
     from densefuse_tf.pipelines import surveying
     from densefuse_tf.pipelines.footage import open_sources
 

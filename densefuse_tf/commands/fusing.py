@@ -48,7 +48,7 @@ def fuse_sequence(request: FusionRequest) -> int:
     Raises:
       UserError: As `sequences.fuse` raises it.
     """
-    # Brings registration along, which pairs do not need.
+    # Brings along what reads videos, which pairs do not need.
     from densefuse_tf.pipelines import sequences
 
     start = time.monotonic()

@@ -209,12 +209,12 @@ def _without_values(
 
     With more than 8 bits 0 may be a value, which black is not.
     """
-    from densefuse_tf.registration import warping
-
     found = alignment.registration
     hidden = np.zeros(found.fixed_shape, bool)
     if settings.uncovered == "black":
-        hidden = ~warping.covered(found.matrix, found.fixed_shape, found.moving_shape)
+        hidden = ~registration.covered(
+            found.matrix, found.fixed_shape, found.moving_shape
+        )
     if gaps is not None:
         hidden |= np.abs(registration.warp(gaps.astype(np.float32), found)) > 0.01
     if alignment.area is not None:

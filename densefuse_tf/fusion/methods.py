@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from densefuse_tf import baselines
 from densefuse_tf import naming
+from densefuse_tf import registration
 from densefuse_tf import user_modules
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.baselines.method import converted
@@ -310,9 +311,6 @@ def _registered(
     Raises:
       UserError: There are other than two; they cannot be registered.
     """
-    # Brings SciPy along, which fusing alone does without.
-    from densefuse_tf import registration
-
     if len(sources) != _NUM_SOURCES:
         raise UserError(
             f"register takes two sources, infrared first: {len(sources)} are given"

@@ -25,7 +25,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import apache_beam
 from apache_beam.metrics import Metrics
@@ -40,11 +40,9 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines.aligning import Aligner
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
-
-if TYPE_CHECKING:
-    from densefuse_tf.pipelines.aligning import Aligner
 
 # The runner on this machine, under any of its names.
 _LOCAL = ("directrunner", "direct", "fnapirunner")
@@ -97,7 +95,7 @@ class Fusing:
 
     settings: FusionSettings
     options: FileOptions
-    aligner: "Aligner | None" = None
+    aligner: Aligner | None = None
     threads: int = 0
 
     def prepare(self) -> Any:
@@ -186,7 +184,7 @@ class Launcher:
         self.threads = self._threads()
 
     def fusing(
-        self, settings: FusionSettings, options: FileOptions, aligner: "Aligner | None"
+        self, settings: FusionSettings, options: FileOptions, aligner: Aligner | None
     ) -> Fusing:
         """Returns the job of `Fusing`, for workers of this runner."""
         # What a worker does a second time finds the results of the first.

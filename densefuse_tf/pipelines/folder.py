@@ -19,6 +19,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io.streamed import Streamed
+from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.events import SILENT
@@ -264,8 +265,6 @@ def _follow(
                 if summary.num_misaligned <= _NAMED:
                     summary.misaligned.append(outcome.pair)
             if is_first and request.registration.outputs:
-                from densefuse_tf.pipelines import aligning
-
                 found = outcome.registration
                 aligning.write(
                     request.registration,

@@ -18,15 +18,15 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io.ordered_map import ordered_map
+from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import reading
+from densefuse_tf.pipelines.aligning import Aligner
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.registration.misalignment import looks_misaligned
 
 if TYPE_CHECKING:
-    from densefuse_tf.pipelines.aligning import Aligner
-    from densefuse_tf.pipelines.aligning import Scene
     from densefuse_tf.registration import Registration
 
 # The pairs of which one has to have values within a range that was given, at most.
@@ -78,7 +78,7 @@ class Outcome:
 
 def prepare_aligner(
     pairs: Iterable[Pair], options: FileOptions, settings: RegistrationSettings
-) -> "Aligner":
+) -> Aligner:
     """Finds out how the pairs of a run are aligned, before the first one is fused.
 
     Args:
@@ -89,9 +89,8 @@ def prepare_aligner(
     Raises:
       UserError: `aligning.prepare` raises it, or no pair can be read.
     """
-    from densefuse_tf.pipelines import aligning
 
-    def scenes() -> Iterator["Scene"]:
+    def scenes() -> Iterator[aligning.Scene]:
         error, read = None, False
         for pair in pairs:
             try:
@@ -143,7 +142,7 @@ def fuse_pairs(
     pairs: Iterable[Pair],
     options: FileOptions,
     *,
-    aligner: "Aligner | None" = None,
+    aligner: Aligner | None = None,
     with_images: bool = True,
     computing: contextlib.AbstractContextManager | None = None,
 ) -> Generator[Outcome, None, None]:
@@ -204,7 +203,7 @@ def _pixels(outcome: Outcome) -> int:
     return height * width * len(outcome.pair.sources)
 
 
-def _read(pair: Pair, options: FileOptions, aligner: "Aligner | None") -> Outcome:
+def _read(pair: Pair, options: FileOptions, aligner: Aligner | None) -> Outcome:
     """Reads the source images and aligns them, or looks whether they are aligned."""
     outcome = Outcome(pair)
     try:

@@ -15,5 +15,6 @@ from .registration import register as register
 from .rig import combine as combine
 from .storing import load as load
 from .storing import save as save
+from .warping import covered as covered
 
 MODELS: tuple[str, ...]
