@@ -44,9 +44,10 @@ def ordered_map(
       The results.
 
     Raises:
-      Exception: The first one of `items` or `function`, in the order of the items.
-        Then, after a KeyboardInterrupt, and when the generator is closed, items that
-        wait are dropped at once; only those that threads work on come to their end.
+      Exception: The first one of `items` or `function`, in the order of the items: of
+        what comes before an item that cannot be taken, the results are yielded. Then,
+        after a KeyboardInterrupt, and when the generator is closed, items that wait are
+        dropped at once; only those that threads work on come to their end.
     """
     most = workers + 1 if most is None else most
     held: collections.deque = collections.deque()
@@ -59,8 +60,16 @@ def ordered_map(
         return future.result()
 
     pool = concurrent.futures.ThreadPoolExecutor(workers)
+    iterator, failed = iter(items), None
     try:
-        for item in items:
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                break
+            except Exception as error:
+                failed = error
+                break
             price = cost(item)
             while held and total + price > most_cost:
                 yield oldest()
@@ -72,5 +81,7 @@ def ordered_map(
                 yield oldest()
         while held:
             yield oldest()
+        if failed is not None:
+            raise failed
     finally:
         pool.shutdown(cancel_futures=True)

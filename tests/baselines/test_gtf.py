@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
+from densefuse_tf.baselines import gtf
 from densefuse_tf.baselines.gtf import GTF
 from densefuse_tf.errors import UserError
 
@@ -11,11 +13,12 @@ def differences(height, width):
     """Dx and Dy for images of this size as matrices [HW, HW]."""
 
     def one(size):
-        matrix = np.diag(np.ones(size - 1), 1) - np.eye(size)
-        matrix[-1] = 0
-        return matrix
+        last = np.append(np.full(size - 1, -1.0), 0)
+        return sparse.diags_array([last, np.ones(size - 1)], offsets=[0, 1])
 
-    return np.kron(np.eye(height), one(width)), np.kron(one(height), np.eye(width))
+    eyes = sparse.eye_array(height), sparse.eye_array(width)
+    across, down = sparse.kron(eyes[0], one(width)), sparse.kron(one(height), eyes[1])
+    return across.tocsr(), down.tocsr()
 
 
 def threshold(values, share, nonzero):
@@ -66,11 +69,34 @@ def naive_gtf(ir, vis, weight, iterations):
 
 @pytest.mark.parametrize("weight", [4, 0.3])
 @pytest.mark.parametrize("iterations", [1, 2, 3])
-def test_it_equals_the_formulas_with_dense_matrices(weight, iterations, scene):
+def test_it_equals_the_formulas_with_matrices(weight, iterations, scene):
     pair = scene(17, 20)
     raw = GTF(weight, iterations).raw(*pair)
     expected = naive_gtf(*pair, weight, iterations)
     np.testing.assert_allclose(raw, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("choose", "nonzero"), [("next", False), ("nonzero", True)])
+@pytest.mark.parametrize("low", [0.0, 0.5])
+def test_a_value_on_an_edge_of_the_histogram_belongs_to_the_lower_bin(
+    choose, nonzero, low
+):
+    # The centers are 0 to 999, and more than the share lies between two of them.
+    values = np.array([0, *[low, 41.5] * 20, *range(60, 110), 999.0])
+    for share in (0.01, 0.3):
+        found = gtf._threshold(values, share=share, choose=choose)
+        assert found == threshold(values, share, nonzero)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_residual_of_a_solution_is_computed_and_no_estimate(seed):
+    """That of the recurrence has drifted away from it where the start is far off."""
+    random = np.random.default_rng(seed)
+    axes, _ = np.linalg.qr(random.normal(size=(150, 150)))
+    matrix = (axes * np.geomspace(1, 1e3, 150)) @ axes.T
+    right = random.normal(size=150)
+    solution = gtf._solve(matrix, right, 1e13 * random.normal(size=150))
+    assert np.linalg.norm(right - matrix @ solution) <= np.linalg.norm(right)
 
 
 def total(fused, ir, vis, weight):

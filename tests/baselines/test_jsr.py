@@ -59,9 +59,8 @@ def test_bands_do_not_change_the_result(monkeypatch, name, file, pair):
     np.testing.assert_allclose(fuser.raw(*pair), whole, rtol=0, atol=1e-9)
 
 
-def test_raw_is_the_running_halving_of_the_fused_patches(file, pair):
-    """Written again for JSR, patch by patch, from the formulas."""
-    dictionary = np.load(file)
+def naive_codes(pair, dictionary):
+    """The codes of each patch of a pair, [rows, columns, 768], patch by patch."""
     zeros = np.zeros_like(dictionary)
     joint = np.block(
         [
@@ -69,10 +68,10 @@ def test_raw_is_the_running_halving_of_the_fused_patches(file, pair):
             [dictionary / np.sqrt(2), zeros, dictionary],
         ]
     )
-    expected = np.zeros(pair[0].shape)
-    for y, x in itertools.product(range(15), range(12)):
+    codes = np.zeros((pair[0].shape[0] - 6, pair[0].shape[1] - 6, 768))
+    for y, x in np.ndindex(*codes.shape[:2]):
         window = np.s_[y : y + 7, x : x + 7]
-        signal = np.concatenate([image[window].ravel("F") for image in pair / 255])
+        signal = np.concatenate([image[window].ravel("F") / 255 for image in pair])
         taken, residual = [], signal
         for _ in range(16):
             squares = (residual @ joint) ** 2
@@ -83,37 +82,51 @@ def test_raw_is_the_running_halving_of_the_fused_patches(file, pair):
             taken.append(best)
             solution = np.linalg.lstsq(joint[:, taken], signal, rcond=None)[0]
             residual = signal - joint[:, taken] @ solution
-        codes = np.zeros(768)
-        codes[taken] = solution
-        common, ir, vis = np.split(codes, 3)
-        norms = [np.abs(ir).sum(), np.abs(vis).sum()]
-        weights = np.array(norms) / max(norms)
-        fused = dictionary @ (common / np.sqrt(2) + weights[0] * ir + weights[1] * vis)
-        expected[window] = (expected[window] + fused.reshape(7, 7).T) / 2
-    raw = jsr.JSR(dictionary=file).raw(*pair)
-    np.testing.assert_allclose(raw, expected, rtol=0, atol=1e-9)
+        codes[y, x, taken] = solution
+    return codes
 
 
-def test_the_weights_of_jsrsd_follow_its_formulas(file, pair):
-    dictionary = np.load(file)
-    codes = jsr._code(*pair / 255, dictionary, jsr._joint_gram(dictionary))
-    rows, columns, _ = codes.atoms.shape
-    unique = np.zeros((rows, columns, 768 + 1))
-    np.put_along_axis(unique, codes.atoms.astype(int), codes.coefficients, axis=2)
-    unique = unique[..., 256:768].reshape(rows, columns, 2, 256)
+def naive_weights(codes, *, saliency):
+    """The weights of the two images at each place by JSR, or by JSRSD's saliency."""
+    rows, columns, _ = codes.shape
+    unique = codes[..., 256:].reshape(rows, columns, 2, 256)
     norms = np.abs(unique).sum(axis=3)
-    expected = norms / norms.max(axis=2, keepdims=True)
-    for i, j in itertools.product(range(2, rows - 2), range(2, columns - 2)):
-        saliency = np.zeros(2)
+    weights = norms / norms.max(axis=2, keepdims=True)
+    inner = itertools.product(range(2, rows - 2), range(2, columns - 2))
+    for i, j in inner if saliency else ():
+        salient = np.zeros(2)
         for s in range(2):
             total = 0.0
             for p, q in itertools.product(range(i - 2, i + 3), range(j - 2, j + 3)):
                 distance = np.linalg.norm(unique[i, j, s] - unique[p, q, s])
                 total += distance / (1 + 2 * np.hypot(p - i, q - j))
-            saliency[s] = 0.4 * (1 - np.exp(-total / 24)) + 0.6 * norms[i, j, s]
-        expected[i, j] = saliency / saliency.max()
-    weights = jsrsd.JSRSD(dictionary=file)._weigh(codes)
-    np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-12)
+            salient[s] = 0.4 * (1 - np.exp(-total / 24)) + 0.6 * norms[i, j, s]
+        weights[i, j] = salient / salient.max()
+    return weights
+
+
+def naive_jsr(codes, weights, dictionary):
+    """The fused image in 0..1: the running halving of the fused patches."""
+    rows, columns, _ = codes.shape
+    fused = np.zeros((rows + 6, columns + 6))
+    for y, x in np.ndindex(rows, columns):
+        common, ir, vis = np.split(codes[y, x], 3)
+        first, second = weights[y, x]
+        patch = dictionary @ (common / np.sqrt(2) + first * ir + second * vis)
+        window = np.s_[y : y + 7, x : x + 7]
+        fused[window] = (fused[window] + patch.reshape(7, 7).T) / 2
+    return fused
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_raw_is_the_running_halving_of_the_fused_patches(name, file, pair):
+    dictionary = np.load(file)
+    pair = pair[:, :15, :14]
+    codes = naive_codes(pair, dictionary)
+    weights = naive_weights(codes, saliency=name == "JSRSD")
+    raw = METHODS[name](dictionary=file).raw(*pair)
+    expected = naive_jsr(codes, weights, dictionary)
+    np.testing.assert_allclose(raw, expected, rtol=0, atol=1e-9)
 
 
 def test_equal_images_are_all_in_common_and_darker_at_the_border(file, pair):

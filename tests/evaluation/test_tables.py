@@ -40,6 +40,13 @@ def test_latex_is_a_booktabs_tabular_with_letters_escaped():
     ]
 
 
+def test_latex_escapes_each_letter_that_it_would_read():
+    table = tables.Table([["method"], ["&%$#_{}"], ["\\~^"]])
+    rows = table.latex().splitlines()[4:]
+    assert rows[0] == r"\&\%\$\#\_\{\} \\"
+    assert rows[1] == r"\textbackslash{}\textasciitilde{}\textasciicircum{} \\"
+
+
 def test_rank_finds_the_two_largest_values():
     assert tables.rank({"a": 1.0, "b": 3.0, "c": 2.0}) == {"b": 1, "c": 2}
     assert tables.rank({"a": 3.0, "b": 3.0, "c": 2.0}) == {"a": 1, "b": 1, "c": 2}

@@ -138,6 +138,18 @@ def test_palettes_are_those_that_there_are():
     assert PALETTES == palettes.PALETTES
 
 
+def test_luma_keeps_the_chroma_of_the_last_coloured_source(blend):
+    first, last = photograph(0, (3,)), photograph(1, (3,))
+    fuser = methods.build(MethodSettings("blend", color="luma"))
+    # Of two coloured sources the visible one; grey, it leaves them to the other.
+    for pair, chroma in (([first, last], last), ([first, last[..., 0]], first)):
+        grays = [pixels.gray(image) for image in pair]
+        ycbcr = pixels.to_ycbcr(chroma.astype(np.float32))
+        ycbcr[..., 0] = blend.fuse(*grays)
+        expected = pixels.to_uint8(pixels.from_ycbcr(ycbcr))
+        np.testing.assert_array_equal(fuser.fuse(pair).image, expected)
+
+
 def test_more_than_8_bits_are_rounded_to_8(blend):
     ir, vis = photograph(0).astype(np.float32) + 0.3, photograph(1)
     deep = (vis.astype(np.uint16) - vis.min()) * 257

@@ -98,8 +98,43 @@ def test_an_exception_of_the_items_ends_it():
         yield 1
         raise OSError("no more")
 
+    results = ordered_map(str, items(), workers=2)
+    assert next(results) == "1"
     with pytest.raises(OSError, match="no more"):
-        list(ordered_map(str, items(), workers=2))
+        next(results)
+
+
+def test_an_exception_of_the_items_waits_for_those_before():
+    def items():
+        yield from (0, 1)
+        raise OSError("no more")
+
+    def work(item):
+        time.sleep(0.02)
+        raise ValueError(item)
+
+    with pytest.raises(ValueError, match="0"):
+        next(ordered_map(work, items(), workers=2, most=5))
+
+
+@pytest.mark.parametrize("workers", (1, 3))
+def test_as_many_threads_work_as_are_asked_for(workers):
+    now, most = [0], [0]
+    lock, all_there = threading.Lock(), threading.Event()
+
+    def work(item):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            if now[0] >= workers:
+                all_there.set()
+        assert all_there.wait(5)
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+
+    list(ordered_map(work, range(12), workers=workers, most=12))
+    assert most[0] == workers
 
 
 @pytest.mark.parametrize("end", ("close", KeyboardInterrupt))

@@ -307,3 +307,24 @@ def test_a_closed_shutter_is_an_empty_frame():
     flat = [temperatures.judge(np.full((9, 9), value, np.uint16)) for value in (5, 9)]
     whole, empty = temperatures.together(flat)
     assert empty == [] and (whole.low, whole.high) == (5, 9)
+
+
+def test_outliers_are_what_lies_outside_of_a_thousandth_at_either_end():
+    judged = temperatures.judge(np.arange(4004, dtype=np.uint16).reshape(44, 91))
+    # The values themselves are their places in order.
+    assert (judged.low, judged.high) == (0, 4003)
+    assert judged.inner == (4, 3999) and judged.spread == 3963 - 40
+    assert not judged.has_outliers
+    for inner, has_outliers in (((0, 50), False), ((30, 79), True), (None, False)):
+        one = temperatures.Judged(0.0, 100.0, inner)
+        assert one.has_outliers == has_outliers
+
+
+def test_a_sequence_has_the_extremes_of_all_its_frames():
+    frames = [
+        temperatures.Judged(low, high, (low + 1, high - 1), high - low)
+        for low, high in ((20, 90), (10, 80), (30, 95), (25, 85))
+    ]
+    whole, empty = temperatures.together(frames)
+    assert empty == []
+    assert (whole.low, whole.high) == (10, 95) and whole.inner == (11, 94)

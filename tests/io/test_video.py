@@ -534,6 +534,35 @@ def test_encoded_frames_are_close(tmp_path, size):
         assert np.abs((found - expected).mean(axis=(0, 1, 2))).max() < 0.5
 
 
+def test_encoded_colours_are_those_of_the_frames(tmp_path):
+    """Black and white in the range of a television's, as the tags of the file say."""
+    colors = ((0, 0, 0), (255, 255, 255), (200, 40, 60), (20, 90, 220), (128, 128, 128))
+    path = tmp_path / "fused.mp4"
+    encode(path, [np.full((32, 48, 3), color, np.uint8) for color in colors])
+    for found, color in zip(open_video(path).frames(), colors, strict=True):
+        assert np.abs(found[9:-9, 9:-9].astype(int) - color).max() <= 2
+    plane = tmp_path / "luma.raw"
+    videos.ffmpeg("-i", path, "-vf", "extractplanes=y", "-f", "rawvideo", plane)
+    luma = np.fromfile(plane, np.uint8).reshape(5, 32, 48)[:2, 16, 24]
+    assert luma.tolist() == pytest.approx([16, 235], abs=1)
+
+
+def test_chroma_is_interpolated_and_rounded_to_the_nearest(tmp_path):
+    """By ffmpeg's own choice the mean would be off, and edges would be steps."""
+    x = np.linspace(0, 1, 64)
+    ramp = np.stack([255 * x, 255 - 200 * x, 60 + 90 * x], axis=-1)
+    frame = np.tile(np.rint(ramp).astype(np.uint8), (48, 1, 1))
+    path = videos.write(
+        tmp_path / "vis.mkv",
+        [frame] * 2,
+        options=("-crf", "0"),
+        kind="yuv420p",
+    )
+    found = next(open_video(path).frames()).astype(float) - frame
+    assert np.abs(found.mean(axis=(0, 1))).max() < 0.3
+    assert np.abs(found[4:-4, 4:-4]).max() <= 4
+
+
 def test_encoder_keeps_pixel_aspect(tmp_path):
     path = tmp_path / "fused.mp4"
     encode(path, videos.scene(2), pixel_aspect=fractions.Fraction(16, 15))

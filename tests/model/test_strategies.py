@@ -293,6 +293,15 @@ def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_rounding_makes_no_activity_negative():
+    """Of maps in bfloat16, from which constants were subtracted."""
+    maps = tf.fill([1, 3, 4, 64], tf.constant(-1.0, tf.bfloat16))
+    for offset, expected in ((64.5, 0.5), (63.5, 0.0)):
+        found = activity.activity_level_map(maps, 0, tf.constant(offset))
+        assert found.dtype == tf.float32
+        np.testing.assert_array_equal(found, np.full((1, 3, 4, 1), expected))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_maps_in_parts_are_fused_like_those_in_one_tensor(name):
     maps = feature_maps(3)

@@ -113,6 +113,41 @@ def test_same_files_in_this_process(pairs, expected, checkpoint, monkeypatch, op
     assert contents("out") == expected
 
 
+class Echo:
+    """A job that says the paths of every other pair."""
+
+    def prepare(self):
+        return None
+
+    def do(self, prepared, items):
+        for paths in items:
+            number = int(os.path.basename(paths[0]))
+            yield paths if number % 2 else None
+
+
+def test_what_a_job_says_comes_with_the_index_of_its_pair(tmp_path, monkeypatch):
+    monkeypatch.setattr(beam, "_CHUNKS", 4)
+    items = [(f"/a/{n}", f"/b/{n}") for n in range(11)]
+    said = beam.Launcher("DirectRunner").run(Echo(), items, 11, tmp_path)
+    assert list(said) == [(n, list(items[n])) for n in range(1, 11, 2)]
+
+
+def test_pairs_that_a_runner_has_lost_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(beam, "_CHUNKS", 4)
+    run = beam._run
+
+    def lose(pipeline):
+        state = run(pipeline)
+        (working,) = tmp_path.iterdir()
+        (working / f"{beam._DONE}3").unlink()
+        return state
+
+    monkeypatch.setattr(beam, "_run", lose)
+    items = [(f"/a/{n}", f"/b/{n}") for n in range(11)]
+    with pytest.raises(beam.PipelineError, match="stopped with 3 of 11 pairs to do"):
+        list(beam.Launcher("DirectRunner").run(Echo(), items, 11, tmp_path))
+
+
 def test_threads_share_one_model_and_do_not_use_it_at_once(
     pairs, expected, checkpoint, monkeypatch
 ):

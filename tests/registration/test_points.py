@@ -22,10 +22,15 @@ def test_from_points_finds_the_transform_of_exact_points(model):
 
 
 def test_from_points_says_how_far_the_points_are_off():
-    target = transforms.apply(MATRIX, POINTS)
-    target[0] += (3, 0)
-    found = registration.from_points(POINTS, target, shapes=SHAPES)
-    assert 0.1 < found.consistency < 3
+    how = {"shapes": SHAPES, "model": "translation"}
+    # No shift has a part of this: four points are off by 5 pixels.
+    off = np.array([1, -1, 1, -1, 0])[:, None] * (3, 4)
+    found = registration.from_points(POINTS[:4], POINTS[:4] + off[:4] + (7, 2), **how)
+    np.testing.assert_allclose(found.matrix[:2, 2], (7, 2))
+    assert found.consistency == pytest.approx(5)
+    # The root of the mean square, and no mean.
+    found = registration.from_points(POINTS, POINTS + off, **how)
+    assert found.consistency == pytest.approx(np.sqrt(25 * 4 / 5))
 
 
 def test_from_points_fits_a_translation_by_the_mean():

@@ -9,6 +9,8 @@ from densefuse_tf import registration
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.registration import matching
+from densefuse_tf.registration import registration as registering
 from densefuse_tf.registration import transforms
 from tests.registration.conftest import SHAPE
 from tests.registration.conftest import moved
@@ -188,3 +190,33 @@ def test_total_gradient_of_flat_images_is_nan():
     assert np.isnan(
         registration.normalized_total_gradient(np.ones((4, 4)), np.ones((4, 4)))
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_guess", "reason"),
+    [
+        # The least confidence and the largest inconsistency of docs/registration.md, of
+        # a part whose diagonal is 500 pixels.
+        ({}, False, None),
+        ({"distinctness": 2.74}, False, "a confidence of 2.7: expected 2.75 or more"),
+        ({"score": 0.9}, False, "a confidence of 2.7: expected 2.75 or more"),
+        ({"score": -0.2}, False, "a confidence of 0.0"),
+        ({"consistency": 2.99}, False, None),
+        ({"consistency": 3.01}, False, "both ways differ by 3.0 pixels at the corners"),
+        ({"consistency": 3.01}, True, "expected 3.0 or less"),
+        # Around a guess, the geometric mean with the search's counts.
+        ({"distinctness": 1.0, "searched": 4.1}, True, None),
+        ({"distinctness": 1.0, "searched": 3.9}, True, "expected 2 or more"),
+        ({"searched": 1.4}, True, "a confidence of 2.0: expected 2 or more"),
+        ({"searched": -1.0}, True, "a confidence of 0.0"),
+    ],
+)
+def test_what_is_accepted(changes, has_guess, reason):
+    found = matching.Found(
+        np.eye(3),
+        np.array([[10, 10], [310, 10], [310, 410], [10, 410]]),
+        **{"score": 1.0, "consistency": 1.0, "distinctness": 2.8, "searched": 2.8}
+        | changes,
+    )
+    objection = registering._objection(found, has_guess)
+    assert objection is None if reason is None else reason in objection

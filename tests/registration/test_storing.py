@@ -115,6 +115,12 @@ def test_combine_leaves_out_what_is_not_accepted():
     refused = dataclasses.replace(of(shifted_by(90, 0), *SHAPES), reason="no")
     rig = registration.combine([of(shifted_by(5, 0), *SHAPES)] * 2 + [refused])
     np.testing.assert_allclose(rig.matrix, shifted_by(5, 0), atol=1e-9)
+    # More than half of all that are given have to agree, the refused ones too.
+    for count, accepts in ((1, False), (2, False), (3, True)):
+        given = [of(shifted_by(5, 0), *SHAPES)] * count + [refused] * 2
+        rig = registration.combine(given)
+        assert rig.accepted == accepts
+        assert accepts or f"only {count} of {count + 2} pairs agree" in rig.reason
     with pytest.raises(UserError, match="none of 1 registrations is accepted"):
         registration.combine([refused])
 

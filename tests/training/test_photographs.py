@@ -148,6 +148,13 @@ def test_random_crop_is_a_part_of_the_photograph(tmp_path):
         assert len(places) == 1
         seen.add(places[0])
     assert len(seen) > 10
+    # Each place of a crop comes, the first and the last ones too.
+    Image.fromarray(grey[:17, :18]).save(path)
+    seen = {
+        crops.read(path, np.random.default_rng(seed)).tobytes() for seed in range(60)
+    }
+    places = np.ndindex(2, 3)
+    assert seen == {grey[y : y + 16, x : x + 16].tobytes() for y, x in places}
     small = Crops(size=64, random_crop=True)
     assert small.read(path, np.random.default_rng(0)).shape == (64, 64)
 
@@ -317,6 +324,20 @@ def test_cache_of_other_photographs_is_refused(folder, tmp_path):
         CropCache(paths, Crops(size=SIZE), file)
     with pytest.raises(UserError, match="cannot be cached"):
         CropCache(paths, Crops(random_crop=True))
+
+
+def test_a_cached_crop_is_whole_before_it_counts_as_there(tmp_path):
+    cache = CropCache([tmp_path / "0.png"], Crops(size=SIZE))
+    written = []
+
+    class Watched(dict):
+        def __getitem__(self, name):
+            written.append(name)
+            return np.zeros((1, SIZE, SIZE) if name == "crop" else 1, np.uint8)
+
+    cache._records = Watched()
+    cache.put(0, 1, np.zeros((SIZE, SIZE), np.uint8))
+    assert written == ["crop", "state"]
 
 
 def test_cache_of_photographs_with_names_of_any_bytes(tmp_path):

@@ -441,6 +441,42 @@ def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     assert method.fuse(*pair).shape == (12, 17)
 
 
+def test_the_best_model_is_judged_by_all_terms():
+    """val_ssim is the index, of which the loss is what it lacks of 1."""
+    row = {"val_pixel_loss": 10.0, "val_ssim": 0.9}
+    assert find_recipe("paper").validation_loss(row) == pytest.approx(10 + 100 * 0.1)
+    weighted = find_recipe("paper").weighted(1000.0)
+    assert weighted.validation_loss(row) == pytest.approx(10 + 1000 * 0.1)
+    for name in ("release", "paper"):
+        loss = find_recipe(name, "deepfuse").validation_loss
+        # DeepFuse's pixel loss is measured, and does not count.
+        assert loss({"val_pixel_loss": 10.0, "val_ssim": 0.9}) == pytest.approx(0.1)
+
+
+def test_the_recipes_are_those_of_the_paper_and_of_the_releases():
+    found = {
+        (network_name, recipe.name): (
+            [(term.loss, term.weight) for term in recipe.terms],
+            recipe.interleaved_batches,
+        )
+        for network_name, recipes in RECIPES.items()
+        for recipe in recipes.values()
+    }
+    of_1 = "contrast_structure_of_1_loss"
+    assert found == {
+        ("densefuse", "paper"): (
+            [("euclidean", 1.0), ("full_ssim_loss", 100.0)],
+            False,
+        ),
+        ("densefuse", "release"): ([("mean_squared", 1.0), (of_1, 100.0)], True),
+        ("deepfuse", "release"): ([("mean_squared", 0.0), (of_1, 1.0)], False),
+        ("deepfuse", "paper"): (
+            [("mean_squared", 0.0), ("contrast_structure_loss", 1.0)],
+            False,
+        ),
+    }
+
+
 def test_a_network_decides_the_default_of_recipe_and_weight():
     for network_name, expected in (
         ("densefuse", ("paper", 100.0)),
