@@ -15,42 +15,7 @@ shows where the two differ. A new metric is one file, which is imported when the
 is asked for, a line of FUNCTIONS in metric.py, and one of __init__.pyi.
 """
 
-from collections.abc import Callable
+import lazy_loader as _lazy_loader
 
-from densefuse_tf.metrics._ms_ssim import mef_ssim
-from densefuse_tf.metrics.evaluate import SELECTIONS
-from densefuse_tf.metrics.evaluate import evaluate
-from densefuse_tf.metrics.evaluate import select
-from densefuse_tf.metrics.metric import CONVENTIONS
-from densefuse_tf.metrics.metric import FUNCTIONS
-from densefuse_tf.metrics.metric import METRICS
-from densefuse_tf.metrics.metric import Convention
-from densefuse_tf.metrics.metric import Metric
-from densefuse_tf.metrics.metric import list_metrics
-from densefuse_tf.metrics.metric import load
-
-__all__ = [
-    "CONVENTIONS",
-    "METRICS",
-    "SELECTIONS",
-    "Convention",
-    "Metric",
-    "evaluate",
-    "list_metrics",
-    "mef_ssim",
-    "select",
-    *dict.fromkeys(FUNCTIONS.values()),
-]
-
-
-def __getattr__(name: str) -> Callable[..., float]:
-    if name == "mutual_information":
-        # The name that `mi` had before.
-        name = "mi"
-    if name in FUNCTIONS.values():
-        return load(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# The names stand in __init__.pyi, each of which is loaded when it is first used.
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

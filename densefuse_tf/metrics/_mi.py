@@ -71,3 +71,7 @@ def _shared(source: np.ndarray, fused: np.ndarray, *, merged: bool) -> float:
         joint = joint[:255, :255]
     # Rounding may leave -1e-16 for independent images.
     return max(separate - bits(joint), 0.0)
+
+
+# The name that `mi` had before.
+mutual_information = mi

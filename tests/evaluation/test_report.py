@@ -2,7 +2,7 @@
 
 from densefuse_tf.evaluation import report
 from densefuse_tf.evaluation.scoring import Evaluated
-from densefuse_tf.metrics.evaluate import TABLE_2
+from densefuse_tf.metrics._evaluate import TABLE_2
 
 
 def evaluated():

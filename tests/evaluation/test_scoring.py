@@ -11,7 +11,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.metrics.evaluate import TABLE_2
+from densefuse_tf.metrics._evaluate import TABLE_2
 
 
 @pytest.fixture

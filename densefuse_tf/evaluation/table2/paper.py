@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from densefuse_tf.metrics.evaluate import TABLE_2
+from densefuse_tf.metrics._evaluate import TABLE_2
 
 METRICS = TABLE_2
 # The authors published 21 pairs and average 20. Without pair 20 all seven metrics fit
