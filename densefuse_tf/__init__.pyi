@@ -4,6 +4,7 @@ from . import io as io
 from . import metrics as metrics
 from . import registration as registration
 from .baselines.method import method as method
+from .cameras.live import live as live
 from .errors import UserError as UserError
 from .fusion.fuser import Fuser as Fuser
 from .fusion.graph import load_fusion_model as load_fusion_model

@@ -11,13 +11,17 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "densefuse_tf"
 # direction.
 FLOORS = (
     ("errors",),
+<<<<<<< HEAD
     ("extras", "compiling", "naming", "setting", "startup", "user_modules"),
+=======
+    ("extras", "compiling", "loopback", "setting", "startup", "user_modules"),
+>>>>>>> d058915 (Live: two cameras in, one fused picture out)
     ("io",),
     ("metrics", "model"),
     ("baselines", "registration"),
     ("fusion",),
     ("evaluation", "pipelines", "serving", "training"),
-    ("demo",),
+    ("cameras", "demo"),
     ("commands",),
 )
 # What the floors alone would allow.

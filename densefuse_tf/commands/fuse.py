@@ -13,6 +13,7 @@
   fuse.py --ir=frames/ir --vis=frames/vis --video --output=frames/fused
   fuse.py --ir=pairs/ir --vis=pairs/vis --output=gtf --method=gtf \\
       --method_options=lambda=2.5
+  fuse.py --live --ir=v4l2:/dev/video0 --vis=rtsp://CAMERA/stream --output=fused.mkv
   fuse.py --ir=archive/ir --vis=archive/vis --output=fused --skip_existing \\
       --runner=DaskRunner --beam_options='--dask_client_address=tcp://HOST:8786'
 
@@ -33,11 +34,14 @@ to 0..255 in its own way; --checkpoint is its weights if it has any.
 Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
+import dataclasses
 import sys
 from typing import Any
 
 from absl import flags
 
+from densefuse_tf.cameras.settings import USUAL
+from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import fusing
 from densefuse_tf.commands import runner
@@ -111,17 +115,37 @@ common_flags.define(
 )
 common_flags.define(RegistrationSettings, _FLAGS)
 common_flags.define(RunOptions, _FLAGS)
+_LIVE = flags.DEFINE_bool(
+    "live",
+    False,
+    "Fuse two cameras while they run: --ir and --vis are devices, addresses or files "
+    "that ffmpeg opens, --output a video file, an address as udp://HOST:PORT or pipe:; "
+    "see docs/live.md.",
+    flag_values=_FLAGS,
+)
+common_flags.define(LiveSettings, _FLAGS)
+# What goes with files, and not with cameras.
+_OF_FILES = (
+    *("sources", "video", "fps", "register", "register_model", "points"),
+    *("save_transform", "checkerboard", "save_raw", "skip_existing"),
+    *(field.name for field in dataclasses.fields(RunOptions)),
+)
 
 
 def main() -> int:
+    live = _LIVE.value
+    of_live = [field.name for field in dataclasses.fields(LiveSettings)]
+    for name in _OF_FILES if live else of_live:
+        if _FLAGS[name].present:
+            raise UserError(f"--{name} {'does not go' if live else 'goes'} with --live")
     names, sources = _sources()
-    output = _OUTPUT.value
-    if not output:
+    output = _OUTPUT.value or ""
+    if not output and not (live and _FLAGS["live_page"].value):
         raise UserError("--output is missing: expected a file, or a folder for several")
-    for place in (*sources, output):
+    for place in () if live else (*sources, output):
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
-    is_video = _VIDEO.value or any(map(formats.is_video, (*sources, output)))
+    is_video = live or _VIDEO.value or any(map(formats.is_video, (*sources, output)))
     ranges: dict[str, Any] = {}
     if not _SOURCES.value:
         ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
@@ -142,6 +166,8 @@ def main() -> int:
         names,
         _FPS.value,
     )
+    if live:
+        return fusing.fuse_live(request, common_flags.read(LiveSettings, _FLAGS))
     return (fusing.fuse_sequence if is_video else fusing.fuse_pairs)(request)
 
 
@@ -166,8 +192,10 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
             if given.value:
                 raise UserError(f"--{given.name} goes with another method than {name}")
         others: dict[str, Any] = {"num_sources": num_sources}
-        if is_video and not _FLAGS["output_range"].present:
-            others["output_range"] = "average"
+        usual = {"output_range": "average"} if is_video else {}
+        for flag, value in (USUAL if _LIVE.value else usual).items():
+            if not _FLAGS[flag].present:
+                others[flag] = value
         return common_flags.read(FusionSettings, _FLAGS, **others)
     methods.load(_METHOD_MODULE.value)
     if name not in methods.list_methods():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
+from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import PipelineError
@@ -56,6 +57,23 @@ def fuse_sequence(request: FusionRequest) -> int:
         progress.say(f"written in {time.monotonic() - start:.1f} s: {request.output}")
     else:
         progress.say(f"{request.output}: is there already, and is left as it is")
+    return 0
+
+
+def fuse_live(request: FusionRequest, settings: LiveSettings) -> int:
+    """Fuses two cameras until it is interrupted; returns the exit status.
+
+    Raises:
+      UserError: As `running.fuse` raises it.
+    """
+    from densefuse_tf.cameras import running
+
+    # Standard output may be the picture's.
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    quiet = not sys.stderr.isatty()
+    running.fuse(request, settings, tell, (lambda line: None) if quiet else tell)
     return 0
 
 

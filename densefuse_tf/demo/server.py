@@ -5,13 +5,14 @@ import os
 import pathlib
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
+
+from densefuse_tf import loopback
 
 # Gradio's page has inline scripts and styles, and makes functions of text.
 _HEADERS = {
@@ -25,8 +26,6 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-# The loopback addresses that a name of this machine may be, through ssh for instance.
-_NAMES = {"localhost", "127.0.0.1", "::1"}
 _UPLOAD = "/gradio_api/upload"
 # How long it takes at most to begin and to end, in seconds.
 _PATIENCE = 20
@@ -97,7 +96,7 @@ class Guard:
     def __init__(self, app: Callable, host: str, folder: Folder):
         """Takes the ASGI application, the address it is bound to, and its folder."""
         self._app = app
-        self._names = _NAMES | {host.lower()}
+        self._host = host
         self._folder = folder
 
     async def __call__(self, scope, receive, send) -> None:
@@ -118,7 +117,9 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        refused = self._refusal(headers)
+        refused = loopback.refusal(
+            headers.get("host", ""), headers.get("origin"), self._host
+        )
         if refused is not None:
             answer = PlainTextResponse(f"{refused}\n", status_code=403)
             await answer(scope, receive, send_with_headers)
@@ -137,25 +138,6 @@ class Guard:
                     return
                 stack.enter_context(self._folder.expecting(int(length)))
             await self._app(scope, receive, send_with_headers)
-
-    def _refusal(self, headers: Headers) -> str | None:
-        """Returns why a request is not answered, or None."""
-        host = headers.get("host", "")
-        if _host_name(host) not in self._names:
-            return f"this page is not at {host!r}: open it by the address it printed"
-        origin = headers.get("origin")
-        if origin is not None:
-            if urllib.parse.urlsplit(origin).netloc.lower() != host.lower():
-                return f"another page, {origin}, may not ask anything of this one"
-        return None
-
-
-def _host_name(host: str) -> str | None:
-    """Returns the name in a Host header, without its port."""
-    try:
-        return urllib.parse.urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 class Server:

@@ -122,6 +122,11 @@ def _judged(values: np.ndarray) -> Judged:
     )
 
 
+def is_flat(spread, typical: float):
+    """Whether frames have next to no contrast beside typical ones, by their spreads."""
+    return 4 * spread <= typical
+
+
 def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
     """Puts the ranges of the frames of a sequence together.
 
@@ -136,8 +141,8 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
     """
     spreads = np.array([one.spread for one in frames])
     typical = float(np.median(spreads))
-    are_flat = 4 * spreads <= typical
-    scene = [one for one, is_flat in zip(frames, are_flat, strict=True) if not is_flat]
+    are_flat = is_flat(spreads, typical)
+    scene = [one for one, flat in zip(frames, are_flat, strict=True) if not flat]
     scene = scene or list(frames)
     low, high = min(one.low for one in scene), max(one.high for one in scene)
     empty = []

@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -31,13 +32,15 @@ _INPUT_PARAMS = ["-nostdin", "-xerror", "-protocol_whitelist", "file"]
 _STREAM_PARAMS = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 # By default ffmpeg repeats each chroma sample for two by two pixels and rounds down,
 # which is off by twice as much in the mean.
-_DECODER_PARAMS = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"]
+DECODER_PARAMS = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"]
 # Visually lossless, in the colours of today's screens, with the tags that say so:
 # without them players guess the matrix from the height.
 _ENCODER_PARAMS = [
     *("-c:v", "libx264", "-crf", "14", "-color_range", "tv", "-colorspace", "bt709"),
     *("-color_primaries", "bt709", "-color_trc", "bt709"),
 ]
+# Frames that are shown when they come, each of which is written at once.
+_LIVE_PARAMS = ("-use_wallclock_as_timestamps", "1", "-threads", "1")
 _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 
 # Grey of more than 8 bits holds sensor counts or temperatures, which are read as they
@@ -69,6 +72,8 @@ _LATE = 1.75
 _ROUGHLY = 0.02
 _ROUNDING = 1e-4
 _MAX_DENOMINATOR = 100_000
+# No more is looked at of what ffmpeg says, in bytes.
+_MOST_SAID = 2**24
 # A single frame that has no rate gets this one.
 _UNKNOWN = 25
 # What a video keeps when ffmpeg writes it anew: all bits of each value.
@@ -130,14 +135,10 @@ class VideoFile:
         Raises:
           UserError: There are fewer than `count` any more.
         """
-        dtype: np.dtype = np.dtype("u1")
-        shape: tuple[int, ...] = (*self.size, 3)
-        if self.is_deep:
-            is_float = self.pixel_format.startswith("grayf")
-            dtype, shape = np.dtype("<f4" if is_float else "<u2"), self.size
+        dtype, shape = layout(self.pixel_format, self.size)
         frame_bytes = math.prod(shape) * dtype.itemsize
         height, width = self.size
-        output = [*_DECODER_PARAMS, "-s", f"{width}x{height}"]
+        output = [*DECODER_PARAMS, "-s", f"{width}x{height}"]
         if self.is_untagged_hd:
             output += ["-vf", "scale=in_color_matrix=bt709"]
         output += ["-pix_fmt", self.pixel_format, "-f", "rawvideo"]
@@ -153,6 +154,17 @@ class VideoFile:
                 if dtype.kind == "f":
                     pixels.check(frame, self.name(index))
                 yield frame
+
+
+def layout(
+    pixel_format: str, size: tuple[int, int]
+) -> tuple[np.dtype, tuple[int, ...]]:
+    """Returns the type and the shape of a frame that ffmpeg gives as raw video."""
+    if pixel_format == "rgb24":
+        return np.dtype("u1"), (*size, 3)
+    is_float = pixel_format.startswith("grayf")
+    deep = "<f4" if is_float else "<u2"
+    return np.dtype("u1" if pixel_format == "gray" else deep), size
 
 
 def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> VideoFile:
@@ -336,11 +348,17 @@ def _moments(
             yield int(time), int(size)
 
 
-class _Ffmpeg:
+class Ffmpeg:
     """A running ffmpeg; on leaving its context it has ended."""
 
-    def __init__(self, level: str, arguments: Sequence[str]):
-        """Starts it; `level` is how much it says."""
+    def __init__(self, level: str, arguments: Sequence[str], *, shown: bool = False):
+        """Starts it.
+
+        Args:
+          level: How much it says.
+          arguments: Those of its command line.
+          shown: Whether its standard output is this program's own.
+        """
         extras.require("video", "a video")
         import imageio_ffmpeg
 
@@ -355,18 +373,25 @@ class _Ffmpeg:
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=None if shown else subprocess.PIPE,
             stderr=self._log,
             start_new_session=True,
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.input, self.output = self.process.stdin, self.process.stdout
+        self.input: Any = self.process.stdin
+        self.output: Any = self.process.stdout
 
-    def said(self) -> str:
-        """Waits for its end and returns what it has said."""
-        self.process.wait()
+    def said(self, *, so_far: bool = False) -> str:
+        """Returns what it has said, at its end unless it is asked for so far."""
+        if not so_far:
+            self.process.wait()
+        # The place in the file is that of ffmpeg as well.
+        said = os.pread(self._log.fileno(), _MOST_SAID, 0)
+        return said.decode(errors="replace").replace("\r", "\n")
+
+    def forget(self) -> None:
+        """Forgets what it has said: of a camera it may run for weeks."""
         self._log.seek(0)
-        return self._log.read().decode(errors="replace").replace("\r", "\n")
+        self._log.truncate()
 
     def complaint(self) -> str:
         """Returns the first mistake it tells of, in one line, or an empty string."""
@@ -375,7 +400,7 @@ class _Ffmpeg:
         status = self.process.returncode
         return f"ffmpeg ended with status {status}" if status else ""
 
-    def __enter__(self) -> "_Ffmpeg":
+    def __enter__(self) -> "Ffmpeg":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -387,10 +412,10 @@ class _Ffmpeg:
         self._log.close()
 
 
-def _decoding(path: pathlib.Path, level: str, output: Sequence[str]) -> _Ffmpeg:
+def _decoding(path: pathlib.Path, level: str, output: Sequence[str]) -> Ffmpeg:
     """Starts an ffmpeg that decodes a file to its standard output."""
     arguments = [*_INPUT_PARAMS, "-i", f"file:{path}", *_STREAM_PARAMS, *output, "-"]
-    return _Ffmpeg(level, arguments)
+    return Ffmpeg(level, arguments)
 
 
 def text(value: int | fractions.Fraction | tuple[int, int]) -> str:
@@ -413,8 +438,9 @@ class Encoder:
         path: pathlib.Path,
         temporary: pathlib.Path,
         size: tuple[int, int],
-        rate: fractions.Fraction,
+        rate: fractions.Fraction | None,
         pixel_aspect: fractions.Fraction | None,
+        live: Sequence[str] = (),
     ):
         """Starts it.
 
@@ -422,21 +448,25 @@ class Encoder:
           path: What an error calls the video.
           temporary: Where ffmpeg writes; its suffix says the container.
           size: (height, width) of the frames.
-          rate: Frames per second.
+          rate: Frames per second; None for frames that are shown when they come.
           pixel_aspect: Width to height of a pixel, or None.
+          live: ffmpeg's arguments for where it writes frames that come in their own
+            time; "pipe:" is this program's standard output.
         """
         self._path = path
         self._temporary = temporary
         self._count = 0
         height, width = size
+        timing = ("-r", str(rate)) if rate else _LIVE_PARAMS
         filters = f"{_SCALE},setsar={pixel_aspect}" if pixel_aspect else _SCALE
         chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         arguments = [
             *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-            *("-s", f"{width}x{height}", "-r", str(rate), "-i", "-", "-vf", filters),
-            *("-pix_fmt", chroma, *_ENCODER_PARAMS, f"file:{temporary}"),
+            *("-s", f"{width}x{height}", *timing, "-i", "-", "-vf", filters),
+            *("-pix_fmt", chroma, *_ENCODER_PARAMS),
+            *(live or [f"file:{temporary}"]),
         ]
-        self._ffmpeg = _Ffmpeg("error", arguments)
+        self._ffmpeg = Ffmpeg("error", arguments, shown="pipe:" in live)
 
     def add(self, frame: np.ndarray) -> None:
         """Takes the next frame: uint8, [height, width] or [height, width, 3].
@@ -473,6 +503,7 @@ class Encoder:
         reason = f"ffmpeg was stopped after about {self._count} frames"
         if complaint := self._ffmpeg.complaint():
             reason += f" ({complaint})"
-        if shutil.disk_usage(self._temporary.parent).free < 2**20:
+        folder = self._temporary.parent
+        if folder.is_dir() and shutil.disk_usage(folder).free < 2**20:
             reason = "No space left on device"
         return UserError(f"{self._path}: cannot be written: {reason}")

@@ -1,0 +1,1 @@
+"""Two cameras in, one fused picture out, while it happens."""

@@ -1,0 +1,133 @@
+"""A whole live run, from the sources of a request to its sink; it prints nothing."""
+
+import contextlib
+import csv
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from densefuse_tf.cameras import showing
+from densefuse_tf.cameras import sources
+from densefuse_tf.cameras.live import NAMES
+from densefuse_tf.cameras.live import live
+from densefuse_tf.cameras.pairing import Counts
+from densefuse_tf.cameras.settings import LiveSettings
+from densefuse_tf.io import files
+from densefuse_tf.io import outputs
+from densefuse_tf.pipelines.settings import FusionRequest
+
+Tell = Callable[[str], object]
+_COLUMNS = (
+    *("seconds", "pictures", "dropped_ir", "dropped_vis", "not_paired", "failed"),
+    *("delay_median_ms", "delay_95_ms"),
+)
+_LINE = (
+    "{1} pictures in a second; dropped {2} infrared, {3} visible; {4} not paired, {5} "
+    "failed; delay {6:.0f} ms, 95 % {7:.0f} ms"
+)
+
+
+def fuse(
+    request: FusionRequest, settings: LiveSettings, started: Tell, second: Tell
+) -> None:
+    """Fuses two cameras until a file among them ends, or the run is interrupted.
+
+    However it ends, the file that it writes is whole, and no ffmpeg is left.
+
+    Args:
+      request: Says what is fused how; its output is a video file, an address, "pipe:",
+        or "" for the page alone.
+      settings: Says how the cameras are read and paired.
+      started: Is told where the page is.
+      second: Is told each second how it goes.
+    """
+    output, options, stats = str(request.output), request.options, settings.stats
+    written = {} if stats is None else {"--stats": stats}
+    if output and showing.is_file(output):
+        written["--output"] = output
+    read = [(path, "a source") for path in request.sources]
+    read += [(path, "the transform") for path in request.registration.inputs]
+    outputs.check_named(written, lambda: read)
+    for path in () if options.overwrite else written.values():
+        files.check_free(path)
+    counts, given = Counts(), (settings.ir_input, settings.vis_input)
+    cameras = [
+        sources.frames(
+            str(source),
+            inputs,
+            name=f"--{name}={source}",
+            timeout=settings.timeout,
+            max_pixels=options.max_pixels,
+            ended=counts.ended,
+        )
+        for name, source, inputs in zip(NAMES, request.sources, given, strict=True)
+    ]
+    with contextlib.ExitStack() as stack:
+        page = None
+        if settings.live_page:
+            page = stack.enter_context(contextlib.closing(showing.Page()))
+            started(f"page: {page.address}")
+        pictures = live(
+            *cameras,
+            fuser=request.fuser(),
+            rate=settings.live_rate,
+            max_skew=settings.max_skew / 1000,
+            range_memory=settings.range_memory,
+            ranges=options.ranges(2),
+            transform=request.registration,
+            counts=counts,
+        )
+        stack.enter_context(_each_second(counts, stats, page, second))
+        stack.enter_context(contextlib.closing(pictures))
+        sink = None
+        for moment, image in pictures:
+
+            def is_out(moment: float = moment) -> None:
+                counts.delays.append(time.monotonic() - moment)
+
+            if page is not None:
+                page.image = image
+            if not output:
+                is_out()
+                continue
+            if sink is None:
+                sink = showing.Sink(output, image.shape[:2])
+                stack.enter_context(contextlib.closing(sink))
+            sink.add(image, is_out)
+
+
+@contextlib.contextmanager
+def _each_second(counts: Counts, stats, page, second: Tell) -> Iterator[None]:
+    """Says each second how it goes: to `second`, on the page and in a table."""
+
+    def run() -> None:
+        start, before = time.monotonic(), np.zeros(4, int)
+        while not ended.wait(1):
+            dropped = np.subtract(counts.arrived, counts.used)
+            total = np.array([*dropped, counts.apart, counts.failed])
+            delays = [counts.delays.popleft() for _ in range(len(counts.delays))]
+            late = 1000 * np.percentile(delays or [np.nan], [50, 95])
+            row = [time.monotonic() - start, len(delays), *(total - before), *late]
+            before, line = total, _LINE.format(*row)
+            second(line)
+            if page is not None:
+                page.line = line
+            if table is not None:
+                csv.writer(table).writerow([f"{value:.6g}" for value in row])
+
+    ended = threading.Event()
+    thread = threading.Thread(target=run, daemon=True)
+    with contextlib.ExitStack() as stack:
+        table = None
+        if stats is not None:
+            try:
+                table = stack.enter_context(open(stats, "w", buffering=1, newline=""))
+            except OSError as error:
+                raise files.cannot_write(stats, error) from error
+            csv.writer(table).writerow(_COLUMNS)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(ended.set)
+        yield
