@@ -11,11 +11,10 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "densefuse_tf"
 # direction.
 FLOORS = (
     ("errors",),
-<<<<<<< HEAD
-    ("extras", "compiling", "naming", "setting", "startup", "user_modules"),
-=======
-    ("extras", "compiling", "loopback", "setting", "startup", "user_modules"),
->>>>>>> d058915 (Live: two cameras in, one fused picture out)
+    (
+        *("extras", "compiling", "loopback", "naming", "setting", "startup"),
+        "user_modules",
+    ),
     ("io",),
     ("metrics", "model"),
     ("baselines", "registration"),

@@ -1,0 +1,198 @@
+"""`fuse.py --live` with real streams: two ffmpeg processes with the time in each frame.
+
+`--long` fuses 2,000 frames and looks at the memory.
+"""
+
+import csv
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import streams
+import videos
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# On a machine with more work than this for each core no time is promised.
+BUSY = 1.5
+
+
+def is_busy() -> bool:
+    return os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
+
+
+class Run:
+    """A fuse.py --live of two cameras, whose file is followed while it grows."""
+
+    def __init__(self, folder, checkpoint, *flags):
+        self.path = folder / "fused.mkv"
+        self.stats = folder / "live.csv"
+        self.ir = streams.Camera("ir", 8.7)
+        self.vis = streams.Camera("vis", 25)
+        self.follower = streams.Follower(self.path)
+        self.log = open(folder / "log", "w+")
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "fuse.py", "--live", f"--ir={self.ir.address}"),
+                *(f"--vis={self.vis.address}", f"--output={self.path}"),
+                *(f"--checkpoint={checkpoint}", f"--stats={self.stats}", *flags),
+            ],
+            cwd=ROOT,
+            stderr=self.log,
+        )
+
+    @property
+    def pictures(self):
+        return self.follower.pictures
+
+    def wait_for(self, count, seconds=120):
+        streams.wait_for(
+            lambda: len(self.pictures) >= count or self.process.poll() is not None,
+            seconds,
+            f"{count} pictures",
+        )
+        assert self.process.poll() is None, self.said()
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def memory(self) -> int:
+        """What the process holds, in KiB."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+    def end(self, number=signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.ir.close()
+        self.vis.close()
+        self.follower.close()
+        self.log.close()
+
+
+@pytest.fixture
+def live(tmp_path, checkpoint):
+    runs = []
+
+    def start(*flags, checkpoint=checkpoint):
+        runs.append(Run(tmp_path, checkpoint, *flags))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def promises(pictures) -> None:
+    """The skew of each pair, and the delay from its stamp to the file."""
+    there, ir, vis = np.array(pictures).T
+    # Frames come in order, and none twice.
+    assert (np.diff(vis) > 0).all()
+    assert (np.diff(ir) >= 0).all()
+    if is_busy():
+        pytest.skip(f"{os.getloadavg()[0]:.1f} waiting for the cores: no time is kept")
+    assert np.abs(ir - vis).max() <= 100
+    # Where computing is slower than the camera it takes all of the time.
+    computing = np.median(np.diff(there))
+    assert np.median(there - vis) <= 250 + computing
+
+
+def test_two_streams_are_fused_one_goes_and_comes_back_and_ctrl_c_ends_it(live):
+    run = live("--timeout=2")
+    run.wait_for(10)
+    first = len(run.pictures)
+    sent = run.vis.sent
+    streams.wait_for(lambda: run.vis.sent >= sent + 100, 60, "100 frames")
+    before = run.pictures[first:]
+    run.vis.kill()
+    time.sleep(1)
+    again = streams.milliseconds()
+    run.vis.start()
+    count = len(run.pictures)
+    streams.wait_for(
+        lambda: any(vis > again for _, _, vis in run.pictures[count:]), 60, "a picture"
+    )
+    late = next(there for there, _, vis in run.pictures[count:] if vis > again) - again
+    sent = run.vis.sent
+    streams.wait_for(lambda: run.vis.sent >= sent + 100, 60, "100 frames")
+    children = streams.children(run.process.pid)
+    assert len(children) == 3
+    assert run.end() == 130
+    assert not any(map(streams.is_running, children))
+    said = run.said()
+    assert f"--vis={run.vis.address}: " in said
+    assert "opened again until it answers" in said and "is back after" in said
+    run.follower.close()
+    # All that was told to be written is there.
+    videos.ffmpeg("-xerror", "-i", run.path, "-f", "null", "-")
+    with open(run.stats, newline="") as table:
+        rows = list(csv.DictReader(table))
+    written = sum(int(row["pictures"]) for row in rows)
+    assert len(run.pictures) >= written > 0
+    assert sum(int(row["dropped_ir"]) for row in rows) >= 0
+    promises(before)
+    assert late <= 3000
+
+
+def test_sigterm_ends_it_as_well(live):
+    run = live("--live_rate=ir")
+    run.wait_for(5)
+    children = streams.children(run.process.pid)
+    assert run.end(signal.SIGTERM) == 143
+    assert not any(map(streams.is_running, children))
+    videos.ffmpeg("-xerror", "-i", run.path, "-f", "null", "-")
+    run.follower.close()
+    # With each infrared frame at most.
+    irs = [ir for _, ir, _ in run.pictures]
+    assert len(set(irs)) == len(irs)
+
+
+def test_nothing_grows_over_2000_frames(live, long):
+    if not long:
+        pytest.skip("takes two minutes: --long")
+    run = live(checkpoint="1e2")
+    run.wait_for(200, 300)
+    first, held = run.pictures[50:200], run.memory()
+    sent = run.vis.sent
+    streams.wait_for(lambda: run.vis.sent >= sent + 2000, 300, "2,000 frames")
+    assert run.memory() <= 1.03 * held
+    last = run.pictures[-150:]
+    promises(first)
+    promises(last)
+    delays = [
+        np.median([there - vis for there, _, vis in each]) for each in (first, last)
+    ]
+    assert delays[1] <= delays[0] + 50
+    assert run.end() == 130
+
+
+def test_mistakes_are_told_before_anything_runs(tmp_path):
+    (tmp_path / "ir.mp4").touch()
+    for flags, message in (
+        (["--live", "--ir=a", "--vis=b", "--output=c.avi"], "--output=c.avi: expected"),
+        (["--live", "--ir=a", "--vis=b"], "--output is missing"),
+        (["--live", "--ir=a", "--vis=b", "--output=c.mkv", "--register"], "--register"),
+        (["--ir=a", "--vis=b", "--output=c", "--max_skew=3"], "goes with --live"),
+        (
+            ["--live", "--ir=ir.mp4", "--vis=b", "--output=ir.mp4"],
+            "--output=ir.mp4: would overwrite a source",
+        ),
+        (
+            ["--live", "--ir=a", "--vis=b", "--output=c.mkv", "--live_rate=often"],
+            "--live_rate is 'often': expected ir, vis",
+        ),
+        (["--ir=rtsp://camera/a", "--vis=b", "--output=c"], "is a URL"),
+    ):
+        command = [sys.executable, str(ROOT / "fuse.py"), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2
+        assert message in done.stderr, done.stderr

@@ -1,0 +1,133 @@
+"""The page of the running picture, and files that survive a kill."""
+
+import http.client
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import videos
+from PIL import Image
+
+from densefuse_tf.cameras.showing import Page
+from densefuse_tf.cameras.showing import Sink
+from densefuse_tf.cameras.showing import is_file
+from densefuse_tf.errors import UserError
+
+
+@pytest.fixture
+def page():
+    page = Page()
+    yield page
+    page.close()
+
+
+def ask(page, path="/", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", page.server_port, timeout=20)
+    connection.putrequest("GET", path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    return connection.getresponse()
+
+
+def test_the_page_has_the_picture_and_the_numbers(page):
+    page.line = "12 pictures in a second <&"
+    text = ask(page).read().decode()
+    assert 'src="picture"' in text and 'src="numbers"' in text
+    assert "12 pictures in a second &lt;&amp;" in ask(page, "/numbers").read().decode()
+    assert ask(page, "/nothing").status == 404
+
+
+def test_the_page_answers_its_own_names_alone(page):
+    port = page.server_port
+    assert ask(page, Host=f"localhost:{port}").status == 200
+    for path in ("/", "/numbers", "/picture"):
+        assert ask(page, path, Host=f"evil.example:{port}").status == 403
+        assert ask(page, path, Origin="http://evil.example").status == 403
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_the_running_picture_is_motion_jpeg(page, channels):
+    page.image = np.full((20, 30, *channels), 50, np.uint8)
+    answer = ask(page, "/picture")
+    assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+    for level in (50, 200):
+        assert answer.readline() == b"--frame\r\n"
+        assert answer.readline() == b"Content-Type: image/jpeg\r\n"
+        length = int(answer.readline().split(b":")[1])
+        assert answer.readline() == b"\r\n"
+        image = np.asarray(Image.open(io.BytesIO(answer.read(length))))
+        assert abs(int(image.mean()) - level) <= 1
+        answer.readline()
+        page.image = np.full((20, 30, *channels), 200, np.uint8)
+
+
+def test_outputs_are_files_or_addresses():
+    assert is_file("out/fused.MKV") and is_file("fused.mp4")
+    assert not is_file("udp://127.0.0.1:9000") and not is_file("pipe:")
+    with pytest.raises(UserError, match=r"--output=fused.avi: expected .mp4, .*pipe:"):
+        is_file("fused.avi")
+
+
+@pytest.mark.parametrize("size", [(64, 80), (31, 45)])
+def test_a_sink_writes_each_picture_once(tmp_path, size):
+    path = tmp_path / "fused.mkv"
+    frames = videos.scene(10, size, channels=(3,))
+    sink, done = Sink(str(path), size), []
+    for frame in frames:
+        sink.add(frame, lambda: done.append(True))
+        time.sleep(0.02)
+    sink.close()
+    found, _ = videos.read(path)
+    assert len(done) == len(frames) == len(found)
+    assert np.abs(found.astype(int) - frames).mean() < 4
+
+
+def test_a_sink_that_cannot_be_written_is_told(tmp_path):
+    path = tmp_path / "nowhere/fused.mkv"
+    sink = Sink(str(path), (64, 80))
+    with pytest.raises(UserError, match=r"nowhere/fused.mkv: cannot be written: "):
+        for _ in range(100):
+            sink.add(np.zeros((64, 80, 3), np.uint8), lambda: None)
+            time.sleep(0.02)
+    with pytest.raises(UserError):
+        sink.close()
+
+
+WRITING = """
+import sys, time, numpy as np
+from densefuse_tf.cameras.showing import Sink
+sink = Sink(sys.argv[1], (64, 80))
+print(sink._encoder._ffmpeg.process.pid, flush=True)
+for index in range(1000):
+    sink.add(np.full((64, 80, 3), index % 200 + 20, np.uint8), lambda: None)
+    print(index, flush=True)
+    time.sleep(0.04)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_file_plays_up_to_the_end_after_a_kill(tmp_path, suffix):
+    """Of the process and of its ffmpeg, as when the power fails."""
+    path = tmp_path / f"fused{suffix}"
+    command = [sys.executable, "-c", WRITING, str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    ffmpeg = int(process.stdout.readline())
+    for _ in range(40):
+        written = int(process.stdout.readline())
+    # On a busy machine ffmpeg is late.
+    time.sleep(0.2 + os.getloadavg()[0] / 20)
+    os.kill(ffmpeg, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    found, _ = videos.read(path)
+    # Half a second at 25 pictures a second.
+    assert len(found) >= written - 12
+    levels = found.mean(axis=(1, 2, 3))
+    assert np.abs(levels - np.arange(20, 20 + len(found))).max() < 3
