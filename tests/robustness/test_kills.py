@@ -60,6 +60,12 @@ def contents(folder: pathlib.Path) -> dict[str, object]:
     return found
 
 
+def empty(folder: pathlib.Path) -> None:
+    """Removes what is in a folder that stays."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def fuse(folder, checkpoint) -> list[str]:
     for number in range(1, 7):
         images.write(folder / f"ir/{number}.png", photograph(number, 120, 90))
