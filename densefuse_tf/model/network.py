@@ -166,8 +166,6 @@ def _convolve(
     settings = {
         "activation": "linear" if is_last else "relu",
         "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.1),
-        # Whatever the program's keras.json says.
-        "data_format": "channels_last",
         "dtype": dtype,
         "name": name,
     }
@@ -177,4 +175,6 @@ def _convolve(
     if len(parts) > 1:
         maps = keras.layers.Concatenate(name=f"{name}_inputs", dtype=dtype)(parts)
     padded = keras.ops.pad(maps, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+    # Whatever the program's keras.json says.
+    settings["data_format"] = "channels_last"
     return keras.layers.Conv2D(filters, kernel_size=3, **settings)(padded)
