@@ -28,6 +28,9 @@ from densefuse_tf.commands import runner
 from densefuse_tf.demo import examples
 from densefuse_tf.errors import UserError
 
+# Where `make docs` builds them, in a checkout.
+_DOCUMENTS = pathlib.Path(__file__).parents[2] / "docs" / "_build"
+
 _FLAGS = flags.FlagValues()
 _PORT = flags.DEFINE_integer(
     "port",
@@ -95,7 +98,8 @@ def main() -> None:
         size = max(_FOLDER_MEGABYTES.value * 10**6, 4 * page.upload_limit(max_pixels))
         kept = Folder(cache, size)
         running = Jobs(Engine(max_pixels))
-        shown = page.build(running, pairs, kept)
+        documents = _DOCUMENTS if (_DOCUMENTS / "index.html").is_file() else None
+        shown = page.build(running, pairs, kept, documents)
         server, address = page.launch(
             shown,
             host=_HOST.value,
@@ -104,6 +108,7 @@ def main() -> None:
             examples=pairs,
             folder=kept,
             icon=pathlib.Path(root) / "icon.png",
+            documents=documents,
         )
         print(f"page: {address} (Ctrl-C ends it)", flush=True)
         ended.wait()

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 1280
 # What the page calls the setting, for errors that it solves.
 REGISTER = "Register the infrared image to the visible one first"
+_MISALIGNED = (
+    f'the images match better when one of them is shifted or turned: tick "{REGISTER}"'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +108,8 @@ class Engine:
             (result,) = pairs.fuse_pairs(fuser, [pair], run.options, aligner=aligner)
             if result.error is not None:
                 raise result.error
+            if result.looks_misaligned:
+                warnings.append(_MISALIGNED)
             if result.lacks_reader:
                 logging.getLogger("absl").warning(LACKS_READER, request.ir)
         # There is one unless there is an error.

@@ -331,11 +331,25 @@ def test_a_result_of_other_settings_is_marked(page):
     page.wait(lambda: not page.all("#old"), "no mark")
     page.set("#strategy input[value=l1_norm]")
     page.wait(lambda: "other settings" in page.text("#old"), "a mark")
-    assert "l1-norm" in page.text("#settings")
-    page.set("#strategy input[value=addition]")
+    page.click("#preset_paper")
     page.wait(lambda: not page.all("#old"), "no mark")
     page.choose_example(2)
     page.wait(lambda: page.all("#old"), "a mark")
+
+
+def test_a_preset_sets_and_each_strategy_has_a_line_of_help(page):
+    page.choose_example()
+    page.click("#preset_camera")
+    page.wait(
+        lambda: page.wait_for("#strategy input[value=l1_norm]").is_selected(),
+        "the strategy of the preset",
+    )
+    page.fuse()
+    assert "--strategy=l1_norm" in page.text("#command")
+    assert "--color=luma" in page.text("#command")
+    lines = page.text("#strategy").splitlines()
+    assert "addition: Adds the feature maps, Eq. 4" in lines
+    assert "l1_norm: Weighs the feature maps by their l1-norm, Eq. 5-7" in lines
 
 
 def test_a_slow_method_is_cancelled_and_nobody_waits_for_it(page, client):

@@ -1,0 +1,339 @@
+"""Lays out the parts of the page of densefuse-demo: images, settings and results."""
+
+import functools
+import inspect
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from densefuse_tf.demo.engine import REGISTER
+from densefuse_tf.demo.request import Request
+from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.fusion.settings import PRECISIONS
+from densefuse_tf.fusion.settings import PRESETS
+from densefuse_tf.io import formats
+from densefuse_tf.model import checkpoints
+from densefuse_tf.model import strategies
+
+# A range without dead and hot pixels.
+OUTLIERS = "1%,99%"
+_LAMBDAS = [(f"{weight:g}", name) for name, weight in checkpoints.SSIM_WEIGHTS.items()]
+_RANGES: list[str | int | float | tuple[str, str | int | float]] = [
+    ("as it is (8 bits) or auto", ""),
+    "auto",
+    OUTLIERS,
+]
+_LEGENDS = {
+    "activity": "Activity level maps (Eq. 6): from black, none, to light yellow, the "
+    "greatest of both images",
+    "weight": "Weights of l1_norm (Eq. 7): from blue, 0, over white, 1/2, to red, 1",
+}
+# The page's own fonts are those of the system: Gradio's would be fetched.
+THEME = gr.themes.Default(
+    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
+CSS = """
+#layout {
+  display: grid; align-items: start;
+  grid-template:
+    "inputs results" auto "settings results" auto "settings details" 1fr / 2fr 3fr;
+}
+#layout > * {min-width: 0 !important}
+#inputs {grid-area: inputs}
+#settings {grid-area: settings}
+#results {grid-area: results}
+#details {grid-area: details}
+#layout:has(#old) :is(#fused, [id$=_slider], #metrics) {opacity: 0.4}
+#strategy .wrap {flex-direction: column; gap: 4px}
+#strategy label {padding: 4px 8px}
+#footer {padding-top: 16px}
+/* The message is said once, by the toast. */
+#fused .error {display: none}
+.file-preview .download {display: none}
+.file-preview .filename {padding-left: 0 !important}
+#metrics table {display: table; width: 100%; font-size: 0.9em}
+#metrics td, #metrics th {padding: 2px 8px; border-color: var(--border-color-primary)}
+#metrics td:not(:last-child), #metrics th {white-space: nowrap; word-break: normal}
+@media (max-width: 640px) {
+  #layout {grid-template: "inputs" "results" "settings" "details" / 1fr}
+  fieldset label {padding: 6px 8px !important}
+}
+"""
+
+
+def files(
+    show: Callable[[str], dict], examples: Sequence[Sequence[pathlib.Path]]
+) -> list[gr.File]:
+    """Lays out the choice of the two images, of which `show` shows a picture."""
+    chosen, previews = [], []
+    with gr.Row():
+        for kind in ("Infrared", "Visible"):
+            with gr.Column(min_width=140):
+                chosen.append(
+                    gr.File(
+                        label=kind,
+                        file_types=list(formats.READ),
+                        height=124,
+                        elem_id=kind.lower(),
+                    )
+                )
+                previews.append(
+                    gr.Image(
+                        show_label=False,
+                        interactive=False,
+                        buttons=[],
+                        height=150,
+                        visible=False,
+                        alt_text=f"The {kind.lower()} image",
+                        elem_id=f"{kind.lower()}_preview",
+                    )
+                )
+
+    for file, picture in zip(chosen, previews, strict=True):
+        file.change(
+            show, file, picture, show_progress="hidden", api_visibility="private"
+        )
+    if examples:
+        pictures = [gr.Image(label=file.label, render=False) for file in chosen]
+        dataset = gr.Dataset(
+            label="Examples",
+            components=pictures,
+            samples=[[str(path) for path in pair] for pair in examples],
+            type="index",
+            elem_id="examples",
+        )
+        dataset.click(
+            lambda index: [str(path) for path in examples[index]],
+            dataset,
+            chosen,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    return chosen
+
+
+def settings() -> tuple[list[Any], list[gr.Dropdown]]:
+    """Lays out the settings in the order of the fields of `Request`.
+
+    Returns:
+      All of them, and those of the value ranges.
+    """
+    with gr.Row():
+        presets = [
+            gr.Button(f"Preset: {name}", size="sm", elem_id=f"preset_{name}")
+            for name in PRESETS
+        ]
+    method = gr.Dropdown(
+        list(methods.list_methods()),
+        value=Request.method,
+        label="Method",
+        info=methods.summary(Request.method),
+        elem_id="method",
+    )
+    with gr.Group() as of_maps:
+        strategy = gr.Radio(
+            [(_help(name), name) for name in strategies.list_strategies()],
+            value=Request.strategy,
+            label="Strategy",
+            info="How the feature maps of the two images become one.",
+            elem_id="strategy",
+        )
+        checkpoint = gr.Radio(
+            _LAMBDAS,
+            value=Request.checkpoint,
+            label="Lambda of the training loss",
+            info="The weight of SSIM beside the pixels' error when the model was "
+            "trained. The four models differ little.",
+        )
+        output_range = gr.Radio(
+            list(OUTPUT_RANGES),
+            value=Request.output_range,
+            label="Output range",
+            info="minmax spreads the result over black to white, average keeps the "
+            "sources' brightness, clip cuts the decoder's output off at 0 and 255.",
+        )
+        precision = gr.Radio(
+            list(PRECISIONS),
+            value=Request.precision,
+            label="Precision",
+            info="bfloat16 is quicker where the processor has it, and less exact.",
+            render=False,
+        )
+
+    def choose(name):
+        shown = methods.settings_class(name).fuses_maps
+        return gr.update(info=methods.summary(name)), gr.update(visible=shown)
+
+    method.input(
+        choose,
+        method,
+        [method, of_maps],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    with gr.Accordion("Colour, value ranges, registration, precision", open=False):
+        color = gr.Radio(
+            list(COLOR_MODES),
+            value=Request.color,
+            label="Colour",
+            info="rgb fuses each channel, luma keeps the visible image's colours, "
+            "thermal shows by a palette how warm it is.",
+            elem_id="color",
+        )
+        with gr.Group(visible=False) as of_thermal:
+            palette = gr.Dropdown(
+                list(PALETTES),
+                value=Request.palette,
+                label="Palette",
+                info="In the first five equal steps look equal.",
+                elem_id="palette",
+            )
+            scale = gr.Checkbox(label="Draw a scale beside it", elem_id="scale")
+        color.change(
+            lambda name: gr.update(visible=name == "thermal"),
+            color,
+            of_thermal,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        ranges = [
+            gr.Dropdown(
+                _RANGES,
+                value="",
+                allow_custom_value=True,
+                label=f"{kind} values that become 0 and 255",
+                info="Or MIN,MAX, as in 7000,9000; or two percentiles.",
+                elem_id=f"{kind.lower()}_range",
+            )
+            for kind in ("Infrared", "Visible")
+        ]
+        register = gr.Checkbox(label=REGISTER, elem_id="register")
+        precision.render()
+    preset = {"strategy": strategy, "output_range": output_range, "color": color}
+    for button, values in zip(presets, PRESETS.values(), strict=True):
+        each = [values.get(name, getattr(Request, name)) for name in preset]
+        button.click(
+            functools.partial(list, each),
+            None,
+            list(preset.values()),
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    chosen = [method, strategy, checkpoint, output_range, color, *ranges]
+    return [*chosen, register, precision, palette, scale], ranges
+
+
+def _help(strategy: str) -> str:
+    """Names a strategy, with the first line of its docstring but for the formula."""
+    function = strategies.get(strategy).function
+    line = (inspect.getdoc(function) or "").partition("\n")[0]
+    return f"{strategy}: {line.partition(': ')[0].rstrip('.')}"
+
+
+class Outputs:
+    """Lays out the buttons and what is answered."""
+
+    def __init__(self):
+        with gr.Column(elem_id="results"):
+            with gr.Row():
+                self.button = gr.Button("Fuse", variant="primary", elem_id="fuse")
+                self.cancel = gr.Button("Cancel", visible=False, elem_id="cancel")
+            # What the result that is shown was made of.
+            self.shown = gr.State()
+            self.old = gr.Markdown(
+                "**This result was made with other settings or images.**",
+                visible=False,
+                elem_id="old",
+            )
+            self.status = gr.Markdown("", elem_id="status")
+            self.outliers = gr.Button(
+                f"Leave outliers out: apply {OUTLIERS} to both ranges",
+                visible=False,
+                size="sm",
+                elem_id="outliers",
+            )
+            with gr.Tabs():
+                with gr.Tab("Fused"):
+                    self.fused = gr.Image(
+                        show_label=False,
+                        format="png",
+                        interactive=False,
+                        buttons=["fullscreen"],
+                        alt_text="The fused image",
+                        elem_id="fused",
+                    )
+                self.compared = []
+                for kind in ("Infrared", "Visible"):
+                    with gr.Tab(kind):
+                        self.compared.append(
+                            gr.ImageSlider(
+                                label=f"{kind.lower()} | fused",
+                                format="png",
+                                interactive=False,
+                                buttons=["fullscreen"],
+                                elem_id=f"{kind.lower()}_slider",
+                            )
+                        )
+                with gr.Tab("Maps"):
+                    self.maps = []
+                    for what, legend in _LEGENDS.items():
+                        gr.Markdown(legend)
+                        with gr.Row():
+                            for kind in ("infrared", "visible"):
+                                self.maps.append(
+                                    gr.Image(
+                                        label=kind,
+                                        format="png",
+                                        interactive=False,
+                                        buttons=["fullscreen"],
+                                        min_width=150,
+                                        alt_text=f"The {what} map of the {kind} image",
+                                        elem_id=f"map_{what}_{kind}",
+                                    )
+                                )
+            with gr.Row():
+                self.image_file = gr.DownloadButton(
+                    "Download image", size="md", interactive=False, elem_id="image_file"
+                )
+                self.settings_file = gr.DownloadButton(
+                    "Download settings",
+                    size="md",
+                    interactive=False,
+                    elem_id="settings_file",
+                )
+        with gr.Column(elem_id="details"):
+            self.metrics = gr.Markdown("", elem_id="metrics")
+            self.same = gr.Accordion(
+                "The same from a shell and in Python", visible=False
+            )
+            with self.same:
+                self.command = gr.Code(
+                    language="shell",
+                    label="In the folder of the images",
+                    wrap_lines=True,
+                    show_line_numbers=False,
+                    interactive=False,
+                    elem_id="command",
+                )
+                self.program = gr.Code(
+                    language="python",
+                    show_label=False,
+                    wrap_lines=True,
+                    show_line_numbers=False,
+                    interactive=False,
+                    elem_id="program",
+                )
+
+    @property
+    def all(self) -> list:
+        """Returns all components, those that a client wants first."""
+        return [
+            *(self.fused, self.metrics, self.command, self.program, self.status),
+            *(*self.compared, *self.maps, self.image_file, self.settings_file),
+            *(self.same, self.outliers, self.old, self.shown),
+        ]
