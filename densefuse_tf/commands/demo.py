@@ -76,7 +76,9 @@ def main() -> None:
     max_pixels = int(_MAX_MEGAPIXELS.value * 1e6)
     pairs = examples.find(_EXAMPLES.value)
     startup.import_tensorflow()
-    with tempfile.TemporaryDirectory(prefix="densefuse_demo_") as root:
+    from densefuse_tf.demo import server as serving
+
+    with serving.own_folder() as root:
         # Uploads and results go into folders that end with the page. Gradio reads where
         # when it is imported, and it calls nobody.
         cache, tempfile.tempdir = (
@@ -90,13 +92,12 @@ def main() -> None:
         from densefuse_tf.demo import page
         from densefuse_tf.demo.engine import Engine
         from densefuse_tf.demo.jobs import Jobs
-        from densefuse_tf.demo.server import Folder
 
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         size = max(_FOLDER_MEGABYTES.value * 10**6, 4 * page.upload_limit(max_pixels))
-        kept = Folder(cache, size)
+        kept = serving.Folder(cache, size)
         running = Jobs(Engine(max_pixels))
         documents = _DOCUMENTS if (_DOCUMENTS / "index.html").is_file() else None
         shown = page.build(running, pairs, kept, documents)

@@ -18,6 +18,7 @@ import densefuse_tf
 from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 from densefuse_tf.errors import one_line
+from densefuse_tf.io import files
 
 USAGE_ERROR = 2
 # These two as in sysexits.h.
@@ -115,6 +116,10 @@ def _run(
                     f"{argument!r} ends in a carriage return: expected none; save the "
                     "script with the line ends of Unix"
                 )
+            flag, _, path = argument.partition("=")
+            if flag.lstrip("-") == "flagfile" and os.path.exists(path):
+                # absl would wait for the other end of a pipe.
+                files.open_to_read(path, "a file of flags").close()
         rest = flag_values(argv)[1:]
         if rest and not takes_files:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")

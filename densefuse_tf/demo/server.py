@@ -1,8 +1,11 @@
 """Serves the page to this machine alone, out of a folder that does not grow."""
 
 import contextlib
+import fcntl
 import os
 import pathlib
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +32,37 @@ _HEADERS = {
 _UPLOAD = "/gradio_api/upload"
 # How long it takes at most to begin and to end, in seconds.
 _PATIENCE = 20
+_PREFIX = "densefuse_demo_"
+# A page locks its folder sooner than so many seconds after it has made it.
+_LOCKED_WITHIN = 60
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[str]:
+    """Makes a temporary folder for the page; removes those of pages that were killed.
+
+    A page holds a lock on its folder, which ends with the process.
+    """
+    for left in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            status = left.lstat()
+            is_old = status.st_mtime < time.time() - _LOCKED_WITHIN
+            if is_old and status.st_uid == os.geteuid():
+                with _locked(left):
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as root, _locked(root):
+        yield root
+
+
+@contextlib.contextmanager
+def _locked(folder: str | os.PathLike) -> Iterator[None]:
+    """Locks a folder; raises an OSError where another process has."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(opened)
 
 
 class Folder:

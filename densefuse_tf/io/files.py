@@ -256,11 +256,17 @@ def _prepare(folder: pathlib.Path) -> None:
     if real in _cleaned:
         return
     _cleaned.add(real)
+    remove_abandoned(folder, f"{PREFIX}*")
+
+
+def remove_abandoned(folder: str | os.PathLike, pattern: str) -> None:
+    """Removes files and folders of this user that nobody has changed for a day."""
     latest = time.time() - _ABANDONED_SECONDS
-    for left in folder.glob(f"{PREFIX}*"):
+    for left in pathlib.Path(folder).glob(pattern):
         # Another process may do the same; and what cannot be removed does no harm.
         with contextlib.suppress(OSError):
-            if left.lstat().st_mtime > latest:
+            status = left.lstat()
+            if status.st_mtime > latest or status.st_uid != os.geteuid():
                 continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left, ignore_errors=True)

@@ -28,8 +28,6 @@ _Rescale = Callable[[tf.Tensor], tf.Tensor]
 _Run = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
 
-# AutoGraph, which nothing here needs, writes files that a kill leaves.
-@tf.autograph.experimental.do_not_convert
 def write(
     model: keras.Model, rescale: _Rescale, format: str, path: pathlib.Path
 ) -> None:

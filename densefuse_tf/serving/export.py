@@ -7,6 +7,7 @@ hold the graph of its signature `serving_default` alone.
 import functools
 import os
 import pathlib
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,10 @@ from densefuse_tf.serving.settings import ExportSettings
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _WARMUP_SIZE = 256
+
+
+# What TensorFlow writes into the temporary folder, and a kill leaves there.
+_GENERATED = "__autograph_generated_file*.py"
 
 
 def export(
@@ -71,6 +76,7 @@ def export(
             "expected float32, or the format saved_model"
         )
     files.check_free(output)
+    files.remove_abandoned(tempfile.gettempdir(), _GENERATED)
     if suffix:
         extras.require(settings.format, f"the format {settings.format}")
     if settings.warmup:
@@ -91,7 +97,7 @@ def export(
                 num_sources=fusion.num_sources,
                 window_radius=fusion.window_radius,
             )
-            with files.replacing(output) as temporary:
+            with files.replacing(output, overwrite=False) as temporary:
                 converters.write(model, rescale, settings.format, temporary)
         else:
             inference_graph = inference.InferenceGraph(fusion)

@@ -25,7 +25,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = (curves, demo, evaluate, export, fuse, register, train, train_cnn)
 # The flags whose text is no path. Every other one takes ~ for the home folder.
 NO_PATHS = {
-    *("beam_options", "fps", "history", "host", "ir_range", "method", "metrics"),
+    *("beam_options", "fps", "history", "host", "ir_input", "ir_range", "live_rate"),
+    *("method", "metrics", "vis_input"),
     *("color", "mixed_precision", "network", "output_range", "precision", "recipe"),
     *("resize", "runner", "strategy"),
     *("vis_range",),
@@ -157,3 +158,9 @@ def test_without_a_temporary_folder_is_one_line(tmp_path, monkeypatch, capsys):
     assert run_with(files.temporary_file) == 2
     line = capsys.readouterr().err
     assert "no temporary folder can be written" in line and "TMPDIR" in line
+
+
+def test_flags_are_read_from_no_pipe(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    assert run_with(None, f"--flagfile={tmp_path / 'pipe'}") == 2
+    assert "pipe: is not a regular file: expected a file of" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import pathlib
+import tempfile
 import time
 
 import pytest
@@ -11,6 +13,7 @@ httpx = pytest.importorskip("httpx")
 
 from densefuse_tf.demo.server import Folder  # noqa: E402
 from densefuse_tf.demo.server import Guard  # noqa: E402
+from densefuse_tf.demo.server import own_folder  # noqa: E402
 
 PORT = 7860
 
@@ -116,3 +119,23 @@ def test_an_upload_says_its_size(folder):
 
     answered = ask(folder, "POST", "/gradio_api/upload", content=parts())
     assert answered.status_code == 411
+
+
+def test_folders_of_killed_pages_are_removed_and_of_others_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = tmp_path / "densefuse_demo_killed"
+    killed.mkdir()
+    (killed / "upload.png").touch()
+    (tmp_path / "other").mkdir()
+    with own_folder() as running:
+        assert pathlib.Path(running).parent == tmp_path
+        for folder in (killed, pathlib.Path(running), tmp_path / "other"):
+            os.utime(folder, (time.time() - 3600,) * 2)
+        with own_folder() as second:
+            left = {path.name for path in tmp_path.iterdir()}
+            expected = {
+                "other",
+                *(os.path.basename(each) for each in (running, second)),
+            }
+            assert left == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

@@ -303,3 +303,9 @@ def test_no_name_is_a_formula_and_it_is_read_as_it_was(path, name):
     stored = list(csv.reader(path.open(newline="")))
     assert stored == [["pair", f"'{name}"], [f"'{name}", *rows[1][1:]]]
     assert files.read_rows(path, "a table") == rows
+
+
+def test_what_somebody_else_has_left_is_not_removed(path, monkeypatch, left):
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    files.remove_abandoned(path.parent, "*")
+    assert set(names(path)) == {each.name for each in left.values()}

@@ -1,8 +1,8 @@
 """Each command killed at a random moment after its first file, and started again.
 
 At no moment is there a half-written file under a final name, and the end is that of a
-run that nobody disturbed. In the temporary folder a kill leaves nothing. `--long` kills
-each command 8 times.
+run that nobody disturbed. In the temporary folder a kill leaves nothing, but of
+export.py files that TensorFlow has generated. `--long` kills each command 8 times.
 """
 
 import os
@@ -188,7 +188,9 @@ def test_killed_at_any_moment_it_ends_the_same(make, checkpoint, tmp_path, long)
         process.wait()
         # A run in training has older files; that they can be read is enough.
         left = contents(out)
-        assert not [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
+        in_tmp = [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()]
+        assert all(path.match("__autograph_generated_file*.py") for path in in_tmp)
+        assert make is export or not in_tmp
         assert make is train or left.items() <= expected.items()
         # A finished export is not replaced.
         done = make is export and left == expected
