@@ -54,10 +54,11 @@ class RegisterSettings:
         "The image that is laid over the fixed one, usually the infrared one; its "
         "size and bit depth may differ.",
     )
-    model: str = setting(
-        "affine",
+    model: str | None = setting(
+        None,
         "What the transform may do: shift; scale and turn as well; shear as well; or "
-        "perspective.",
+        "perspective. By default affine, or a homography where that matches clearly "
+        "better.",
         choices=registration.MODELS,
     )
     points: str | os.PathLike | None = setting(
@@ -169,15 +170,14 @@ def _registration(settings: RegisterSettings, fixed: np.ndarray, moving: np.ndar
         return registration.from_points(
             *registration.read_points(settings.points),
             shapes=(fixed.shape[:2], moving.shape[:2]),
-            model=settings.model,
+            model=settings.model or "affine",
             name=os.fspath(settings.points),
         )
     guess, model = None, settings.model
     if settings.guess is not None:
         given = _saved(settings.guess, settings, fixed, moving)
         guess = given.matrix
-        if not _FLAGS["model"].present:
-            model = given.model
+        model = model or given.model
     names = str(settings.fixed), str(settings.moving)
     return registration.register(fixed, moving, model=model, guess=guess, names=names)
 

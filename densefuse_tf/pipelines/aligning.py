@@ -222,9 +222,11 @@ def _of_a_rig(
 def _register(scene: Scene, settings: RegistrationSettings) -> "Registration":
     fixed_name, moving_name = settings.fixed_first(scene.names)
     guess = _guess(scene, settings)
+    # The median of several needs one model.
+    usual = "affine" if settings.register == "once" else None
     found = registration.register(
         *settings.fixed_first(scene.sources),
-        model=settings.register_model or (guess[1] if guess else "affine"),
+        model=settings.register_model or (guess[1] if guess else usual),
         guess=guess[0] if guess else None,
         names=(fixed_name, moving_name),
     )

@@ -109,7 +109,8 @@ class RegistrationSettings:
     register_model: str | None = setting(
         None,
         "What the transform may do: translation, shift; similarity, scale and turn as "
-        "well; affine, the default, shear as well; homography, perspective.",
+        "well; affine, shear as well; homography, perspective. By default affine, or a "
+        "homography where that matches clearly better.",
         choices=registration.MODELS,
     )
     guess: str | os.PathLike | None = setting(

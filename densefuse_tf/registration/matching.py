@@ -42,6 +42,7 @@ _CANDIDATES, _AFFINE, _FINALISTS = 8, 3, 2
 # A place lies as far from a guess, as a share of the sides of the image that shows
 # less, at most.
 _REACH = 0.3
+_BENT = "homography"
 # Starts of the last refinement, and how far they lie apart: the standard deviation of
 # the corners, a share of the diagonal.
 _STARTS, _APART = 4, 0.004
@@ -103,6 +104,34 @@ def find(
             climbed = [one for one in pool.map(climb, starts) if one is not None]
             starts = search.distinct(climbed, shapes, count)
         return pair.both_ways(pool, starts[0], model) if starts else None
+
+
+def bent(
+    grays: Sequence[np.ndarray], shapes: Shapes, found: Found, gain: float
+) -> Found | None:
+    """Refines an affine transform as a homography, which a plane near by needs.
+
+    Two more parameters fit better in any case, and what they fit may be chance.
+
+    Args:
+      grays, shapes: As in `find`.
+      found: The affine transform.
+      gain: By which share the score has to rise.
+
+    Returns:
+      The homography, or None where the score rises by less.
+    """
+    pair = _Pair(grays, [fields.shrink(gray, _FINEST) for gray in grays], shapes)
+    levels = pair.levels(found.matrix, _FINE)
+    refiner = Refiner(*levels, smoothing=_NARROW, overlap=_OVERLAP)
+    least = (1 + gain) * refiner.score(found.matrix)
+    matrix, score = refiner.run(found.matrix, _BENT)
+    if score < least:
+        return None
+    start = Candidate(matrix, found.distinctness, found.searched)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        refined = pair.both_ways(pool, start, _BENT)
+    return refined if refined.score >= (1 + gain) * found.score else None
 
 
 @dataclasses.dataclass(frozen=True)

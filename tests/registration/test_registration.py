@@ -28,6 +28,20 @@ def test_register_finds_a_known_warp_under_reversed_contrast(found, warp):
     assert found.accepted
     assert transforms.distance(found.matrix, warp, SHAPE) < 1.0
     assert found.consistency < 1.0
+    assert found.model == "affine"
+
+
+def test_a_homography_is_taken_where_it_matches_clearly_better(visible):
+    perspective = similarity(1, 0, (3, -2))
+    perspective[2, :2] = 3e-4, -2e-4
+    other = noisy(moved(255 - scene(1), perspective), 3)
+    found, affine = (
+        registration.register(visible, other, model=model) for model in (None, "affine")
+    )
+    assert (found.model, affine.model) == ("homography", "affine")
+    assert transforms.distance(found.matrix, perspective, SHAPE) < 1.0
+    assert transforms.distance(affine.matrix, perspective, SHAPE) > 2.0
+    assert found.score > affine.score
 
 
 def test_register_gives_the_same_result_again(found, visible, infrared):
