@@ -6,7 +6,7 @@ or its image reader does not import TensorFlow.
 
 import lazy_loader as _lazy_loader
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 # They stand in __init__.pyi, where type checkers and editors find them.
 __getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
