@@ -308,7 +308,10 @@ def read_pytorch(
 
     _check_size(path, path.stat().st_size, max_bytes)
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # PyTorch warns of what it refuses afterwards.
+            warnings.simplefilter("ignore")
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {name: np.asarray(tensor) for name, tensor in tensors.items()}
     except Exception as error:  # A damaged file can make PyTorch raise any.
         raise UserError(f"{path}: cannot be read: expected {what}") from error
