@@ -69,6 +69,8 @@ class Camera:
                 f"{self.address}?listen=1",
             ],
             stdin=subprocess.PIPE,
+            # That it is left is no error here.
+            stderr=subprocess.DEVNULL,
         )
         threading.Thread(target=self._feed, args=[self.process], daemon=True).start()
 

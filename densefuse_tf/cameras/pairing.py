@@ -33,6 +33,10 @@ class Counts:
     delays: collections.deque = dataclasses.field(default_factory=collections.deque)
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
+    def is_out(self, moment: float) -> None:
+        """Counts the picture of a frame that came at this moment."""
+        self.delays.append(time.monotonic() - moment)
+
 
 class _Newest(threading.Thread):
     """Reads a source, and holds its newest item, and how it ended."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -83,19 +84,15 @@ def fuse(
         stack.enter_context(contextlib.closing(pictures))
         sink = None
         for moment, image in pictures:
-
-            def is_out(moment: float = moment) -> None:
-                counts.delays.append(time.monotonic() - moment)
-
             if page is not None:
                 page.image = image
-            if not output:
-                is_out()
-                continue
-            if sink is None:
+            if output and sink is None:
                 sink = showing.Sink(output, image.shape[:2])
                 stack.enter_context(contextlib.closing(sink))
-            sink.add(image, is_out)
+            if sink is None:
+                counts.is_out(moment)
+            else:
+                sink.add(image, functools.partial(counts.is_out, moment))
 
 
 @contextlib.contextmanager

@@ -29,8 +29,8 @@ _MKV = ["-cluster_time_limit", "0"]
 _MP4 = ["-movflags", "empty_moov+default_base_moof+frag_every_frame"]
 # By the scheme of an address; any other one gets an MPEG transport stream.
 _CONTAINERS = {"rtsp": "rtsp", "rtmp": "flv"}
-# In seconds.
-_SOON = 0.02
+# In seconds: how soon the page shows a picture, and how long a sink may take to end.
+_SOON, _PATIENCE = 0.02, 10.0
 _MULTIPART = "multipart/x-mixed-replace; boundary=frame"
 _PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>live</title>
 <style>body{font-family:sans-serif}img{max-width:100%}iframe{border:0;width:100%}
@@ -62,7 +62,7 @@ class Sink:
         live = [*_ENCODER, *target]
         self._encoder = video.Encoder(path, path, size, None, None, live)
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
-        self._last: concurrent.futures.Future | None = None
+        self._last: concurrent.futures.Future[None] | None = None
 
     def add(self, image: np.ndarray, done: Callable[[], object]) -> None:
         """Waits until the last picture is out; `done` is called once this one is."""
@@ -76,11 +76,14 @@ class Sink:
         self._last = self._writer.submit(write)
 
     def close(self) -> None:
-        """Waits until all is written."""
-        self._writer.shutdown()
+        """Waits until all is written, but not for ever where nobody takes it."""
+        patience = threading.Timer(_PATIENCE, self._encoder.interrupt)
+        patience.start()
         try:
+            self._writer.shutdown()
             self._encoder.finish()
         finally:
+            patience.cancel()
             self._encoder.kill()
 
 

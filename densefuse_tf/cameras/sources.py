@@ -19,7 +19,7 @@ from densefuse_tf.io import video
 # Nothing waits for the next frame, and a damaged one is left out.
 _AT_ONCE = [
     *("-fflags", "nobuffer+discardcorrupt", "-flags", "low_delay", "-threads", "1"),
-    *("-err_detect", "explode", "-analyzeduration", "1000000"),
+    *("-err_detect", "explode", "-analyzeduration", "500000", "-fpsprobesize", "0"),
 ]
 # What an address may open, by its scheme: its own alone by default.
 _PROTOCOLS = {"rtsp": "rtsp,rtp,udp,tcp", "rtp": "rtp,udp"}
@@ -35,8 +35,9 @@ _RAW = [
     *("-threads", "1", "-flush_packets", "1", "-f", "rawvideo", "-"),
 ]
 _STREAM = re.compile(r"Output #0, .*?: Video: [^\n,]*, (\w+)[^\n]*?, (\d+)x(\d+)", re.S)
-# In seconds: the pauses before a source is opened again, and how soon reading ends.
-_PAUSE, _LONGEST, _SOON = 0.1, 1.5, 0.1
+# In seconds: the pauses before a source is opened again, what opening takes at most,
+# and how soon reading ends.
+_PAUSE, _LONGEST, _OPENING, _SOON = 0.1, 1.5, 5.0, 0.1
 # What ffmpeg has said is forgotten after so many frames.
 _OFTEN = 1000
 
@@ -117,8 +118,8 @@ def _read(ffmpeg, timeout, max_pixels, ended) -> Iterator[np.ndarray]:
     Raises a TimeoutError once nothing has come for so long.
     """
 
-    def is_there() -> bool:
-        end = time.monotonic() + timeout
+    def is_there(patience: float = timeout) -> bool:
+        end = time.monotonic() + patience
         while not ended.is_set():
             if select.select([ffmpeg.output], [], [], _SOON)[0]:
                 return True
@@ -126,7 +127,9 @@ def _read(ffmpeg, timeout, max_pixels, ended) -> Iterator[np.ndarray]:
                 raise TimeoutError
         return False
 
-    stream = _STREAM.search(ffmpeg.said(so_far=True)) if is_there() else None
+    if not is_there(timeout + _OPENING):
+        return
+    stream = _STREAM.search(ffmpeg.said(so_far=True))
     if stream is None:
         return
     size = int(stream[3]), int(stream[2])

@@ -495,6 +495,10 @@ class Encoder:
             raise self._cannot_write()
         self.kill()
 
+    def interrupt(self) -> None:
+        """Ends ffmpeg, from any thread; `add` and `finish` tell of it."""
+        self._ffmpeg.process.kill()
+
     def kill(self) -> None:
         """Ends ffmpeg at once, whatever it has still to encode."""
         self._ffmpeg.__exit__()

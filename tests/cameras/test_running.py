@@ -28,7 +28,7 @@ def is_busy() -> bool:
 class Run:
     """A fuse.py --live of two cameras, whose file is followed while it grows."""
 
-    def __init__(self, folder, checkpoint, *flags):
+    def __init__(self, folder, *flags):
         self.path = folder / "fused.mkv"
         self.stats = folder / "live.csv"
         self.ir = streams.Camera("ir", 8.7)
@@ -39,7 +39,7 @@ class Run:
             [
                 *(sys.executable, "fuse.py", "--live", f"--ir={self.ir.address}"),
                 *(f"--vis={self.vis.address}", f"--output={self.path}"),
-                *(f"--checkpoint={checkpoint}", f"--stats={self.stats}", *flags),
+                *(f"--stats={self.stats}", *flags),
             ],
             cwd=ROOT,
             stderr=self.log,
@@ -80,11 +80,11 @@ class Run:
 
 
 @pytest.fixture
-def live(tmp_path, checkpoint):
+def live(tmp_path):
     runs = []
 
-    def start(*flags, checkpoint=checkpoint):
-        runs.append(Run(tmp_path, checkpoint, *flags))
+    def start(*flags):
+        runs.append(Run(tmp_path, *flags))
         return runs[-1]
 
     yield start
@@ -159,7 +159,7 @@ def test_sigterm_ends_it_as_well(live):
 def test_nothing_grows_over_2000_frames(live, long):
     if not long:
         pytest.skip("takes two minutes: --long")
-    run = live(checkpoint="1e2")
+    run = live()
     run.wait_for(200, 300)
     first, held = run.pictures[50:200], run.memory()
     sent = run.vis.sent

@@ -1,11 +1,14 @@
 """The page of the running picture, and files that survive a kill."""
 
+import contextlib
 import http.client
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import videos
 from PIL import Image
 
+from densefuse_tf.cameras import showing
 from densefuse_tf.cameras.showing import Page
 from densefuse_tf.cameras.showing import Sink
 from densefuse_tf.cameras.showing import is_file
@@ -97,6 +101,32 @@ def test_a_sink_that_cannot_be_written_is_told(tmp_path):
             time.sleep(0.02)
     with pytest.raises(UserError):
         sink.close()
+
+
+def test_a_sink_that_nobody_reads_ends_all_the_same(monkeypatch):
+    monkeypatch.setattr(showing, "_PATIENCE", 1.0)
+    frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    done = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sink = Sink(f"tcp://127.0.0.1:{server.getsockname()[1]}", frame.shape[:2])
+
+        def add():
+            with contextlib.suppress(UserError, RuntimeError):
+                while True:
+                    sink.add(frame, lambda: done.append(True))
+
+        threading.Thread(target=add, daemon=True).start()
+        # It connects, and what it sends is not read.
+        with server.accept()[0]:
+            count = -1
+            while count < len(done):
+                count = len(done)
+                time.sleep(1)
+            start = time.monotonic()
+            with pytest.raises(UserError, match="cannot be written"):
+                sink.close()
+    assert time.monotonic() < start + 10
 
 
 WRITING = """
