@@ -107,6 +107,30 @@ def define_ir_and_vis(
     )
 
 
+def define_choice(
+    name: str,
+    default: str | None,
+    choices: Sequence[str],
+    text: str,
+    values: flags.FlagValues,
+    *,
+    bare: str | None = None,
+) -> flags.FlagHolder:
+    """Defines a flag that is one of some strings, in any case and with - or _.
+
+    With `bare` it may be given without a value, which is then that one.
+    """
+    flag = flags.Flag(
+        _ChoiceParser(choices, bare),
+        flags.ArgumentSerializer(),
+        name,
+        default,
+        f"<{'|'.join(choices)}>: {text}",
+        boolean=bare is not None,
+    )
+    return flags.DEFINE_flag(flag, values)
+
+
 def define_ranges(text: str, values: flags.FlagValues) -> tuple[flags.FlagHolder, ...]:
     """Defines --ir_range and --vis_range; `text` is the rest of their description."""
     return tuple(
@@ -201,16 +225,7 @@ def _define(field: dataclasses.Field, hint: Any, values: flags.FlagValues) -> No
     kinds.discard(type(None))
     if "choices" in field.metadata:
         choices, bare = field.metadata["choices"], field.metadata.get("bare")
-        flag = flags.Flag(
-            _ChoiceParser(choices, bare),
-            flags.ArgumentSerializer(),
-            field.name,
-            default,
-            f"<{'|'.join(choices)}>: {text}",
-            # It may be given without a value.
-            boolean=bare is not None,
-        )
-        flags.DEFINE_flag(flag, values)
+        define_choice(field.name, default, choices, text, values, bare=bare)
     elif kinds == {bool}:
         flags.DEFINE_bool(field.name, default, text, flag_values=values)
     elif kinds == {int}:

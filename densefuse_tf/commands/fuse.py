@@ -1,7 +1,7 @@
 """Fuses infrared and visible images with DenseFuse, or with another method.
 
   fuse.py --ir=ir.png --vis=vis.png --output=fused.png
-  fuse.py --ir=pairs/ir --vis=pairs/vis --output=fused --strategy=l1_norm
+  fuse.py --ir=pairs/ir --vis=pairs/vis --output=fused --preset=camera
   fuse.py --sources=near.png --sources=far.png --output=all_in_focus.png --color=rgb
   fuse.py --ir='night/*_ir.tif' --ir_range=7000,9000 --vis='night/*_rgb.png' \\
       --output=fused --color=luma --panel=panel.png
@@ -40,14 +40,16 @@ from typing import Any
 
 from absl import flags
 
-from densefuse_tf.cameras.settings import USUAL
+from densefuse_tf import naming
 from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import fusing
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.settings import PRESETS
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.settings import EMBEDDED
 from densefuse_tf.pipelines.settings import KINDS
@@ -105,6 +107,15 @@ _METHOD_MODULE = common_flags.define_path(
     "method_module",
     "A Python file, or the dotted name of a module, that registers fusion methods of "
     "your own; see CONTRIBUTING.md.",
+    _FLAGS,
+)
+_PRESET = common_flags.define_choice(
+    "preset",
+    "paper",
+    list(PRESETS),
+    "What the settings are that are not given: paper, the defaults below; camera, what "
+    "looks better as a picture, --strategy=l1_norm --color=luma, and the default with "
+    "--live.",
     _FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))
@@ -184,23 +195,26 @@ def _registration(is_video: bool, embedded: bool) -> RegistrationSettings:
 
 def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
     """Returns the settings of DenseFuse, or of another method."""
-    name, densefuse = _METHOD.value, FusionSettings.method
+    densefuse = FusionSettings.method
+    is_given = _FLAGS["preset"].present or not _LIVE.value
+    usual = preset_values(_PRESET.value or "paper" if is_given else "camera")
+    if is_video:
+        usual = usual | {"output_range": "average"}
+    usual = {flag: value for flag, value in usual.items() if not _FLAGS[flag].present}
     if _FLAGS["palette"].present and _FLAGS["color"].value != "thermal":
         raise UserError("--palette goes with --color=thermal")
-    if name == densefuse:
+    if naming.find(_METHOD.value, [densefuse]):
         for given in (_METHOD_OPTIONS, _METHOD_MODULE):
             if given.value:
-                raise UserError(f"--{given.name} goes with another method than {name}")
-        others: dict[str, Any] = {"num_sources": num_sources}
-        usual = {"output_range": "average"} if is_video else {}
-        for flag, value in (USUAL if _LIVE.value else usual).items():
-            if not _FLAGS[flag].present:
-                others[flag] = value
+                raise UserError(
+                    f"--{given.name} goes with another method than {densefuse}"
+                )
+        others = {"num_sources": num_sources, **usual}
         return common_flags.read(FusionSettings, _FLAGS, **others)
     methods.load(_METHOD_MODULE.value)
-    if name not in methods.list_methods():
-        known = ", ".join(methods.list_methods())
-        raise UserError(f"--method={name}: unknown: expected one of {known}")
+    name = naming.pick(
+        _METHOD.value, methods.list_methods(), f"--method={_METHOD.value}: unknown"
+    )
     kind = methods.settings_class(name)
     refused = [flag for flag in methods.options(densefuse) if flag != "checkpoint"]
     if not kind.has_raw_output:
@@ -218,6 +232,7 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
             raise UserError(f"--checkpoint: method {name} has no weights")
         options["checkpoint"] = str(_FLAGS["checkpoint"].value)
     looks = {each: str(_FLAGS[each].value) for each in ("color", "palette")}
+    looks |= {each: usual[each] for each in looks if each in usual}
     return methods.settings(name, options, num_sources=num_sources, **looks)
 
 

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 _DENSEFUSE = FusionSettings.method
 # What all methods have beside their options.
-_COMMON = ("num_sources", "color", "palette")
+_LOOKS = ("color", "palette")
+_COMMON = ("num_sources", *_LOOKS)
 # The registered methods fuse pairs.
 _NUM_SOURCES = 2
 _KIND = user_modules.Kind(
@@ -291,8 +292,10 @@ def fuse(
         arrays = _registered(arrays, names)
     name = find(method)
     if name != _DENSEFUSE:
-        color = given.pop("color", preset_values(preset).get("color", "auto"))
-        chosen = settings(name, given, num_sources=len(arrays), color=color)
+        looks = preset_values(preset) | given
+        looks = {each: looks[each] for each in _LOOKS if each in looks}
+        given = {key: value for key, value in given.items() if key not in looks}
+        chosen = settings(name, given, num_sources=len(arrays), **looks)
         return build(chosen).fuse(arrays, names=names).image
     from densefuse_tf.fusion import fuser
 

@@ -78,6 +78,25 @@ PAIR = ("--ir=ir/IR1.png", "--vis=vis/VIS1.png")
 FOLDERS = ("--ir=ir", "--vis=vis")
 
 
+def test_a_preset_says_what_is_not_given(pairs, run):
+    images.write(pairs / "vis/VIS1.png", photograph(5, (3,)))
+
+    def fused(*flags):
+        status, _, errors = run(*PAIR, "--output=f.png", *flags)
+        assert status == 0, errors
+        return images.read("f.png")
+
+    camera = fused("--preset=camera")
+    expected = fused("--strategy=L1-norm", "--color=LUMA")
+    np.testing.assert_array_equal(camera, expected)
+    given = fused("--preset=Camera", "--strategy=addition", "--output_range=average")
+    expected = fused("--color=luma", "--output_range=average")
+    np.testing.assert_array_equal(given, expected)
+    paper = fused("--preset=paper")
+    np.testing.assert_array_equal(paper, fused())
+    assert (paper != camera).any()
+
+
 def test_a_hint_ends_no_run(pairs, run):
     """The second pair is so long that no shift is left to look at."""
     long = np.random.default_rng(0).integers(0, 256, (900, 5600), np.uint8)
@@ -404,7 +423,7 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
         ((*PAIR, "--output=f.png", "--report=f.png"), "f.png: expected a name that"),
         ((*PAIR, "--output=f.png", "--report=d.csv"), "d.csv: cannot be written: it"),
         ((*PAIR, "--output=gs://b/f.png"), "gs://b/f.png: is a URL: expected a path"),
-        ((*PAIR, "--output=f.png", "--strategy=mean"), "unknown strategy 'mean'"),
+        ((*PAIR, "--output=f.png", "--strategy=medium"), "unknown strategy 'medium'"),
         (
             (*PAIR, "--output=f.png", "--strategy_module=mine.py"),
             "strategy_module mine.py: no such file",
@@ -602,7 +621,7 @@ FRAMES_OUT = (*FRAMES, "--output=fused.mp4")
         ((*VIDEO_OUT, "--color=red"), "color is 'red'"),
         ((*VIDEO_OUT, "--ir_range=9,1"), "--ir_range: value range '9,1': expected"),
         ((*VIDEO_OUT, "--ir_range=1%,99%"), "is given by percentiles: expected two n"),
-        ((*VIDEO_OUT, "--strategy=mean"), "unknown strategy 'mean'"),
+        ((*VIDEO_OUT, "--strategy=medium"), "unknown strategy 'medium'"),
     ],
 )
 def test_a_mistake_with_a_video_is_one_line(odd_clips, run, arguments, message):
@@ -712,7 +731,7 @@ def test_a_pair_that_another_method_cannot_fuse_is_in_the_report(pairs, run):
         (("--method=gtf", "--output_range=minmax"), "--output_range goes with dense"),
         (("--method=gtf", "--save_raw"), "--save_raw goes with densefuse, not with"),
         (("--method=gtf", "--runner=DirectRunner"), "--runner goes with densefuse"),
-        (("--method=gtf", "--color=pink"), "color is 'pink'"),
+        (("--method=gtf", "--color=pink"), "--color=pink: expected one of auto"),
         (("--method_options=lambda=4",), "--method_options goes with another method"),
         (
             (
@@ -820,7 +839,10 @@ def test_a_mistake_in_a_setting_names_its_flag(pairs, run):
     line = mistake(run(*flags, "--window_radius=-1"))
     assert line == "fuse.py: --window_radius is -1: expected 0 or more"
     line = mistake(run(*flags, "--color=yes"))
-    assert line == "fuse.py: --color is 'yes': expected one of auto, gray, rgb, luma"
+    expected = "expected one of auto, gray, rgb, luma, thermal"
+    assert line == f"fuse.py: --color=yes: {expected}"
+    line = mistake(run(*flags, "--color=grey"))
+    assert line == f"fuse.py: --color=grey: {expected}; did you mean gray?"
 
 
 def test_version_says_the_name_and_the_version(capsys):
