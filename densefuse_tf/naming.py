@@ -41,9 +41,15 @@ def pick(name: str, known: Iterable[_Text], what: str) -> _Text:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Returns the end of an error that names the nearest name; "" if none is near."""
+    near = nearest(str(name), known)
+    return "" if near is None else f"; did you mean {near}?"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the name that is nearest; None if none is near."""
     plain = {_plain(each): each for each in known}
-    near = difflib.get_close_matches(_plain(str(name)), plain, n=1)
-    return f"; did you mean {plain[near[0]]}?" if near else ""
+    near = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.65)
+    return plain[near[0]] if near else None
 
 
 def _plain(name: str) -> str:

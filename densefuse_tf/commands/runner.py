@@ -101,10 +101,11 @@ def _run(
     try:
         if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
             shown = description() if callable(description) else description
-            print((shown or f"{name}: python -OO has dropped the text").strip())
+            shown = shown or "python -OO has dropped the text"
+            text = flag_values.get_help(include_special_flags=False)
             # absl shows where the file of a command is that python -m runs.
-            text = flag_values.get_help().replace(f"{sys.argv[0]}:\n", "flags:\n")
-            print(text, flush=True)
+            text = text.replace(f"{sys.argv[0]}:\n", "flags:\n")
+            print(f"{name}: {shown.strip()}\n{text}", flush=True)
             return 0
         if "--version" in argv[1:]:
             print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
@@ -120,7 +121,7 @@ def _run(
             if flag.lstrip("-") == "flagfile" and os.path.exists(path):
                 # absl would wait for the other end of a pipe.
                 files.open_to_read(path, "a file of flags").close()
-        rest = flag_values(argv)[1:]
+        rest = flag_values(_spelled(argv, flag_values))[1:]
         if rest and not takes_files:
             raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
         _refuse_repeated(flag_values)
@@ -129,7 +130,7 @@ def _run(
             sys.stdout.flush()
             return status
     except (flags.Error, UserError) as error:
-        line = _wrong_value(error, flag_values)
+        line = _wrong_flag(error, flag_values, name)
         line = _with_flags(str(error), flag_values) if line is None else line
         print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
         return USAGE_ERROR
@@ -264,8 +265,30 @@ def _refuse_repeated(flag_values: flags.FlagValues) -> None:
             raise UserError(f"--{name} is given {flag.present} times: expected once")
 
 
-def _wrong_value(error: Exception, flag_values: flags.FlagValues) -> str | None:
-    """Returns the line for a flag of another type; absl's quotes Python's own error."""
+def _spelled(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
+    """Spells flags as they are defined, those in another case or with - for _."""
+    known = [*flag_values, *(f"no{name}" for name in flag_values)]
+    spelled = list(argv)
+    for index, argument in enumerate(argv[1:], 1):
+        if argument == "--":
+            break
+        if found := re.match(r"--?([A-Za-z][\w-]*)", argument):
+            name = naming.find(found[1], known) or found[1]
+            spelled[index] = f"--{name}{argument[found.end() :]}"
+    return spelled
+
+
+def _wrong_flag(
+    error: Exception, flag_values: flags.FlagValues, command: str
+) -> str | None:
+    """Returns the line for an unknown flag, or for one of another type.
+
+    absl's quotes Python's own error.
+    """
+    if isinstance(error, flags.UnrecognizedFlagError):
+        near = naming.nearest(error.flagname, flag_values)
+        meant = "" if near is None else f"; did you mean --{near}?"
+        return f"--{error.flagname}: unknown flag: see {command} --help{meant}"
     said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
     if said is None or not isinstance(error, flags.IllegalFlagValueError):
         return None

@@ -351,12 +351,15 @@ def is_color(image: np.ndarray) -> bool:
     return image.ndim == 3 and bool((image != image[..., :1]).any())
 
 
-def false_colors(name: str | os.PathLike, color: str) -> str:
+def false_colors(
+    name: str | os.PathLike, color: str, *, looks_swapped: bool = False
+) -> str:
     """Returns the warning of an infrared image in colour.
 
     Args:
       name: What it calls the image.
       color: As in `FusionSettings`.
+      looks_swapped: Whether the visible image beside it has no colour.
     """
     what, advice = (
         ("whose luma is fused", "")
@@ -366,6 +369,11 @@ def false_colors(name: str | os.PathLike, color: str) -> str:
             "; --color=luma keeps the colours of the visible image alone",
         )
     )
+    if looks_swapped:
+        advice += (
+            "; the visible image is grey: swap --ir and --vis if they are the wrong "
+            "way round"
+        )
     return (
         f"{name}: an infrared image in false colours, {what}: expected grey, white hot "
         f"for instance, or the temperatures of a radiometric file{advice}"

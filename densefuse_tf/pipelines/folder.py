@@ -259,7 +259,10 @@ def _follow(
                 if outcome.lacks_reader:
                     logging.warning(LACKS_READER, path)
                 else:
-                    logging.warning("%s", pixels.false_colors(path, color))
+                    said = pixels.false_colors(
+                        path, color, looks_swapped=outcome.looks_swapped
+                    )
+                    logging.warning("%s", said)
             if outcome.looks_misaligned:
                 summary.num_misaligned += 1
                 if summary.num_misaligned <= _NAMED:

@@ -55,6 +55,7 @@ class Outcome:
       looks_misaligned: Whether two sources that were not aligned look as if they should
         have been, see `registration.looks_misaligned`.
       is_in_false_colors: Whether the infrared image has a palette's colours.
+      looks_swapped: Whether it has, and the visible image has no colour.
       values: The infrared values that became 0 and 255.
       lacks_reader: Whether a package is missing that reads the infrared temperatures.
     """
@@ -67,6 +68,7 @@ class Outcome:
     registration: "Registration | None" = None
     looks_misaligned: bool = False
     is_in_false_colors: bool = False
+    looks_swapped: bool = False
     values: reading.Values = reading.AS_THEY_ARE
     lacks_reader: bool = False
 
@@ -212,6 +214,9 @@ def _read(pair: Pair, options: FileOptions, aligner: Aligner | None) -> Outcome:
         outcome.lacks_reader = read.lacks_reader
         outcome.is_in_false_colors = options.infrared and pixels.is_in_false_colors(
             sources[0]
+        )
+        outcome.looks_swapped = outcome.is_in_false_colors and not pixels.is_color(
+            sources[-1]
         )
         if aligner is not None:
             sources, outcome.registration = aligner.align(

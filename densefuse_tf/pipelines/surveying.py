@@ -216,7 +216,10 @@ def survey(
                 if not to_the_end and are_inside and _is_settled(color, seen):
                     break
     if infrared and seen[0].is_in_false_colors:
-        logging.warning("%s", pixels.false_colors(sources[0].path, color))
+        said = pixels.false_colors(
+            sources[0].path, color, looks_swapped=not seen[-1].has_color
+        )
+        logging.warning("%s", said)
         if color == "luma":
             seen[0].has_color = False
     has_color = color in ("rgb", "thermal") or (

@@ -291,6 +291,8 @@ def test_an_infrared_image_in_false_colours_is_warned_of_once(pairs, run, video)
     assert len(warnings) == 1 and "warning: ir" in warnings[0]
     # What is done already is no advice.
     assert "whose luma is fused" in warnings[0] and "--color" not in warnings[0]
+    # The visible ones are grey, so that it may be the other way round.
+    assert "swap --ir and --vis" in warnings[0]
     for color in ("gray", "auto"):
         _, _, errors = run(*FOLDERS, f"--output={color}/", f"--color={color}", *video)
         (warning,) = [line for line in errors.splitlines() if "false colours" in line]
@@ -298,7 +300,8 @@ def test_an_infrared_image_in_false_colours_is_warned_of_once(pairs, run, video)
     # The visible images have no colour, and a palette's is none.
     assert images.read("grey/VIS1.png").ndim == 2
     images.write("vis/VIS1.png", photograph(3, (3,)))
-    assert run(*FOLDERS, "--output=color/", "--color=luma", *video)[0] == 0
+    status, _, errors = run(*FOLDERS, "--output=color/", "--color=luma", *video)
+    assert status == 0 and "false colours" in errors and "swap" not in errors
     assert pixels.is_color(images.read("color/VIS1.png"))
     sources = ("--sources=vis", "--sources=ir", "--output=last/", "--color=luma")
     status, _, errors = run(*sources, *video)

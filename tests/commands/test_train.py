@@ -62,7 +62,7 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
         ({"train_dir": ""}, "--train_dir is missing: expected photographs to train on"),
         ({"run_dir": ""}, "--run_dir is missing"),
         ({"batch_size": "two"}, "--batch_size=two: expected an integer"),
-        ({"colour": 1}, "Unknown command line flag 'colour'"),
+        ({"colour": 1}, "--colour: unknown flag: see train.py --help"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(photos, tmp_path, capfd, flags, message):
