@@ -39,7 +39,7 @@ _AGAIN = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" conten
 
 
 def is_file(output: str) -> bool:
-    """Whether an output is a file, no address and no pipe; refuses what is no video."""
+    """Returns whether an output is the file of a video; refuses one of another kind."""
     if "://" in output or output == "pipe:":
         return False
     if pathlib.Path(output).suffix.lower() not in formats.WRITTEN_VIDEOS:

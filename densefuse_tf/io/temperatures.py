@@ -123,7 +123,7 @@ def _judged(values: np.ndarray) -> Judged:
 
 
 def is_flat(spread, typical: float):
-    """Whether frames have next to no contrast beside typical ones, by their spreads."""
+    """Returns whether frames have next to no contrast beside typical spreads."""
     return 4 * spread <= typical
 
 
