@@ -37,6 +37,7 @@ from densefuse_tf.fusion.settings import Preset
 from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import takes
 
@@ -239,7 +240,7 @@ def build(settings: AnySettings) -> ChannelFuser:
 
 @takes(FusionSettings, except_=("num_sources",))
 def fuse(
-    sources: Sequence[images.Source],
+    sources: Sequence[images.Source] | str | os.PathLike,
     checkpoint: str | os.PathLike | None = None,
     *,
     method: str = _DENSEFUSE,
@@ -256,7 +257,9 @@ def fuse(
 
     Args:
       sources: k >= 2 images, for a pair infrared first: arrays, as `ChannelFuser.fuse`
-        takes them, paths of files, or images of Pillow.
+        takes them, paths of files, or images of Pillow. Or the path of one photo of a
+        FLIR camera, which has both inside: they are registered, and color="auto" is
+        "luma".
       checkpoint: The weights of a method that has some: of DenseFuse, whose default is
         "1e2", what `checkpoints.load_autoencoder` takes.
       method: One of `list_methods()`; all but DenseFuse fuse two sources.
@@ -276,20 +279,29 @@ def fuse(
       UserError: One of the arguments cannot be used, a file cannot be read, or the
         images cannot be registered.
     """
-    is_list = isinstance(sources, Sequence) and not isinstance(sources, str)
-    if not is_list or isinstance(checkpoint, np.ndarray):
+    if isinstance(sources, str | os.PathLike):
+        is_known = bool(radiometric.maker(sources))
+    else:
+        is_known = isinstance(sources, Sequence)
+    if not is_known or isinstance(checkpoint, np.ndarray):
         raise UserError(
             f"fuse: a {type(sources).__name__} is given where a list of images is "
             "expected: pass fuse([infrared, visible]), or "
-            'fuse([infrared, visible], checkpoint="1e2")'
+            'fuse([infrared, visible], checkpoint="1e2"), or one photo of a FLIR camera'
         )
     given: dict[str, Any] = {**(method_options or {}), **options}
     if checkpoint is not None:
         given["checkpoint"] = checkpoint
-    names = source_names(len(sources), sources)
-    arrays = [images.load(*each) for each in zip(sources, names, strict=True)]
-    if register:
-        arrays = _registered(arrays, names)
+    if isinstance(sources, str | os.PathLike):
+        arrays, names = _of_photo(sources)
+        looks = preset_values(preset) | given
+        if looks.get("color", FusionSettings.color) == FusionSettings.color:
+            given["color"] = "luma"
+    else:
+        names = source_names(len(sources), sources)
+        arrays = [images.load(*each) for each in zip(sources, names, strict=True)]
+        if register:
+            arrays = _registered(arrays, names)
     name = find(method)
     if name != _DENSEFUSE:
         looks = preset_values(preset) | given
@@ -306,8 +318,18 @@ def fuse(
     return fuser.kept(densefuse).fuse(arrays, names=names).image
 
 
+def _of_photo(path: str | os.PathLike) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Reads the temperatures and the photograph of a file, and aligns them."""
+    celsius, photograph, placing = radiometric.read_pair(path)
+    guess = registration.placed(placing, photograph.shape[:2], celsius.shape)
+    how = {} if guess is None else {"model": guess.model, "guess": guess.matrix}
+    names = os.fspath(path), f"the photograph in {os.fspath(path)}"
+    infrared, _ = pixels.to_pixel_range(celsius)
+    return _registered([infrared, photograph], names, **how), names
+
+
 def _registered(
-    sources: Sequence[np.ndarray], names: Sequence[str]
+    sources: Sequence[np.ndarray], names: Sequence[str], **how: Any
 ) -> list[np.ndarray]:
     """Lays the infrared image over the visible one, and crops both to what they share.
 
@@ -319,7 +341,7 @@ def _registered(
             f"register takes two sources, infrared first: {len(sources)} are given"
         )
     infrared, visible = sources
-    found = registration.register(visible, infrared, names=names[::-1])
+    found = registration.register(visible, infrared, names=names[::-1], **how)
     found.require_accepted(" and ".join(names))
     visible, infrared = registration.Alignment(found).align(visible, infrared)
     return [infrared, visible]

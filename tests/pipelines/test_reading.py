@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from skimage import transform
 
+import densefuse_tf
 from densefuse_tf import extras
 from densefuse_tf import registration
 from densefuse_tf.commands import fuse
@@ -191,3 +192,15 @@ def test_scales_and_palettes_go_with_thermal_colours(folder, capsys):
         assert run("--vis=photos", "--output=fused", flag) == 2
         line = f"{flag.partition('=')[0]} goes with --color=thermal"
         assert line in capsys.readouterr().err
+
+
+@needs_flyr
+def test_fuse_takes_the_path_of_a_photo(folder, found):
+    flags = ("--vis=embedded", "--output=fused.png")
+    assert fuse.run(["x", "--ir=photos/a.jpg", "--method=wls", *flags]) == 0
+    image = densefuse_tf.fuse(folder / "a.jpg", method="wls")
+    np.testing.assert_array_equal(image, images.read("fused.png"))
+    gray = densefuse_tf.fuse("photos/a.jpg", method="wls", color="gray")
+    np.testing.assert_array_equal(gray.shape, image.shape[:2])
+    with pytest.raises(UserError, match=r"a list of images is .* or one photo"):
+        densefuse_tf.fuse("photos/d.jpg")
