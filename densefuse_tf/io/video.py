@@ -39,8 +39,11 @@ _ENCODER_PARAMS = [
     *("-c:v", "libx264", "-crf", "14", "-color_range", "tv", "-colorspace", "bt709"),
     *("-color_primaries", "bt709", "-color_trc", "bt709"),
 ]
-# Frames that are shown when they come, each of which is written at once.
-_LIVE_PARAMS = ("-use_wallclock_as_timestamps", "1", "-threads", "1")
+# Frames that are shown when they come, to a millisecond; none is waited for.
+_LIVE_PARAMS = (
+    *("-use_wallclock_as_timestamps", "1", "-framerate", "1000"),
+    *("-fpsprobesize", "0"),
+)
 _SCALE = "scale=out_color_matrix=bt709:out_range=tv"
 
 # Grey of more than 8 bits holds sensor counts or temperatures, which are read as they

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
+import streams
 import videos
 from PIL import Image
 
@@ -92,6 +94,33 @@ def test_a_sink_writes_each_picture_once(tmp_path, size):
     assert np.abs(found.astype(int) - frames).mean() < 4
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_pictures_are_shown_when_they_were_made(tmp_path, suffix):
+    """Also where they are closer than those of 25 a second."""
+    path = tmp_path / f"fused{suffix}"
+    sink, made = Sink(str(path), (64, 80)), []
+    for index in range(30):
+        sink.add(np.full((64, 80), 4 * index, np.uint8), lambda: None)
+        made.append(time.monotonic())
+        time.sleep(0.3 if index == 14 else 0.015)
+        if index == 14:
+            # It is written while it goes on.
+            streams.wait_for(path.exists, 20, "the file")
+    sink.close()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path]
+    command += ["-fps_mode", "passthrough", "-enc_time_base", "1:1000"]
+    said = subprocess.run(
+        [*command, "-f", "framecrc", "-"], capture_output=True, text=True, check=True
+    )
+    lines = [line for line in said.stdout.splitlines() if not line.startswith("#")]
+    shown = np.array([int(line.split(",")[2]) for line in lines])
+    steps = np.diff(shown)
+    # The first ones wait together until ffmpeg runs.
+    assert len(shown) == 30 and (steps > 0).sum() > 20
+    assert steps[14] > 200
+    assert abs((shown[-1] - shown[0]) - 1000 * (made[-1] - made[0])) < 150
+
+
 def test_a_sink_that_cannot_be_written_is_told(tmp_path):
     path = tmp_path / "nowhere/fused.mkv"
     sink = Sink(str(path), (64, 80))
@@ -109,7 +138,8 @@ def test_a_sink_that_nobody_reads_ends_all_the_same(monkeypatch):
     done = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sink = Sink(f"tcp://127.0.0.1:{server.getsockname()[1]}", frame.shape[:2])
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}?send_buffer_size=4096"
+        sink = Sink(address, frame.shape[:2])
 
         def add():
             with contextlib.suppress(UserError, RuntimeError):
