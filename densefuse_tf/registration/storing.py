@@ -50,9 +50,10 @@ def load(path: str | os.PathLike) -> Registration:
     name = os.fspath(path)
     if not os.path.lexists(path):
         raise _unexpected(name, "no such file")
-    text = files.read_text(path, _EXPECTED)
+    with files.open_to_read(path, _EXPECTED) as file:
+        data = file.read()
     try:
-        content = json.loads(text)
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _unexpected(name, "is no JSON") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
