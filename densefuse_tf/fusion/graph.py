@@ -8,22 +8,25 @@ References:
 """
 
 import os
-
-import keras
+from typing import TYPE_CHECKING
 
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
 
+if TYPE_CHECKING:
+    # After `model`, which says so if its backend is another one than TensorFlow.
+    import keras
+
 
 def fusion_model(
-    autoencoder: keras.Model,
+    autoencoder: "keras.Model",
     *,
     strategy: str = FusionSettings.strategy,
     num_sources: int = FusionSettings.num_sources,
     window_radius: int = FusionSettings.window_radius,
-) -> keras.Model:
+) -> "keras.Model":
     """Builds the fusion graph of a trained autoencoder.
 
     A graph of Keras's own layers, saved as .keras, loads again in Keras's safe mode
@@ -47,6 +50,8 @@ def fusion_model(
       UserError: Unknown strategy, or one that fails or returns no feature maps; fewer
         than two sources or a negative radius.
     """
+    import keras
+
     arguments = strategies.checked_arguments(
         strategy, num_sources=num_sources, window_radius=window_radius
     )
@@ -67,7 +72,7 @@ def load_fusion_model(
     strategy: str = FusionSettings.strategy,
     num_sources: int = FusionSettings.num_sources,
     window_radius: int = FusionSettings.window_radius,
-) -> keras.Model:
+) -> "keras.Model":
     """Builds the fusion graph of a checkpoint, of Keras's own layers.
 
     Args:

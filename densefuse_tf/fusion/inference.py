@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -172,7 +171,7 @@ class InferenceGraph:
 
 
 def _convolve(
-    layer: convolution.Convolution | keras.layers.Conv2D,
+    layer: "convolution.Convolution | keras.layers.Conv2D",
     parts: list[tf.Tensor],
     cuts: bands.Cuts,
     above: tf.Tensor | None = None,

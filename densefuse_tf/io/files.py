@@ -27,6 +27,8 @@ from densefuse_tf.errors import UserError
 PREFIX = ".densefuse_"
 # Far longer than another process or machine takes to write any file.
 _ABANDONED_SECONDS = 24 * 60 * 60
+# A disk with less room, in bytes, is full.
+_LEAST_ROOM = 2**20
 # In these folders this process has removed what was abandoned.
 _cleaned: set[str] = set()
 # File systems that know no hard links say one of these.
@@ -129,10 +131,10 @@ def replacing(
             os.replace(temporary, path)
         else:
             _take_free_name(temporary, path)
-    except OSError as error:
-        if _is_of_another(error, path, temporary):
-            raise
-        raise cannot_write(path, error) from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise _of_writing(error, path, temporary) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -169,10 +171,10 @@ def creating_folder(
         else:
             # A folder with anything in it is never replaced so.
             os.rename(temporary, path)
-    except OSError as error:
-        if _is_of_another(error, path, temporary):
-            raise
-        raise cannot_write(path, error) from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise _of_writing(error, path, temporary) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -372,6 +374,24 @@ def cannot_write(path: str | os.PathLike, error: OSError) -> UserError:
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = "a part of this path is a file, where a folder was expected"
     return UserError(f"{path}: cannot be written: {reason}")
+
+
+def is_full(folder: str | os.PathLike) -> bool:
+    """Whether a disk has no room any more, whatever a library says of it."""
+    # The folder may have vanished.
+    return os.path.isdir(folder) and shutil.disk_usage(folder).free < _LEAST_ROOM
+
+
+def _of_writing(
+    error: Exception, path: pathlib.Path, temporary: pathlib.Path
+) -> Exception:
+    """Returns the error of a body that writes `temporary`, as users should see it."""
+    if isinstance(error, OSError) and not _is_of_another(error, path, temporary):
+        if error.errno is not None or not is_full(path.parent):
+            return cannot_write(path, error)
+    if not isinstance(error, MemoryError) and is_full(path.parent):
+        return cannot_write(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return error
 
 
 def _is_of_another(error: OSError, path: pathlib.Path, temporary: pathlib.Path) -> bool:

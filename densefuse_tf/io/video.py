@@ -13,7 +13,6 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
@@ -510,7 +509,6 @@ class Encoder:
         reason = f"ffmpeg was stopped after about {self._count} frames"
         if complaint := self._ffmpeg.complaint():
             reason += f" ({complaint})"
-        folder = self._temporary.parent
-        if folder.is_dir() and shutil.disk_usage(folder).free < 2**20:
+        if files.is_full(self._temporary.parent):
             reason = "No space left on device"
         return UserError(f"{self._path}: cannot be written: {reason}")

@@ -57,6 +57,8 @@ def write(
     except (OSError, tf.errors.OpError):
         raise
     except Exception as error:  # Converters and runtimes raise whatever they like.
+        if files.is_full(path.parent):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"the graph cannot be converted to {format}: {reason}"
