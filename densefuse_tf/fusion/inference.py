@@ -7,6 +7,7 @@ rounding.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,10 @@ from densefuse_tf.model import convolution
 from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 from densefuse_tf.model import strategies
+
+if TYPE_CHECKING:
+    # After `model`, which says so if its backend is another one than TensorFlow.
+    import keras
 
 
 def for_this_machine(settings: FusionSettings) -> FusionSettings:
