@@ -1,6 +1,10 @@
 """Sphinx's settings: `make docs` builds the pages and the interface's reference."""
 
 import densefuse_tf
+from densefuse_tf import startup
+
+# Quietly, before autodoc imports what needs it.
+startup.import_tensorflow()
 
 project = "densefuse_tf"
 author = "the densefuse_tf authors"
@@ -15,7 +19,9 @@ napoleon_numpy_docstring = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"densefuse_tf {release}"
-html_theme_options = {"show_prev_next": False}
+# All pages stand at the left; the theme would put them, a line each, above.
+html_theme_options = {"show_prev_next": False, "navbar_center": []}
+html_sidebars = {"**": ["globaltoc.html"]}
 
 
 # Files of other folders are pages here, too.
