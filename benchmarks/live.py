@@ -47,7 +47,7 @@ _FRAMES = flags.DEFINE_integer(
 )
 _RATE = flags.DEFINE_float(
     "rate",
-    60.0,
+    30.0,
     "Frames per second of the cameras that are faster than Fuser.",
     flag_values=_FLAGS,
 )

@@ -1,10 +1,9 @@
 """Pairs the newest frames of two sources; what is older is dropped, never queued."""
 
-import collections
 import dataclasses
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,19 +17,17 @@ class Counts:
     """Counts what happens, and says when it ends.
 
     Attributes:
-      arrived: The frames of the infrared and of the visible source so far.
-      used: Those that are in a picture.
+      dropped: The infrared and the visible frames that are in no picture.
       apart: Pairs that are too far apart in time.
       failed: Pairs that could not be fused.
       delays: How long after its frame each new picture was out, in seconds.
       ended: Is set at the end; sources that look at it end as well.
     """
 
-    arrived: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
-    used: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
+    dropped: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
     apart: int = 0
     failed: int = 0
-    delays: collections.deque = dataclasses.field(default_factory=collections.deque)
+    delays: list[float] = dataclasses.field(default_factory=list)
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def is_out(self, moment: float) -> None:
@@ -38,34 +35,8 @@ class Counts:
         self.delays.append(time.monotonic() - moment)
 
 
-class _Newest(threading.Thread):
-    """Reads a source, and holds its newest item, and how it ended."""
-
-    def __init__(self, items, changed: threading.Condition, ended: threading.Event):
-        super().__init__(daemon=True)
-        self.count, self.latest = 0, (0.0, None)
-        self.end: BaseException | None = None
-        self._items, self._changed, self._ended = items, changed, ended
-        self.start()
-
-    def run(self) -> None:
-        end: Any = StopIteration()
-        try:
-            for latest in self._items:
-                with self._changed:
-                    self.count, self.latest = self.count + 1, latest
-                    self._changed.notify_all()
-                if self._ended.is_set():
-                    break
-        except BaseException as error:
-            end = error
-        with self._changed:
-            self.end = end
-            self._changed.notify_all()
-
-
 def pairs(
-    sources: Iterable[Iterable], rate: str | float, max_skew: float, counts: Counts
+    sources: Sequence[Any], rate: str | float, max_skew: float, counts: Counts
 ) -> Iterator[tuple[float, tuple[float, ...], tuple[np.ndarray, ...]]]:
     """Yields the newest frames of two sources, each time that a picture is due.
 
@@ -80,42 +51,58 @@ def pairs(
       pictures a second; the times of the two frames; and these.
     """
     changed = threading.Condition()
-    newest = [_Newest(source, changed, counts.ended) for source in sources]
+    newest: list = [None, None]
+    arrived, seen, used = [0, 0], [0, 0], [0, 0]
+    ends: list[BaseException | None] = []
+
+    def read(index: int) -> None:
+        end = None
+        try:
+            for item in sources[index]:
+                with changed:
+                    newest[index], arrived[index] = item, arrived[index] + 1
+                    changed.notify()
+                if counts.ended.is_set():
+                    break
+            if isinstance(sources[index], Generator):
+                sources[index].close()
+        except BaseException as error:
+            end = error
+        with changed:
+            ends.append(end)
+            changed.notify()
+
+    threads = [threading.Thread(target=read, args=[i], daemon=True) for i in range(2)]
+    for thread in threads:
+        thread.start()
     pace = {"ir": [0], "vis": [1]}.get(str(rate), [0, 1])
-    due, paired = time.monotonic(), [0, 0]
-
-    def is_new() -> bool:
-        return any(newest[i].count > counts.arrived[i] for i in pace)
-
-    def ends() -> list[BaseException]:
-        return [one.end for one in newest if one.end is not None]
-
+    due, is_last = time.monotonic(), False
     try:
-        is_last = False
         while not is_last:
             if len(pace) == 2:
                 time.sleep(max(0.0, due - time.monotonic()))
                 due = max(due + 1 / float(rate), time.monotonic())
             with changed:
-                changed.wait_for(lambda: is_new() or ends())
-                is_last = bool(ends())
-                if not is_new():
-                    continue
-                counts.arrived = arrived = [one.count for one in newest]
-                times, frames = zip(*(one.latest for one in newest), strict=True)
-            if 0 in arrived:
+                changed.wait_for(
+                    lambda: ends or any(arrived[i] > seen[i] for i in pace)
+                )
+                is_last = bool(ends)
+                if all(arrived[i] == seen[i] for i in pace):
+                    break
+                seen[:], pair = arrived, [*newest]
+            if None in pair:
                 continue
+            times, frames = zip(*pair, strict=True)
             if max(times) - min(times) > max_skew:
                 counts.apart += 1
                 continue
             for i in range(2):
-                counts.used[i] += arrived[i] > paired[i]
-            paired = arrived
+                counts.dropped[i] += max(0, seen[i] - used[i] - 1)
+            used = [*seen]
             yield min(times[i] for i in pace), times, frames
-        for end in ends():
-            if not isinstance(end, StopIteration):
-                raise end
+        for end in filter(None, ends):
+            raise end
     finally:
         counts.ended.set()
-        for one in newest:
-            one.join(_PATIENCE)
+        for thread in threads:
+            thread.join(_PATIENCE)

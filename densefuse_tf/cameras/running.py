@@ -5,7 +5,7 @@ import csv
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -66,10 +66,16 @@ def fuse(
         for name, source, inputs in zip(NAMES, request.sources, given, strict=True)
     ]
     with contextlib.ExitStack() as stack:
-        page = None
+        tell, table, page = [second], None, None
+        if stats is not None:
+            try:
+                table = stack.enter_context(open(stats, "w", buffering=1, newline=""))
+            except OSError as error:
+                raise files.cannot_write(stats, error) from error
         if settings.live_page:
             page = stack.enter_context(contextlib.closing(showing.Page()))
             started(f"page: {page.address}")
+            tell.append(functools.partial(setattr, page, "line"))
         pictures = live(
             *cameras,
             fuser=request.fuser(),
@@ -80,7 +86,10 @@ def fuse(
             transform=request.registration,
             counts=counts,
         )
-        stack.enter_context(_each_second(counts, stats, page, second))
+        thread = threading.Thread(target=_each_second, args=[counts, tell, table])
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(counts.ended.set)
         stack.enter_context(contextlib.closing(pictures))
         sink = None
         for moment, image in pictures:
@@ -95,36 +104,19 @@ def fuse(
                 sink.add(image, functools.partial(counts.is_out, moment))
 
 
-@contextlib.contextmanager
-def _each_second(counts: Counts, stats, page, second: Tell) -> Iterator[None]:
-    """Says each second how it goes: to `second`, on the page and in a table."""
-
-    def run() -> None:
-        start, before = time.monotonic(), np.zeros(4, int)
-        while not ended.wait(1):
-            dropped = np.subtract(counts.arrived, counts.used)
-            total = np.array([*dropped, counts.apart, counts.failed])
-            delays = [counts.delays.popleft() for _ in range(len(counts.delays))]
-            late = 1000 * np.percentile(delays or [np.nan], [50, 95])
-            row = [time.monotonic() - start, len(delays), *(total - before), *late]
-            before, line = total, _LINE.format(*row)
-            second(line)
-            if page is not None:
-                page.line = line
-            if table is not None:
-                csv.writer(table).writerow([f"{value:.6g}" for value in row])
-
-    ended = threading.Event()
-    thread = threading.Thread(target=run, daemon=True)
-    with contextlib.ExitStack() as stack:
-        table = None
-        if stats is not None:
-            try:
-                table = stack.enter_context(open(stats, "w", buffering=1, newline=""))
-            except OSError as error:
-                raise files.cannot_write(stats, error) from error
-            csv.writer(table).writerow(_COLUMNS)
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(ended.set)
-        yield
+def _each_second(counts: Counts, tell: Sequence[Tell], table) -> None:
+    """Says how it goes, and writes it into a table, until it ends."""
+    start, before = time.monotonic(), np.zeros(4, int)
+    rows = None if table is None else csv.writer(table)
+    if rows is not None:
+        rows.writerow(_COLUMNS)
+    while not counts.ended.wait(1):
+        total = np.array([*counts.dropped, counts.apart, counts.failed])
+        delays, counts.delays = counts.delays, []
+        late = 1000 * np.percentile(delays or [np.nan], [50, 95])
+        row = [time.monotonic() - start, len(delays), *(total - before), *late]
+        before = total
+        for each in tell:
+            each(_LINE.format(*row))
+        if rows is not None:
+            rows.writerow([f"{value:.6g}" for value in row])

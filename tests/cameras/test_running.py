@@ -16,6 +16,8 @@ import pytest
 import streams
 import videos
 
+from densefuse_tf.commands import fuse
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # On a machine with more work than this for each core no time is promised.
 BUSY = 1.5
@@ -175,24 +177,26 @@ def test_nothing_grows_over_2000_frames(live, long):
     assert run.end() == 130
 
 
-def test_mistakes_are_told_before_anything_runs(tmp_path):
-    (tmp_path / "ir.mp4").touch()
-    for flags, message in (
-        (["--live", "--ir=a", "--vis=b", "--output=c.avi"], "--output=c.avi: expected"),
-        (["--live", "--ir=a", "--vis=b"], "--output is missing"),
-        (["--live", "--ir=a", "--vis=b", "--output=c.mkv", "--register"], "--register"),
-        (["--ir=a", "--vis=b", "--output=c", "--max_skew=3"], "goes with --live"),
-        (
-            ["--live", "--ir=ir.mp4", "--vis=b", "--output=ir.mp4"],
-            "--output=ir.mp4: would overwrite a source",
-        ),
-        (
-            ["--live", "--ir=a", "--vis=b", "--output=c.mkv", "--live_rate=often"],
-            "--live_rate is 'often': expected ir, vis",
-        ),
-        (["--ir=rtsp://camera/a", "--vis=b", "--output=c"], "is a URL"),
-    ):
-        command = [sys.executable, str(ROOT / "fuse.py"), *flags]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 2
-        assert message in done.stderr, done.stderr
+LIVE = ["--live", "--ir=a.mp4", "--vis=b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([*LIVE, "--output=c.avi"], "--output=c.avi: expected .mp4, "),
+        (LIVE, "--output is missing"),
+        ([*LIVE, "--output=c.mkv", "--register"], "--register does not go with --live"),
+        ([*LIVE, "--output=c.mkv", "--sources=d"], "--sources does not go with --live"),
+        ([*LIVE[1:], "--output=c", "--max_skew=3"], "--max_skew goes with --live"),
+        ([*LIVE, "--output=a.mp4"], "--output=a.mp4: would overwrite a source"),
+        ([*LIVE, "--output=c.mkv", "--live_rate=often"], "--live_rate is 'often': "),
+        ([*LIVE, "--output=c.mkv", "--live_rate=0"], "--live_rate is '0': expected"),
+        (["--ir=rtsp://a/b", "--vis=b", "--output=c"], "rtsp://a/b: is a URL"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(
+    tmp_path, monkeypatch, capsys, flags, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert fuse.run(["fuse.py", *flags]) == 2
+    assert message in capsys.readouterr().err
