@@ -1,6 +1,7 @@
-# `make demo` fuses the example pairs, `make test` runs the tests, `make lint` checks style
-# and types, `make docs` builds the documents (Python 3.11 or newer). Each sets up what it
-# needs in .venv first, on a machine that has make and Python 3.10 to 3.13.
+# `make demo` fuses the example pairs, `make test` runs the tests, and with TESTS=--guards
+# those that take long as well, `make lint` checks style and types, `make docs` builds the
+# documents (Python 3.11 or newer). Each sets up what it needs in .venv first, on a machine
+# that has make and Python 3.10 to 3.13.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$python -c 'import ensurepip, sys, venv; \
@@ -23,7 +24,7 @@ demo: .venv/core-$(VERSION)
 	echo "side by side: out/demo/addition.png and out/demo/l1_norm.png"
 
 test: .venv/test-$(VERSION)
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 lint: .venv/dev-$(VERSION)
 	.venv/bin/ruff check .

@@ -14,10 +14,26 @@ SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 def pytest_addoption(parser):
     parser.addoption(
+        "--guards",
+        action="store_true",
+        help="run the tests that are marked as guards, too: some minutes together",
+    )
+    parser.addoption(
         "--long",
         action="store_true",
-        help="damage more files, kill more runs, all of Table II: minutes each",
+        help="run the guards, too; damage more files, kill more runs, all of Table II: "
+        "minutes each",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the guards, which take long, unless they are asked for."""
+    if config.getoption("--guards") or config.getoption("--long"):
+        return
+    guards = [item for item in items if item.get_closest_marker("guard")]
+    if guards:
+        config.hook.pytest_deselected(items=guards)
+        items[:] = [item for item in items if not item.get_closest_marker("guard")]
 
 
 @pytest.fixture(scope="session")

@@ -187,12 +187,14 @@ def executed(tmp_path_factory):
         return notebook, dict(found)
 
 
+@pytest.mark.guard
 def test_the_notebook_prints_no_warning(executed):
     for cell in code(executed[0]):
         for output in cell.outputs:
             assert not re.search(r"\b\w*(Warning|Error)\b", output.get("text", ""))
 
 
+@pytest.mark.guard
 def test_the_notebook_shows_equations_5_to_7(executed):
     _, found = executed
     for name in ("infrared", "visible"):
@@ -207,6 +209,7 @@ def test_the_notebook_shows_equations_5_to_7(executed):
     np.testing.assert_allclose(found["weights"].sum(axis=0), 1, rtol=1e-5)
 
 
+@pytest.mark.guard
 def test_the_notebook_prints_the_metrics(executed, hut):
     notebook, found = executed
     cells = {cell.id: printed(cell) for cell in code(notebook)}
@@ -219,6 +222,7 @@ def test_the_notebook_prints_the_metrics(executed, hut):
     assert values == pytest.approx(expected, abs=5.1e-5)
 
 
+@pytest.mark.guard
 def test_the_notebook_fuses_as_the_commands_do(executed, hut):
     _, found = executed
     for strategy in STRATEGIES[:2]:
@@ -227,6 +231,7 @@ def test_the_notebook_fuses_as_the_commands_do(executed, hut):
         assert difference.max() <= 1
 
 
+@pytest.mark.guard
 def test_stored_outputs_are_up_to_date(executed, stored):
     """To be made anew with examples/run_notebooks.py."""
     assert_outputs_are_alike(stored, executed[0])
@@ -274,11 +279,13 @@ def other(request, tmp_path_factory):
     return request.param, nbformat.read(path, as_version=4), executed
 
 
+@pytest.mark.guard
 def test_another_notebooks_outputs_are_up_to_date(other):
     _, stored, executed = other
     assert_outputs_are_alike(stored, executed)
 
 
+@pytest.mark.guard
 def test_another_notebook_shows_pictures_and_no_warning(other):
     name, _, executed = other
     shown = {cell.id: pictures(cell) for cell in code(executed)}
@@ -298,6 +305,7 @@ def figures(cell) -> dict[str, list[float]]:
     }
 
 
+@pytest.mark.guard
 def test_the_notebooks_show_what_they_say(other):
     name, _, executed = other
     cells = {cell.id: cell for cell in code(executed)}

@@ -240,6 +240,7 @@ def rig(tmp_path, monkeypatch):
 VIDEO = ("--ir=ir.mp4", "--vis=vis.mp4", "--output=fused.mp4")
 
 
+@pytest.mark.guard
 def test_frames_of_a_rig_are_aligned_within_a_pixel_by_one_transform(rig, run):
     flags = ("--register", "--save_transform=t.json", "--checkerboard=c.png")
     status, output, errors = run(*VIDEO, *flags)

@@ -127,6 +127,7 @@ def test_the_lines_give_the_same_bytes_of_a_photo(engine, tmp_path, monkeypatch)
     assert answer.image.shape[0] < len(seen)
 
 
+@pytest.mark.guard
 def test_the_lines_give_the_same_bytes_with_registration(tmp_path, monkeypatch):
     pair = tmp_path / "ir.png", tmp_path / "vis.png"
     images.write(pair[0], noisy(moved(255 - scene(1), similarity(1, 0, (6, 4))), 3))

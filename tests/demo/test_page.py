@@ -273,6 +273,7 @@ def page(chromium, address):
     return Page(chromium, address)
 
 
+@pytest.mark.guard
 def test_an_example_is_fused_compared_and_downloaded(page):
     page.choose_example()
     page.fuse()
@@ -289,6 +290,7 @@ def test_an_example_is_fused_compared_and_downloaded(page):
     )
 
 
+@pytest.mark.guard
 def test_the_slider_moves(page):
     from selenium.webdriver import ActionChains
 
@@ -302,6 +304,7 @@ def test_the_slider_moves(page):
     page.wait(lambda: 90 < handle.rect["x"] - before < 110, "another position")
 
 
+@pytest.mark.guard
 def test_two_files_are_uploaded_and_a_mistake_is_the_pages_message(page, tmp_path):
     for seed, name in enumerate(("a.png", "b.png")):
         pixels = np.random.default_rng(seed).integers(0, 256, (60, 80), np.uint8)
@@ -325,6 +328,7 @@ def test_two_files_are_uploaded_and_a_mistake_is_the_pages_message(page, tmp_pat
     assert not page.all("#results .error")
 
 
+@pytest.mark.guard
 def test_a_result_of_other_settings_is_marked(page):
     page.choose_example()
     page.fuse()
@@ -337,6 +341,7 @@ def test_a_result_of_other_settings_is_marked(page):
     page.wait(lambda: page.all("#old"), "a mark")
 
 
+@pytest.mark.guard
 def test_a_preset_sets_and_each_strategy_has_a_line_of_help(page):
     page.choose_example()
     page.click("#preset_camera")
@@ -352,6 +357,7 @@ def test_a_preset_sets_and_each_strategy_has_a_line_of_help(page):
     assert "l1_norm: Weighs the feature maps by their l1-norm, Eq. 5-7" in lines
 
 
+@pytest.mark.guard
 def test_a_slow_method_is_cancelled_and_nobody_waits_for_it(page, client):
     page.choose_example()
     page.click("#method input")
@@ -369,6 +375,7 @@ def test_a_slow_method_is_cancelled_and_nobody_waits_for_it(page, client):
     assert not page.all(".toast-body")
 
 
+@pytest.mark.guard
 def test_a_hot_spot_is_left_out_by_a_button(page, tmp_path):
     values = np.random.default_rng(0).integers(7000, 7100, (60, 80), np.uint16)
     values[10:12, 10:12] = 60000 + 37 * np.arange(4).reshape(2, 2)
@@ -385,6 +392,7 @@ def test_a_hot_spot_is_left_out_by_a_button(page, tmp_path):
     assert "--ir_range=1%,99%" in page.text("#command")
 
 
+@pytest.mark.guard
 def test_nothing_is_asked_of_another_machine(page):
     page.choose_example()
     page.fuse()
@@ -398,6 +406,7 @@ def test_nothing_is_asked_of_another_machine(page):
     assert {url.hostname for url in asked} == {"127.0.0.1"}
 
 
+@pytest.mark.guard
 def test_nothing_is_wider_than_a_telephone(page):
     page.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",

@@ -79,6 +79,7 @@ def test_raw_output_equals_the_release(shared, released, pair, name, strategy, a
     assert np.abs(outputs[0, :, :, 0] - expected).max() < RAW_TOLERANCE
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("name", checkpoints.SHORT_NAMES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_raw_output_of_released_weights_equals_numpy(shared, released, name, strategy):

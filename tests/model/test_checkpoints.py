@@ -109,6 +109,7 @@ def test_a_saved_model_is_plain_whatever_it_was_trained_with(tmp_path):
     assert network.convolution_layer(loaded, "C1").compute_dtype == "float32"
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("python", (sys.executable, OTHER_PYTHON))
 def test_keras_alone_loads_the_shipped_models(python, tmp_path):
     if python is None:

@@ -37,14 +37,17 @@ def everywhere(monkeypatch):
     monkeypatch.setattr(low_precision, "obstacle", lambda: None)
 
 
+@functools.cache
+def built(checkpoint, **settings):
+    """A Fuser, each traced once; in bfloat16 where the fixture `everywhere` is used."""
+    return Fuser(FusionSettings(checkpoint, **settings))
+
+
 def in_both(checkpoint, sources, **settings):
     """Returns the raw output in float32 and in bfloat16."""
+    settings["num_sources"] = len(sources)
     return [
-        Fuser(
-            FusionSettings(
-                checkpoint, precision=each, num_sources=len(sources), **settings
-            )
-        ).raw(sources)
+        built(checkpoint, precision=each, **settings).raw(sources)
         for each in ("float32", "bfloat16")
     ]
 
@@ -61,7 +64,9 @@ def processor(monkeypatch, text):
     monkeypatch.setattr(builtins, "open", read)
 
 
-@pytest.mark.parametrize("pair", (1, 8, 20))
+@pytest.mark.parametrize(
+    "pair", (8, *(pytest.param(n, marks=pytest.mark.guard) for n in (1, 20)))
+)
 @pytest.mark.parametrize(
     ("name", "strategy"),
     (("1e0", "l1_norm"), ("1e1", "addition"), ("1e2", "l1_norm"), ("1e3", "addition")),
@@ -90,7 +95,7 @@ def test_grey_levels_are_close_to_those_of_float32(
     ),
     ids=str,
 )
-@pytest.mark.parametrize("count", (2, 3))
+@pytest.mark.parametrize("count", (2, pytest.param(3, marks=pytest.mark.guard)))
 def test_each_strategy_gives_about_what_it_gives_in_float32(
     everywhere, settings, count
 ):
@@ -162,7 +167,13 @@ def test_other_strategies_are_refused():
         Fuser(FusionSettings(strategy="detail_softmax", precision="bfloat16"))
 
 
-@pytest.mark.parametrize("strategy", ("addition", "l1_norm", "maximum"))
+@pytest.mark.parametrize(
+    "strategy",
+    (
+        "l1_norm",
+        *(pytest.param(s, marks=pytest.mark.guard) for s in ("addition", "maximum")),
+    ),
+)
 def test_bands_equal_the_whole_image(everywhere, strategy):
     rng = np.random.default_rng(0)
     sources = list(rng.integers(0, 256, (2, 61, 40), np.uint8))
@@ -204,6 +215,7 @@ def test_float32_is_computed_where_bfloat16_is_not_quicker(monkeypatch, caplog):
     monkeypatch.setattr(low_precision, "obstacle", lambda: "this is a test")
     rng = np.random.default_rng(0)
     sources = list(rng.integers(0, 256, (2, 20, 30), np.uint8))
-    expected, raw = in_both("1e2", sources)
+    expected = built("1e2", precision="float32").raw(sources)
+    raw = Fuser(FusionSettings("1e2", precision="bfloat16")).raw(sources)
     np.testing.assert_array_equal(raw, expected)
     assert "bfloat16: this is a test: computing in float32" in caplog.text

@@ -34,7 +34,7 @@ def test_a_shipped_model_reconstructs_unseen_photographs(name, shared, long):
     source = photographs.Photographs(paths)
     model = tf.function(checkpoints.load_autoencoder(name))
     ssims, errors = [], []
-    for images, _ in source.validation_batches(2, limit=None if long else 24):
+    for images, _ in source.validation_batches(2, limit=None if long else 12):
         outputs = model(images)
         ssims.extend(losses.full_ssim(images, outputs).numpy())
         errors.extend(losses.mean_squared(images, outputs).numpy())

@@ -176,6 +176,7 @@ def test_threads_share_one_model_and_do_not_use_it_at_once(
     assert len(at_once) == 6 and all(at_once)
 
 
+@pytest.mark.guard
 def test_processes_give_the_same_files(pairs, expected, checkpoint):
     """Where the package is not installed, workers find it in the current folder.
 
@@ -254,6 +255,7 @@ def test_pairs_are_aligned_as_without_beam(pairs, checkpoint, capsys, mode):
     assert images.read("out/1.png").shape == (19, 25)
 
 
+@pytest.mark.guard
 def test_each_pair_is_registered_on_beam(pairs, checkpoint, capsys):
     """Noise does not match; that is found out for every pair."""
     for path in pathlib.Path("ir").iterdir():

@@ -94,6 +94,7 @@ def wait_for_results(folder: pathlib.Path, count: int, process) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.guard
 def test_two_workers_share_the_pairs(tmp_path, checkpoint, capfd):
     """The results and the values are those without a runner; so is what fails."""
     put_pairs(tmp_path, 10, SIZE)

@@ -1,11 +1,14 @@
 """Refining: the score, its slope, what images have to share, where climbs start."""
 
+import concurrent.futures
+
 import numpy as np
 import pytest
 
 from densefuse_tf.registration import fields
 from densefuse_tf.registration import matching
 from densefuse_tf.registration import refine
+from densefuse_tf.registration import search
 from densefuse_tf.registration import transforms
 from tests.registration.conftest import scene
 
@@ -65,6 +68,29 @@ def test_images_that_share_too_little_have_no_score(refiner):
     # At half the size, a quarter of the pixels stands for all of the smaller image.
     assert refiner.score(np.diag([2.0, 2.0, 1])) > -1
     assert refiner.score(np.diag([2.0, 2.0, 1]) @ shift(25, 0)) == -1
+
+
+@pytest.mark.parametrize(
+    ("shared", "is_found", "is_refined"),
+    [(0.4, False, False), (0.55, False, True), (0.75, True, True)],
+)
+def test_images_have_to_share_a_part_to_be_laid_over_each_other(
+    shared, is_found, is_refined
+):
+    """60 % of the smaller one in the search, and half of it from then on."""
+    width = 140
+    place = round(width * (1 - shared))
+    picture = scene(1).astype(np.float32)
+    grays = [picture[:, :width], 255 - picture[:, place : place + width]]
+    pair = matching._Pair(grays, grays, (grays[0].shape, grays[1].shape))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = pair.search(pool, np.ones(1), np.zeros(1), None)
+    assert found
+    near = [one for one in found if np.abs(one.matrix - shift(-place, 0)).max() < 4]
+    assert bool(near) == is_found
+    start = search.Candidate(shift(-place, 0), 0.0, 0.0)
+    refined = pair.climb(matching._COARSE, 1.5, "translation", start)
+    assert (refined is not None) == is_refined
 
 
 def test_the_last_climbs_start_from_four_places_some_pixels_apart():

@@ -164,6 +164,7 @@ def start(command: list[str], folder: pathlib.Path) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     "make", [fuse, video, register, score, evaluate, train, curves, export]
 )

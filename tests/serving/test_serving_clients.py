@@ -90,6 +90,7 @@ def run_snippet(folder, ports, monkeypatch):
     return run
 
 
+@pytest.mark.guard
 def test_where_the_package_is_not_importable(folder, expected):
     """tf.saved_model.load and saved_model_cli, as the page has them."""
     command = shlex.split(snippet("sh", "saved_model_cli run").replace("\\\n", " "))
@@ -112,6 +113,7 @@ assert not [name for name in sys.modules if name.startswith("densefuse_tf.")]
     np.testing.assert_array_equal(outputs["raw"][0, :, :, 0], expected.raw)
 
 
+@pytest.mark.guard
 def test_the_rest_client(run_snippet, folder, expected):
     answer = run_snippet("urllib.request")["answer"]
     np.testing.assert_array_equal(images.read(folder / "fused.png"), expected.image)
@@ -123,12 +125,14 @@ def test_the_rest_client(run_snippet, folder, expected):
     assert answer["predictions"][0].keys() == example["predictions"][0].keys()
 
 
+@pytest.mark.guard
 def test_the_grpc_client(run_snippet, folder, expected):
     answer = run_snippet("PredictRequest")["answer"]
     assert list(answer.outputs) == ["fused"]
     np.testing.assert_array_equal(images.read(folder / "fused.png"), expected.image)
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize(
     ("format", "suffix", "runtime"),
     [("litert", ".tflite", "ai_edge_litert"), ("onnx", ".onnx", "onnxruntime")],

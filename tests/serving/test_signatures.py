@@ -112,6 +112,7 @@ def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("strategy", ("addition", "l1_norm"))
 def test_bfloat16_equals_fuse_py(checkpoint, monkeypatch, strategy):
     monkeypatch.setattr(low_precision, "obstacle", lambda: None)

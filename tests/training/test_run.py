@@ -143,7 +143,9 @@ def test_finished_run_is_left_alone(finished, photos):
     assert before == {p: p.stat().st_mtime_ns for p in finished.glob("*.keras")}
 
 
-@pytest.mark.parametrize("first", [4, 5, 11])
+@pytest.mark.parametrize(
+    "first", [5, *(pytest.param(n, marks=pytest.mark.guard) for n in (4, 11))]
+)
 def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, first):
     run_dir = tmp_path / "run"
     TrainingRun(settings(photos, iterations=first), run_dir).train()
@@ -417,7 +419,9 @@ def test_a_term_of_the_recipe_is_all_that_a_new_loss_needs(
     assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
 
 
-@pytest.mark.parametrize("recipe", ["release", "paper"])
+@pytest.mark.parametrize(
+    "recipe", ["release", pytest.param("paper", marks=pytest.mark.guard)]
+)
 def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     chosen = {"network": "deepfuse", "recipe": recipe, "ssim_weight": 1.0}
     for name, lengths in (("whole", [12]), ("resumed", [5, 12])):
@@ -486,7 +490,9 @@ def test_a_network_decides_the_default_of_recipe_and_weight():
         assert (default.recipe, default.ssim_weight) == expected
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.guard)]
+)
 def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, dtype):
     run = TrainingRun(
         settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run"
@@ -502,6 +508,7 @@ def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, d
         assert network.convolution_layer(saved, name).compute_dtype == "float32"
 
 
+@pytest.mark.guard
 def test_xla_gives_the_same_losses(photos, tmp_path, finished):
     run = TrainingRun(settings(photos, xla=True, iterations=6), tmp_path / "run")
     run.train()
@@ -554,6 +561,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.guard
 def test_two_devices_train_as_one_does(photos, finished, tmp_path):
     """Also with three validation images, of which one device has one, the other two."""
     run_dir = tmp_path / "run"

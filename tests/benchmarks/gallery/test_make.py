@@ -16,6 +16,7 @@ def folders(tmp_path):
     return f"{tmp_path}/near,{tmp_path}/far"
 
 
+@pytest.mark.guard
 def test_a_page_of_ones_own_images(folders, tmp_path, capsys):
     page = tmp_path / "own" / "page.md"
     flags = [f"--output={page}", "--noexamples", "--methods=wls"]

@@ -116,6 +116,7 @@ def test_densefuse_is_fused_as_fuse_does_and_evaluated(tiny, checkpoint, tmp_pat
         assert result.values == metrics.evaluate(pair.ir, pair.vis, fused)
 
 
+@pytest.mark.guard
 def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
     tiny, checkpoint, tmp_path, own_strategies
 ):
