@@ -72,7 +72,7 @@ def test_images_that_share_too_little_have_no_score(refiner):
 
 @pytest.mark.parametrize(
     ("shared", "is_found", "is_refined"),
-    [(0.4, False, False), (0.55, False, True), (0.75, True, True)],
+    [(0.4, False, False), (0.6, False, True), (0.75, True, True)],
 )
 def test_images_have_to_share_a_part_to_be_laid_over_each_other(
     shared, is_found, is_refined
@@ -86,7 +86,7 @@ def test_images_have_to_share_a_part_to_be_laid_over_each_other(
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         found = pair.search(pool, np.ones(1), np.zeros(1), None)
     assert found
-    near = [one for one in found if np.abs(one.matrix - shift(-place, 0)).max() < 4]
+    near = [one for one in found if np.abs(one.matrix - shift(-place, 0)).max() < 2]
     assert bool(near) == is_found
     start = search.Candidate(shift(-place, 0), 0.0, 0.0)
     refined = pair.climb(matching._COARSE, 1.5, "translation", start)
