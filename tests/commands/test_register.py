@@ -83,6 +83,7 @@ def test_16_bit_images_keep_their_depth_in_tiff(files, capsys):
         ((*PAIR, "--output=a.txt"), "is named .txt: expected .png"),
         ((*PAIR, "--transform=points.csv"), "points.csv: is no JSON"),
         ((*PAIR, "--transform=t.json", "--points=p.csv"), "does not go with"),
+        ((*PAIR, "--guess=g.json", "--points=p.csv"), "--guess does not go with"),
         ((*PAIR, "--points=three.csv"), "three.csv: 3 given: expected 4 or more"),
         ((*PAIR, "--points=line.csv"), "line.csv: lie on a line"),
         ((*PAIR, "--points=far.csv", "--output=a.png"), "do not overlap"),
@@ -104,6 +105,27 @@ def test_a_mistake_is_one_line_and_status_2(files, capsys, flags, line):
     assert line in error
     assert error.count("\n") == 1
     assert not (files / "a.png").exists()
+
+
+def test_a_guess_is_searched_around_by_its_model(files, monkeypatch, capsys):
+    flags = ("--points=points.csv", "--model=similarity", "--save_transform=g.json")
+    assert run(*PAIR, *flags) == 0
+    given = registration.load("g.json")
+    calls = []
+
+    def register(fixed, moving, **options):
+        calls.append(options)
+        return given
+
+    monkeypatch.setattr(registration, "register", register)
+    assert run(*PAIR, "--guess=g.json", "--output=a.png") == 0
+    assert run(*PAIR, "--guess=g.json", "--model=affine", "--output=a.png") == 0
+    assert [options["model"] for options in calls] == ["similarity", "affine"]
+    np.testing.assert_array_equal(calls[0]["guess"], given.matrix)
+    images.write("small.png", noisy(scene(1), 2)[:90])
+    flags = ("--fixed=small.png", "--moving=ir.png", "--guess=g.json")
+    assert run(*flags, "--output=a.png") == 2
+    assert "small.png is 90x240: expected 180x240" in capsys.readouterr().err
 
 
 def test_a_transform_of_other_sizes_is_refused(files, capsys):

@@ -14,10 +14,14 @@ import urllib.parse
 import numpy as np
 import pytest
 
+from densefuse_tf import extras
 from densefuse_tf.commands import demo
 from densefuse_tf.commands import fuse
 from densefuse_tf.demo import examples
 from densefuse_tf.io import images
+from tests import radiometric_files
+from tests.registration.conftest import noisy
+from tests.registration.conftest import scene
 
 pytest.importorskip("gradio", reason="needs gradio: pip install 'densefuse-tf[demo]'")
 gradio_client = pytest.importorskip("gradio_client")
@@ -88,6 +92,25 @@ def test_a_client_gets_the_librarys_message(client, tmp_path):
     ) as e:
         ask(client, tmp_path / "small.png", HUT[1])
     assert "tick &quot;Register the infrared image to the visible one" in str(e.value)
+
+
+@pytest.mark.skipif(bool(extras.missing("flir")), reason="needs flyr")
+def test_one_photo_of_a_camera_is_enough(client, tmp_path):
+    seen = noisy(scene(1), 2)
+    part = 255 - scene(1)[30:150, 40:200]
+    celsius = noisy(part.reshape(60, 2, 80, 2).mean(axis=(1, 3)), 3) / 4
+    placing = (1.5, 0, 0)
+    path = radiometric_files.write(
+        tmp_path / "photo.jpg", np.dstack([seen] * 3), celsius, seen, placing
+    )
+    ir = gradio_client.handle_file(str(path))
+    settings = {"method": "dchwt", "color": "thermal", "scale": True}
+    image, _, command, *_ = client.predict(ir, None, **settings, api_name="/fuse")
+    assert "--vis=embedded" in command and "--scale" in command
+    height, width = images.read(image).shape[:2]
+    assert abs(height - 120) < 6
+    # With the scale beside it.
+    assert width > 170
 
 
 def test_an_image_above_the_limit_is_refused(client, tmp_path):
