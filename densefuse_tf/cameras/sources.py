@@ -65,6 +65,7 @@ def frames(
       ended: Ends ffmpeg and the frames, once it is set.
     """
     arguments, is_file = _arguments(source, options, name)
+    name = _without_password(name)
     pause, lost = _PAUSE, 0.0
     while not ended.is_set():
         with video.Ffmpeg("info", [*arguments, *_RAW]) as ffmpeg:
@@ -78,6 +79,7 @@ def frames(
                 reason = "" if ended.is_set() else ffmpeg.complaint()
             except TimeoutError:
                 reason = f"silent for {timeout:g} s"
+        reason = _without_password(reason)
         if is_file and reason:
             raise UserError(f"{name}: cannot be read: {reason}")
         if is_file or ended.is_set():
@@ -87,6 +89,10 @@ def frames(
             logging.warning("%s: %s: opened again until it answers", name, reason)
         ended.wait(pause)
         pause = min(2 * pause, _LONGEST)
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(?<=://)[^\s/@]*@", "", text)
 
 
 def _arguments(source: str, options: str, name: str) -> tuple[list[str], bool]:
@@ -99,7 +105,7 @@ def _arguments(source: str, options: str, name: str) -> tuple[list[str], bool]:
     is_file = not is_address and os.path.isfile(source)
     allowed = _PROTOCOLS.get(scheme, scheme) if is_address else "file"
     before = ["-nostdin", "-protocol_whitelist", allowed]
-    before += ["-re"] if is_file else _AT_ONCE
+    before += ["-re", "-readrate_initial_burst", "0.001"] if is_file else _AT_ONCE
     if is_file:
         source = f"file:{source}"
     elif is_address:

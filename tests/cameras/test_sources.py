@@ -218,6 +218,16 @@ def test_large_frames_are_refused(tmp_path):
         list(read(str(path), max_pixels=100))
 
 
+def test_messages_hide_a_password(caplog):
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    threading.Timer(1.5, ended.set).start()
+    assert list(read(f"http://me:secret@127.0.0.1:{port}/a", ended=ended)) == []
+    assert f"--ir=http://127.0.0.1:{port}/a: " in caplog.text
+    assert "secret" not in caplog.text
+
+
 @pytest.mark.parametrize("where", ["file", "network"])
 def test_a_playlist_opens_no_other_address(tmp_path, serve, where):
     """Only the addresses of the flags are opened."""
