@@ -103,7 +103,9 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
     try:
         with open(path, "rb") as file:
             content = flyr.unpack(file)
-        celsius = content.celsius.astype(np.float32)
+        # Counts that no temperature gives become NaN.
+        with np.errstate(all="ignore"):
+            celsius = content.celsius.astype(np.float32)
         photograph, figures = content.optical, content.pip_info
     except Exception as error:
         # Damaged files, and those of other makers, raise anything.

@@ -18,6 +18,7 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
@@ -91,7 +92,9 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     planned = planning.plan(scenes, request.output)
     beside = _beside(request, planned)
     todo = _check(request, planned, list(beside.values()))
-    if launcher is None and not registration.is_on and todo:
+    # The temperatures inside of a file have another size than its header says.
+    is_inside = options.infrared and todo and radiometric.maker(todo[0].sources[0])
+    if launcher is None and not registration.is_on and todo and not is_inside:
         planning.check_sizes(todo)
     if launcher is None and todo:
         pairs.check_ranges(planned, options)

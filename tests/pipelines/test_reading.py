@@ -204,3 +204,11 @@ def test_fuse_takes_the_path_of_a_photo(folder, found):
     np.testing.assert_array_equal(gray.shape, image.shape[:2])
     with pytest.raises(UserError, match=r"a list of images is .* or one photo"):
         densefuse_tf.fuse("photos/d.jpg")
+
+
+@needs_flyr
+def test_temperatures_have_the_size_of_an_aligned_image_and_not_of_the_header(folder):
+    images.write("vis/a.png", image_bytes.ramp(30, 40))
+    flags = ("x", "--ir=photos/a.jpg", "--vis=vis", "--method=wls")
+    assert fuse.run([*flags, "--output=fused.png"]) == 0
+    assert images.read("fused.png").shape == (30, 40)
