@@ -1,12 +1,12 @@
 """Measures fuse.py --live with real streams, against Fuser alone in the same run.
 
     python benchmarks/live.py
-    python benchmarks/live.py --height=480 --width=640 --precisions=float32
+    python benchmarks/live.py --sizes=480x640 --precisions=float32 --frames=2000
 
 For each precision:
 
 - Speed: pictures per second of a live run whose cameras are faster than Fuser, against
-  Fuser.fuse on the same frames in memory, in turn in one process.
+  Fuser.fuse on the same frames in memory, before and after it.
 - Delay: from the moment at which a frame is sent, which is in its pixels, until it can
   be read in the file; and how much of that is more than computing a picture takes.
 - Skew of the frames of each picture, by the same stamps.
@@ -51,6 +51,9 @@ _RATE = flags.DEFINE_float(
     "Frames per second of the cameras that are faster than Fuser.",
     flag_values=_FLAGS,
 )
+_SIZES = flags.DEFINE_list(
+    "sizes", ["240x320", "512x640"], "HEIGHTxWIDTH for the speed.", flag_values=_FLAGS
+)
 _PRECISIONS = flags.DEFINE_list(
     "precisions", ["float32", "bfloat16"], "The precisions.", flag_values=_FLAGS
 )
@@ -58,8 +61,9 @@ _PRECISIONS = flags.DEFINE_list(
 
 def main() -> None:
     startup.import_tensorflow()
-    for precision in _PRECISIONS.value:
-        speed(precision)
+    for size in _SIZES.value:
+        for precision in _PRECISIONS.value:
+            speed(precision, *map(int, size.split("x")))
     if _FRAMES.value:
         delay(_PRECISIONS.value[0])
 
@@ -102,28 +106,66 @@ def running(precision: str, *rates: float):
             process.wait(60)
 
 
-def speed(precision: str) -> None:
-    """Alone before and after the live run, so that what slows both is seen."""
+def camera(kind: str, height: int, width: int) -> tuple[str, subprocess.Popen]:
+    """An ffmpeg that plays a test picture, grey or in colour, and its address."""
+    address = f"tcp://127.0.0.1:{streams.free_port()}"
+    picture = f"testsrc2=size={width}x{height}:rate={_RATE.value}"
+    command = [*streams.FFMPEG, "-re", "-f", "lavfi", "-i", picture, "-pix_fmt", kind]
+    command += ["-c:v", "rawvideo", "-threads", "1", "-f", "nut", f"{address}?listen=1"]
+    return address, subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def speed(precision: str, height: int, width: int) -> None:
+    """Measures Fuser before and after, so that what slows both is seen."""
     fuser = new_fuser(precision)
-    pair = [streams.stamped(name, 123456789) for name in ("ir", "vis")]
-    fuser.fuse(pair)
+    # A little of each, since memory is not what is measured.
+    pairs = []
+    for _ in range(5):
+        infrared, visible, _ = measuring.synthetic_pair(height, width)
+        pairs.append([infrared, np.stack([visible, infrared, visible], axis=2)])
+    fuser.fuse(pairs[0])
 
     def alone() -> float:
         count, start = 0, time.monotonic()
         while time.monotonic() < start + _SECONDS.value / 2:
-            fuser.fuse(pair)
+            fuser.fuse(pairs[count % len(pairs)])
             count += 1
         return count / (time.monotonic() - start)
 
     before = alone()
-    with running(precision, _RATE.value, _RATE.value) as (_, _, pictures):
-        start, first = time.monotonic(), len(pictures)
-        time.sleep(_SECONDS.value)
-        live = (len(pictures) - first) / (time.monotonic() - start)
+    with tempfile.TemporaryDirectory() as folder:
+        stats = pathlib.Path(folder) / "live.csv"
+        cameras = [camera(kind, height, width) for kind in ("gray", "yuv420p")]
+        (ir, _), (vis, _) = cameras
+        command = [sys.executable, "fuse.py", "--live", f"--ir={ir}", f"--vis={vis}"]
+        command += [f"--output={folder}/fused.mkv", f"--stats={stats}"]
+        process = subprocess.Popen([*command, f"--precision={precision}"], cwd=ROOT)
+
+        def rows() -> list[list[str]]:
+            lines = stats.read_text().splitlines()[1:] if stats.exists() else []
+            return [line.split(",") for line in lines]
+
+        def made(of) -> int:
+            return sum(int(row[1]) for row in of)
+
+        try:
+            streams.wait_for(lambda: made(rows()) > 3, 120, "the first pictures")
+            first = len(rows())
+            time.sleep(_SECONDS.value)
+            seen = rows()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+            for _, sender in cameras:
+                sender.kill()
+                sender.wait()
+    lasted = float(seen[-1][0]) - float(seen[first - 1][0])
+    live = made(seen[first:]) / lasted
     after = alone()
     print(
-        f"speed, {precision}: live {live:.2f} pictures/s; Fuser alone {before:.2f} "
-        f"before, {after:.2f} after; ratio {2 * live / (before + after):.2f}",
+        f"speed, {width}x{height}, {precision}: live {live:.2f} pictures/s; Fuser "
+        f"alone {before:.2f} before, {after:.2f} after; ratio "
+        f"{2 * live / (before + after):.2f}",
         flush=True,
     )
 

@@ -66,7 +66,7 @@ def frames(
     """
     arguments, is_file = _arguments(source, options, name)
     name = _without_password(name)
-    pause, lost = _PAUSE, 0.0
+    pause, lost, came = _PAUSE, 0.0, False
     while not ended.is_set():
         with video.Ffmpeg("info", [*arguments, *_RAW]) as ffmpeg:
             try:
@@ -74,13 +74,13 @@ def frames(
                     if lost:
                         away = time.monotonic() - lost
                         logging.info("%s: is back after %.1f s", name, away)
-                    pause, lost = _PAUSE, 0.0
+                    pause, lost, came = _PAUSE, 0.0, True
                     yield time.monotonic(), frame
                 reason = "" if ended.is_set() else ffmpeg.complaint()
             except TimeoutError:
                 reason = f"silent for {timeout:g} s"
         reason = _without_password(reason)
-        if is_file and reason:
+        if is_file and reason and not came:
             raise UserError(f"{name}: cannot be read: {reason}")
         if is_file or ended.is_set():
             return

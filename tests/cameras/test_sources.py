@@ -194,6 +194,12 @@ def test_a_file_is_played_in_its_own_time(tmp_path):
     assert time.monotonic() - start > 9 / 25 * 0.9
 
 
+def test_a_file_that_is_cut_off_is_played_as_far_as_it_goes(tmp_path):
+    path = videos.write(tmp_path / "ir.mkv", videos.scene(20), codec="ffv1")
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert 5 < len(list(read(str(path)))) < 20
+
+
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
