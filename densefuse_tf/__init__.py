@@ -9,4 +9,17 @@ import lazy_loader as _lazy_loader
 __version__ = "1.1.0"
 
 # They stand in __init__.pyi, where type checkers and editors find them.
-__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+# What imports TensorFlow; `fuse` does so when it is called, and DenseFuse is meant.
+_OF_TENSORFLOW = {
+    *("Fuser", "list_checkpoints", "list_strategies", "load_autoencoder"),
+    *("load_fusion_model", "strategy"),
+}
+
+
+def __getattr__(name: str):
+    if name in _OF_TENSORFLOW:
+        from densefuse_tf import startup
+
+        startup.load_tensorflow()
+    return _load(name)

@@ -4,15 +4,38 @@ import contextlib
 import ctypes
 import gc
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from densefuse_tf.errors import UserError
 
 # Parameters of glibc's mallopt, from malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+
+
+# What TensorFlow prints while it loads and nobody need see: remarks, warnings, and that
+# there is no GPU.
+_REMARK = re.compile(
+    rb"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: [IW] |E\d{4} .*(cuInit|Unable to register)"
+    rb"|WARNING: All log messages before absl|To enable the following instructions"
+)
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow without its remarks, and changes nothing else of the process.
+
+    A program that uses the library gets it so, unless it has imported it already.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    with hushed(only=_REMARK.match):
+        import tensorflow
+
+        # The first search for GPUs prints as well.
+        tensorflow.config.list_physical_devices("GPU")
 
 
 def import_tensorflow() -> None:
@@ -24,10 +47,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _keep_freed_memory()
     with hushed(), _importing_much(), _hidden("matplotlib", "pandas", "scipy"):
-        import tensorflow
-
-        # The first search for GPUs prints as well.
-        tensorflow.config.list_physical_devices("GPU")
+        load_tensorflow()
 
 
 def require_backend() -> None:
@@ -79,10 +99,11 @@ def _hidden(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hushed() -> Iterator[None]:
+def hushed(only: Callable[[bytes], object] | None = None) -> Iterator[None]:
     """Hides what libraries in any language print to standard error.
 
-    It is shown after all if the body raises anything but a UserError.
+    It is shown after all if the body raises anything but a UserError. Lines for which
+    `only` is given and returns false are shown when the body has ended.
     """
     try:
         stderr = os.dup(2)
@@ -96,6 +117,10 @@ def hushed() -> Iterator[None]:
         os.dup2(printed.fileno(), 2)
         try:
             yield
+            if only is not None:
+                printed.seek(0)
+                shown = [line for line in printed if not only(line)]
+                os.write(stderr, b"".join(shown))
         except UserError:
             raise
         except BaseException:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from densefuse_tf import startup
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.pairing import pairs
 from densefuse_tf.cameras.ranges import SteadyRange
@@ -62,6 +63,7 @@ def live(
       UserError: None of the first pairs can be fused; or what a source raises.
     """
     if fuser is None:
+        startup.load_tensorflow()
         from densefuse_tf.fusion.fuser import kept
 
         fuser = kept(FusionSettings(**USUAL))

@@ -59,7 +59,8 @@ class Outputs:
     def show(self, table: Table, notes: Sequence[str] = ()) -> None:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
         notes = list(map(one_line, notes))
-        print("\n".join([table.text(), *notes]))
+        print("\n".join(filter(None, [table.text(), table.legend("*", "'"), *notes])))
+        notes = [*filter(None, [table.legend("bold", "italics")]), *notes]
         lines = "".join(f"- {line}\n" for line in notes)
         if self.markdown is not None:
             text = table.markdown() + (f"\n{lines}" if notes else "")

@@ -36,11 +36,23 @@ def reproduce(
             files.check_writable(pathlib.Path(folder))
     for name, path in plan.checkpoints.items():
         progress.say(f"lambda {name}: {path}")
+    progress.say(f"{plan.count} images to fuse and evaluate, kept in {chosen.work_dir}")
     startup.import_tensorflow()
 
     kept = store.Store(chosen.work_dir, fresh=chosen.fresh)
     made = reproducing.reproduce(plan.entries, plan.pairs, kept)
-    results = list(progress.bar(made, plan.count, " images"))
+    results: list[reproducing.EntryResult] = []
+    try:
+        with progress.counted(plan.count, " images") as advance:
+            for result in made:
+                results.append(result)
+                advance(f"{sum(each.was_kept for each in results)} were kept before")
+    except KeyboardInterrupt:
+        progress.say(
+            f"{len(results)} of {plan.count} images are fused and evaluated: they are "
+            f"kept in {chosen.work_dir}, and the same command goes on there"
+        )
+        raise
     evaluate_outputs.say_colored(
         [path for pair in plan.pairs for path in pair.colored]
         + [result.path for result in results if result.colored]

@@ -55,9 +55,36 @@ def frames(items: Iterable, total: int | None, what: str) -> Iterable:
 
 
 @contextlib.contextmanager
+def counted(count: int, unit: str) -> Iterator[Callable[[str], object]]:
+    """Shows a bar of work that may take minutes a piece, anew each second.
+
+    Yields what moves it on by one, and takes the words that stand at its end.
+    """
+    line = _line(
+        total=count,
+        unit=unit,
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}"
+        "{postfix}]",
+    )
+
+    def advance(words: str) -> None:
+        line.set_postfix_str(words, refresh=False)
+        line.update()
+
+    with _alive(line):
+        yield advance
+
+
+@contextlib.contextmanager
 def elapsed(what: str) -> Iterator[None]:
     """Shows what is done and for how long, anew each second, until the body ends."""
-    line = _line(desc=what, bar_format="{desc} [{elapsed}]")
+    with _alive(_line(desc=what, bar_format="{desc} [{elapsed}]")):
+        yield
+
+
+@contextlib.contextmanager
+def _alive(line) -> Iterator[None]:
+    """Shows a line of tqdm anew each second until the body ends, and closes it."""
     done = threading.Event()
 
     def show() -> None:

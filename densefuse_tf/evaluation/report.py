@@ -109,7 +109,7 @@ def of_methods(results: Mapping[str, Sequence[Evaluated]]) -> Table:
                 f"{tables.number(means[method][metric])} ± {tables.number(deviation)}"
             )
         cells.append([method, *shown])
-    return Table(cells, ranks=marked)
+    return Table(cells, ranks=marked, marks=["± the standard deviation"])
 
 
 def _names(results: Mapping[str, Sequence[Evaluated]]) -> list[str]:

@@ -9,6 +9,7 @@ from densefuse_tf.errors import one_line
 
 _Key = TypeVar("_Key", bound=Hashable)
 
+_ARROWS = {"↑": "higher is better", "↓": "lower is better"}
 _TEXT_MARKS = {1: "*", 2: "'"}
 _MARKDOWN_MARKS = {1: "**{}**", 2: "*{}*"}
 _LATEX_MARKS = {1: r"\textbf{{{}}}", 2: r"\textit{{{}}}"}
@@ -35,16 +36,35 @@ class Table:
       left: The number of columns aligned to the left; the others to the right.
       ranks: By the indices of row and column in `cells`: 1 for the best value, 2 for
         the second best, 0 for others; cells that are missing are others.
+      marks: Says what other marks in the cells mean.
     """
 
     cells: Sequence[Sequence[str]]
     left: int = 1
     ranks: Mapping[tuple[int, int], int] = dataclasses.field(default_factory=dict)
+    marks: Sequence[str] = ()
 
     def __post_init__(self):
         """Makes each cell one line."""
         cells = [[one_line(cell) for cell in row] for row in self.cells]
         object.__setattr__(self, "cells", cells)
+
+    def legend(self, best: str, second: str) -> str:
+        """Returns a line that explains the marks, "" for a table without any.
+
+        Args:
+          best: How the best values are marked.
+          second: How the second best ones are.
+        """
+        cells = [cell for row in self.cells for cell in row]
+        arrows = [
+            f"{arrow} {meaning}"
+            for arrow, meaning in _ARROWS.items()
+            if any(arrow in cell for cell in cells)
+        ]
+        names = {1: f"{best} the best", 2: f"{second} the second best"}
+        places = [names[n] for n in sorted(names.keys() & set(self.ranks.values()))]
+        return ", ".join([*arrows, *self.marks, *places])
 
     def text(self) -> str:
         """Returns the table for a terminal; * marks the best, ' the second best."""

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from densefuse_tf import baselines
 from densefuse_tf import naming
 from densefuse_tf import registration
+from densefuse_tf import startup
 from densefuse_tf import user_modules
 from densefuse_tf.baselines.method import Method
 from densefuse_tf.baselines.method import converted
@@ -231,6 +232,8 @@ def settings(
 
 def build(settings: AnySettings) -> ChannelFuser:
     """Builds what fuses as the settings say."""
+    if settings.needs_tensorflow:
+        startup.load_tensorflow()
     if isinstance(settings, MethodSettings):
         return MethodFuser(settings)
     from densefuse_tf.fusion.fuser import Fuser
@@ -309,6 +312,7 @@ def fuse(
         given = {key: value for key, value in given.items() if key not in looks}
         chosen = settings(name, given, num_sources=len(arrays), **looks)
         return build(chosen).fuse(arrays, names=names).image
+    startup.load_tensorflow()
     from densefuse_tf.fusion import fuser
 
     given = converted(FusionSettings, name, given, ["num_sources"])

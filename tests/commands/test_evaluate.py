@@ -1,6 +1,8 @@
 """evaluate.py from its flags to its files."""
 
+import contextlib
 import csv
+import itertools
 import json
 import os
 import pathlib
@@ -15,6 +17,7 @@ from PIL import Image
 
 from densefuse_tf import metrics
 from densefuse_tf.commands import evaluate
+from densefuse_tf.commands import evaluate_table2
 from densefuse_tf.evaluation.table2 import inputs
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import Fused
@@ -463,8 +466,11 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     assert lines[:2] == [
         f"lambda {name}: models/densefuse_{name}.keras" for name in ("1e0", "1e2")
     ]
-    assert lines[2].startswith("20 colour images, evaluated in grey (their luma): met")
-    assert lines[3].split() == ["method", "lambda", *COLUMNS]
+    assert lines[2] == "100 images to fuse and evaluate, kept in kept"
+    assert lines[3].startswith("20 colour images, evaluated in grey (their luma): met")
+    assert lines[4].split() == ["method", "lambda", *COLUMNS]
+    marks = "diff (run - paper) / paper, {} the best, {} the second best"
+    assert marks.format("*", "'") in lines
     assert lines[-5].startswith("DenseFuse: 28 cells, mean absolute difference ")
     names, table = rows("out/t.csv")
     assert ",".join(names) == "strategy,lambda,metric,value,paper,relative_difference"
@@ -488,8 +494,36 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     mean = np.mean([float(row["En"]) for row in pairs if row["strategy"] == "CNN"])
     assert float(table[0]["value"]) == pytest.approx(mean)
     assert markdown.splitlines()[-5] == f"- {lines[-5]}"
+    assert f"- {marks.format('bold', 'italics')}" in markdown.splitlines()
     panels = sorted(path.name for path in pathlib.Path("panels").iterdir())
     assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
+
+
+def test_table2_says_what_is_kept_where_it_is_interrupted(protocol, run, monkeypatch):
+    made = evaluate_table2.reproducing.reproduce
+
+    def stopped(*arguments):
+        yield from itertools.islice(made(*arguments), 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate_table2.reproducing, "reproduce", stopped)
+    flags = (*TABLE2, "--lambdas=1e2", "--strategies=addition", "--work_dir=kept")
+    status, output, _ = run(*flags)
+    assert status == 130
+    assert output.splitlines()[-1] == (
+        "3 of 20 images are fused and evaluated: they are kept in kept, and the same "
+        "command goes on there"
+    )
+    shown = []
+
+    @contextlib.contextmanager
+    def counted(count, unit):
+        assert (count, unit) == (20, " images")
+        yield shown.append
+
+    monkeypatch.setattr(evaluate_table2.progress, "counted", counted)
+    assert run(*flags)[0] == 130
+    assert shown == [f"{count} were kept before" for count in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("methods", ["all", "ours", "cnn,gtf"])

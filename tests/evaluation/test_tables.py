@@ -18,6 +18,13 @@ def test_text_is_aligned_and_marks_best_and_second_best():
     ]
 
 
+def test_a_legend_explains_the_marks_that_there_are():
+    assert TABLE.legend("*", "'") == "* the best, ' the second best"
+    assert tables.Table([["A"], ["1"]]).legend("*", "'") == ""
+    table = tables.Table([["A ↑"], ["1 ± 2"]], ranks={(1, 0): 1}, marks=["± sd"])
+    assert table.legend("bold", "italics") == "↑ higher is better, ± sd, bold the best"
+
+
 def test_markdown_has_best_bold_and_second_best_in_italics():
     assert TABLE.markdown().splitlines() == [
         "| method | A_1 | B |",

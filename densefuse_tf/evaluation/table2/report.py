@@ -124,7 +124,7 @@ def of_table2(rows: Sequence[TableRow]) -> Table:
             differences = [100 * row.difference(metric) for metric in METRICS]
             shown = ("-" if np.isnan(d) else f"{d:+.2f} %" for d in differences)
             cells.append([*start, "diff", *shown])
-    return Table(cells, left=3, ranks=ranks)
+    return Table(cells, left=3, ranks=ranks, marks=["diff (run - paper) / paper"])
 
 
 def summarize(rows: Iterable[TableRow]) -> Summary | None:

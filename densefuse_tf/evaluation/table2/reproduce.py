@@ -37,6 +37,7 @@ class EntryResult:
       path: The fused image.
       values: By metric. SCD is NaN, undefined, where the fused image equals a source.
       colored: Whether the file is in colour, of which the luma was evaluated.
+      was_kept: Whether the store had the values already.
     """
 
     entry: Entry
@@ -44,6 +45,7 @@ class EntryResult:
     path: pathlib.Path
     values: Mapping[str, float]
     colored: bool = False
+    was_kept: bool = dataclasses.field(default=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,10 +140,10 @@ def reproduce(
         evaluate = functools.partial(
             scoring.evaluate, pair.ir, pair.vis, fused, name=name
         )
-        values = store.values(entry.title, pair, fused, evaluate)
+        values, was_kept = store.values(entry.title, pair, fused, evaluate)
         if any(np.array_equal(fused, source) for source in (pair.ir, pair.vis)):
             values = {**values, "SCD": float("nan")}
-        return EntryResult(entry, pair, path, values, colored)
+        return EntryResult(entry, pair, path, values, colored, was_kept)
 
     return ordered_map(
         work,

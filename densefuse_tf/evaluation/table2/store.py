@@ -86,8 +86,11 @@ class Store:
         pair: ProtocolPair,
         fused: np.ndarray,
         evaluate: Callable[[], dict[str, float]],
-    ) -> dict[str, float]:
-        """Returns the metrics of a fused image; evaluates and keeps what is missing."""
+    ) -> tuple[dict[str, float], bool]:
+        """Returns the metrics of a fused image, and whether they were kept before.
+
+        What is missing is evaluated and kept.
+        """
         key = digest(densefuse_tf.__version__, pair.digest, fused.shape, fused)
         name = f"{name}_{pair.number}_{key[:_KEY_LETTERS]}"
         path = self._folder / f"metrics/{name}.json"
@@ -96,10 +99,10 @@ class Store:
                 record = json.loads(path.read_text("utf-8"))
                 values = {metric: float(record[metric]) for metric in paper.METRICS}
                 if all(map(math.isfinite, values.values())):
-                    return values
+                    return values, True
         values = evaluate()
         files.write_json(path, values)
-        return values
+        return values, False
 
 
 def _parts(method: Any) -> Iterator[Any]:
