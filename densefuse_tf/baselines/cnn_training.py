@@ -34,6 +34,7 @@ from densefuse_tf.baselines import cnn_network
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 _BLOCK = cnn_network.BLOCK
@@ -48,12 +49,12 @@ _LOG_EVERY = 100
 _LEARNING_RATES = ((0.6, 1.0), (0.85, 0.1), (1.0, 0.01))
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class CnnTrainingSettings:
     """Everything that decides a training run.
 
-    The description of each field is its `metadata["help"]`, from which the command
-    makes its flags.
+    The command makes its flags of the fields.
     """
 
     iterations: int = setting(1000, "Length of the run.")

@@ -6,15 +6,17 @@ import re
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import PRESETS
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 # How pictures are fused unless something else is asked for.
 USUAL = {**PRESETS["camera"], "output_range": "average"}
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class LiveSettings:
-    """Says how two cameras are read, paired and shown; see each `metadata["help"]`."""
+    """Says how two cameras are read, paired and shown."""
 
     ir_input: str = setting(
         "",

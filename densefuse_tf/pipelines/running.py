@@ -3,15 +3,14 @@
 import dataclasses
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class RunnerOptions:
-    """Says whether a run is one of Apache Beam.
-
-    The description of each field is its `metadata["help"]`.
-    """
+    """Says whether a run is one of Apache Beam."""
 
     runner: str | None = setting(
         None,

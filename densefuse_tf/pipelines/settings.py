@@ -13,6 +13,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.setting import check_values
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ EMBEDDED = "embedded"
 PANEL_ROWS = 8
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class FileOptions:
     """Says how source images are read and results are written.
@@ -39,7 +41,6 @@ class FileOptions:
         is the first one.
       range_flags: For each source what a warning calls the user's choice of its range;
         by default the value range.
-      Others: The description of each is its `metadata["help"]`.
     """
 
     value_ranges: tuple | None = None
@@ -84,12 +85,13 @@ class FileOptions:
         return self.value_ranges or (None,) * num_sources
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class RegistrationSettings:
     """Says whether and how the two sources of a pair are registered before the fusion.
 
     By default they are not. They are if one of `register`, `transform` and `points` is
-    given. The description of each field is its `metadata["help"]`.
+    given.
     """
 
     register: str | None = setting(
@@ -215,12 +217,10 @@ def _check_image_name(name: str, path: str | os.PathLike | None) -> None:
         raise UserError(f"--{name}={path}: expected {', '.join(formats.WRITTEN)}")
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class RunOptions(RunnerOptions):
-    """Says what a run over many pairs runs on, and what it writes beside the results.
-
-    The description of each field is its `metadata["help"]`.
-    """
+    """Says what a run over many pairs runs on, and what it writes beside results."""
 
     panel: str | os.PathLike | None = setting(
         None,

@@ -4,17 +4,16 @@ import dataclasses
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.setting import check_values
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 FORMATS = ("saved_model", "litert", "onnx")
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class ExportSettings:
-    """Says in which form a fusion graph is exported.
-
-    The description of each field is its `metadata["help"]`.
-    """
+    """Says in which form a fusion graph is exported."""
 
     format: str = setting(
         "saved_model",

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from densefuse_tf.errors import UserError
 from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import check_values
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 # The name of each way to resize a photograph, and Pillow's name of its filter.
@@ -170,12 +171,12 @@ def find_recipe(name: str | None = None, network: str = "densefuse") -> Recipe:
     return recipes[name]
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Everything that decides a training run; written to its config.json.
 
-    The description of each field is its `metadata["help"]`, from which the command
-    makes its flags.
+    The command makes its flags of the fields.
     """
 
     train_dir: str | os.PathLike = setting(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 AVERAGES = ("uniform", "paper")
@@ -16,12 +17,12 @@ def _field(default: Any, text: str, **limits: Any) -> Any:
     return setting(default, f"With --table2: {text}", **limits)
 
 
+@explained
 @dataclasses.dataclass(frozen=True)
 class Table2Settings:
     """Says which rows of Table II are made, of what, and how they are averaged.
 
-    The description of each field is its `metadata["help"]`, from which the command
-    makes its flags.
+    The command makes its flags of the fields.
     """
 
     data_dir: str | os.PathLike | None = _field(
