@@ -59,11 +59,13 @@ class Outputs:
     def show(self, table: Table, notes: Sequence[str] = ()) -> None:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""
         notes = list(map(one_line, notes))
-        print("\n".join(filter(None, [table.text(), table.legend("*", "'"), *notes])))
-        notes = [*filter(None, [table.legend("bold", "italics")]), *notes]
+        legend = table.legend("*", "'")
+        print("\n".join([*filter(None, [legend]), table.text(), *notes]))
         lines = "".join(f"- {line}\n" for line in notes)
         if self.markdown is not None:
-            text = table.markdown() + (f"\n{lines}" if notes else "")
+            legend = table.legend("bold", "italics")
+            text = f"{legend}\n\n" if legend else ""
+            text += table.markdown() + (f"\n{lines}" if notes else "")
             files.write_text(self.markdown, text)
         if self.latex is not None:
             files.write_text(self.latex, table.latex())

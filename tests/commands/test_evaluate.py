@@ -107,6 +107,7 @@ def test_files_give_a_table_csv_and_markdown(files, run):
     assert status == 0
     lines = output.splitlines()
     assert lines[2] == "ir/IR10.png + vis/VIS10.png: fused/VIS10.png"
+    assert lines.pop(3) == "↑ higher is better"
     assert lines[3].split() == ["pair", *" ↑ ".join(COLUMNS).split(), "↑"]
     assert [line.split()[0] for line in lines[4:]] == ["VIS1", "VIS2", "VIS10", "mean"]
 
@@ -122,8 +123,9 @@ def test_files_give_a_table_csv_and_markdown(files, run):
         mean = sum(float(row[name]) for row in table[:3]) / 3
         assert float(table[3][name]) == pytest.approx(mean, rel=1e-14)
     markdown = pathlib.Path("new/m.md").read_text("utf-8").splitlines()
-    assert markdown[0] == "| pair | " + " ↑ | ".join(COLUMNS) + " ↑ |"
-    assert len(markdown) == 6
+    assert markdown[:2] == ["↑ higher is better", ""]
+    assert markdown[2] == "| pair | " + " ↑ | ".join(COLUMNS) + " ↑ |"
+    assert len(markdown) == 8
 
 
 @pytest.mark.parametrize("convention", metrics.CONVENTIONS)
@@ -138,7 +140,7 @@ def test_columns_follow_the_selection_and_the_convention(files, run, convention)
         *(photograph(10 * i) for i in range(3)), metrics=chosen, convention=convention
     )
     assert {name: float(table[0][name]) for name in chosen} == expected
-    assert " PSNR ↑" in output and output.splitlines()[3].endswith("Nabf ↓")
+    assert " PSNR ↑" in output and output.splitlines()[4].endswith("Nabf ↓")
     assert r"MSE $\downarrow$" in pathlib.Path("m.tex").read_text("utf-8")
 
 
@@ -370,6 +372,7 @@ def test_each_frame_of_a_video_has_a_row(clips, run):
     lines = output.splitlines()
     assert lines[0] == "ir.mp4 + vis.mp4: fused.mp4: 5 frames"
     assert lines[1] == "in colour, evaluated in grey (their luma): vis.mp4"
+    assert lines.pop(2) == "↑ higher is better"
     assert lines[2].split()[:3] == ["frames:", "5", "En"]
     entropies = [float(row["En"]) for row in table[:-1]]
     for line, name, value in zip(
@@ -380,7 +383,7 @@ def test_each_frame_of_a_video_has_a_row(clips, run):
     ):
         assert line.startswith(name)
         assert line.removeprefix(name).split()[0] == f"{value:.5f}"
-    assert len(pathlib.Path("m.md").read_text("utf-8").splitlines()) == 6
+    assert len(pathlib.Path("m.md").read_text("utf-8").splitlines()) == 8
 
 
 def test_frames_in_folders_are_evaluated_as_those_of_videos(clips, run):
@@ -468,9 +471,9 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     ]
     assert lines[2] == "100 images to fuse and evaluate, kept in kept"
     assert lines[3].startswith("20 colour images, evaluated in grey (their luma): met")
-    assert lines[4].split() == ["method", "lambda", *COLUMNS]
     marks = "diff (run - paper) / paper, {} the best, {} the second best"
-    assert marks.format("*", "'") in lines
+    assert lines[4] == marks.format("*", "'")
+    assert lines[5].split() == ["method", "lambda", *COLUMNS]
     assert lines[-5].startswith("DenseFuse: 28 cells, mean absolute difference ")
     names, table = rows("out/t.csv")
     assert ",".join(names) == "strategy,lambda,metric,value,paper,relative_difference"
@@ -494,7 +497,7 @@ def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     mean = np.mean([float(row["En"]) for row in pairs if row["strategy"] == "CNN"])
     assert float(table[0]["value"]) == pytest.approx(mean)
     assert markdown.splitlines()[-5] == f"- {lines[-5]}"
-    assert f"- {marks.format('bold', 'italics')}" in markdown.splitlines()
+    assert markdown.splitlines()[0] == marks.format("bold", "italics")
     panels = sorted(path.name for path in pathlib.Path("panels").iterdir())
     assert panels == sorted(f"pair{n}.png" for n in (*range(1, 20), 21))
 
