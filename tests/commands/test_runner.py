@@ -133,6 +133,14 @@ def test_results_are_written_wherever_the_output_leads(
     assert table.startswith("pair,En,SD\nfused,") and table.count("\n") == 3
 
 
+def test_output_that_nobody_reads_any_more_ends_the_command():
+    words = [sys.executable, str(ROOT / "evaluate.py"), "--help"]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    started.stdout.close()
+    assert started.stderr.read() == b""
+    assert started.wait() == 141
+
+
 def test_output_that_is_not_utf_8_is_written_with_escapes(scored):
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ended = scored("", **ascii_only)
