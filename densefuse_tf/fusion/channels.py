@@ -6,7 +6,7 @@ Importing this module needs no TensorFlow.
 import abc
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from absl import logging
@@ -53,19 +53,16 @@ class ChannelFuser(abc.ABC):
 
     raw_scale: int | None = None
 
-    def __init__(
-        self,
-        num_sources: int,
-        color: str,
-        output_range: str,
-        dtype: type[np.generic],
-        palette: str = PALETTES[0],
-    ):
-        """Sets how channels are put together; `dtype` is that of a fused channel."""
-        self.num_sources = num_sources
+    def __init__(self, settings: Any, output_range: str, dtype: type[np.generic]):
+        """Takes settings with num_sources, color and palette.
+
+        `dtype` is that of a fused channel.
+        """
+        self._settings = settings
+        self.num_sources = settings.num_sources
         self.output_range = output_range
-        self.palette = palette
-        self._color = color
+        self.palette = settings.palette
+        self._color = settings.color
         self._dtype = dtype
 
     @property

@@ -83,15 +83,8 @@ class Fuser(ChannelFuser):
             )
         computing.check()
         strategies.load(settings.strategy_module)
-        self._settings = settings
+        super().__init__(settings, settings.output_range, np.float32)
         self._graph = inference.InferenceGraph(inference.for_this_machine(settings))
-        super().__init__(
-            settings.num_sources,
-            settings.color,
-            settings.output_range,
-            np.float32,
-            settings.palette,
-        )
         self.raw_scale = average_divisor(settings)
         radius = self._graph.radius
         self.margin = network.ENCODER_RADIUS + (radius or 0)

@@ -119,15 +119,8 @@ class MethodFuser(ChannelFuser):
 
     def __init__(self, settings: MethodSettings):
         """Reads the files that the method's options name."""
-        super().__init__(
-            settings.num_sources,
-            settings.color,
-            "average",
-            np.uint8,
-            settings.palette,
-        )
+        super().__init__(settings, "average", np.uint8)
         self._method = settings.configured
-        self._settings = settings
         prepare = getattr(self._method, "prepare", None)
         if prepare is not None:
             prepare()
