@@ -106,12 +106,15 @@ def running(precision: str, *rates: float):
             process.wait(60)
 
 
-def camera(kind: str, height: int, width: int) -> tuple[str, subprocess.Popen]:
-    """An ffmpeg that plays a test picture, grey or in colour, and its address."""
+def camera(folder: str, kind: str, size: tuple[int, int]):
+    """An ffmpeg that plays raw frames again and again, and its address."""
     address = f"tcp://127.0.0.1:{streams.free_port()}"
-    picture = f"testsrc2=size={width}x{height}:rate={_RATE.value}"
-    command = [*streams.FFMPEG, "-re", "-f", "lavfi", "-i", picture, "-pix_fmt", kind]
-    command += ["-c:v", "rawvideo", "-threads", "1", "-f", "nut", f"{address}?listen=1"]
+    picture = f"testsrc2=size={size[1]}x{size[0]}:rate={_RATE.value}:duration=2"
+    file = f"{folder}/{kind}.nut"
+    raw = ["-f", "lavfi", "-i", picture, "-pix_fmt", kind, "-c:v", "rawvideo", file]
+    subprocess.run([*streams.FFMPEG, *raw], check=True)
+    command = [*streams.FFMPEG, "-stream_loop", "-1", "-re", "-i", file, "-c", "copy"]
+    command += ["-f", "nut", f"{address}?listen=1"]
     return address, subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
@@ -135,7 +138,8 @@ def speed(precision: str, height: int, width: int) -> None:
     before = alone()
     with tempfile.TemporaryDirectory() as folder:
         stats = pathlib.Path(folder) / "live.csv"
-        cameras = [camera(kind, height, width) for kind in ("gray", "yuv420p")]
+        size = height, width
+        cameras = [camera(folder, kind, size) for kind in ("gray", "yuv420p")]
         (ir, _), (vis, _) = cameras
         command = [sys.executable, "fuse.py", "--live", f"--ir={ir}", f"--vis={vis}"]
         command += [f"--output={folder}/fused.mkv", f"--stats={stats}"]
