@@ -16,7 +16,10 @@ import pytest
 import streams
 import videos
 
+from densefuse_tf.cameras.settings import USUAL
 from densefuse_tf.commands import fuse
+from densefuse_tf.commands import fusing
+from densefuse_tf.fusion.settings import FusionSettings
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # On a machine with more work than this for each core no time is promised.
@@ -200,3 +203,20 @@ def test_mistakes_are_told_before_anything_runs(
     monkeypatch.chdir(tmp_path)
     assert fuse.run(["fuse.py", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_settings_are_those_for_cameras(monkeypatch):
+    seen = []
+    monkeypatch.setattr(fusing, "fuse_live", lambda *both: seen.append(both))
+    flags = ["fuse.py", "--live", "--ir=v4l2:/dev/video0", "--vis=rtsp://b/c"]
+    flags += ["--output=pipe:", "--live_rate=12.5", "--ir_range=7000,9000"]
+    for more in ([], ["--strategy=maximum"], ["--preset=paper"]):
+        assert fuse.run([*flags, *more]) == 0
+    (request, settings), (maximum, _), (paper, _) = seen
+    assert request.settings == FusionSettings(**USUAL)
+    assert request.sources == ("v4l2:/dev/video0", "rtsp://b/c")
+    assert request.options.ranges(2) == ((7000, 9000), None)
+    assert settings.live_rate == "12.5"
+    assert maximum.settings.strategy == "maximum"
+    assert maximum.settings.color == "luma"
+    assert paper.settings == FusionSettings(output_range="average")
