@@ -1,7 +1,7 @@
 """Finds what a user means by a name: in any case, with - or _, or misspelt."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from densefuse_tf.errors import UserError
@@ -17,6 +17,11 @@ def find(name: str, known: Iterable[_Text]) -> _Text | None:
     alike = [each for each in known if _plain(each) == _plain(name)]
     found = [each for each in alike if each == name] or alike
     return found[0] if len(found) == 1 else None
+
+
+def spelled(names: Iterable[str], known: Collection[str]) -> tuple[str, ...]:
+    """Returns names as `find` finds them, and those that it does not find as given."""
+    return tuple(find(name, known) or name for name in names)
 
 
 def pick(name: str, known: Iterable[_Text], what: str) -> _Text:

@@ -6,6 +6,9 @@ import densefuse_tf
 from densefuse_tf import metrics
 from densefuse_tf import naming
 from densefuse_tf.errors import UserError
+from densefuse_tf.evaluation.table2 import reproduce
+from densefuse_tf.evaluation.table2 import rows
+from densefuse_tf.evaluation.table2 import settings as table2_settings
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.model import checkpoints
@@ -66,3 +69,12 @@ def test_an_error_names_the_nearest(call, nearest):
 def test_nothing_is_meant_where_nothing_is_near():
     with pytest.raises(UserError, match="expected one of addition, [^?]*$"):
         strategies.get("soup")
+
+
+def test_rows_of_table2_are_named_in_any_case():
+    settings = table2_settings.Table2Settings(methods=("GTF", "ours"))
+    assert reproduce._methods(settings) == ["gtf"]
+    rows_of_a_strategy = rows.ours({"1e2": "1e2"}, chosen=["L1-norm"])
+    assert [row.title for row in rows_of_a_strategy] == ["l1_norm_1e2"]
+    with pytest.raises(UserError, match="; did you mean gtf\\?$"):
+        reproduce._methods(table2_settings.Table2Settings(methods=("gft",)))

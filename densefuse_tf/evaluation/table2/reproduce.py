@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from densefuse_tf import baselines
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import inputs
@@ -193,13 +194,15 @@ def _methods(settings: Table2Settings) -> list[str]:
     """Returns the registered methods that are asked for."""
     own = methods.load(settings.method_module)
     known = baselines.names()
-    for name in settings.methods or ("",):
-        if name not in (OURS, ALL, *known):
+    words = (ALL, OURS, *known)
+    given = naming.spelled(settings.methods, words)
+    for name in given or ("",):
+        if name not in words:
             raise UserError(
-                f"--methods={','.join(settings.methods)}: unknown method {name!r}: "
-                f"expected some of {', '.join((ALL, OURS, *known))}"
+                f"--methods={','.join(given)}: unknown method {name!r}: expected some "
+                f"of {', '.join(words)}{naming.did_you_mean(name, words)}"
             )
-    chosen = [name for name in known if {ALL, name} & set(settings.methods)]
+    chosen = [name for name in known if {ALL, name} & set(given)]
     for name in settings.method_options:
         if name not in chosen:
             raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from densefuse_tf import naming
 from densefuse_tf import user_modules
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import inputs
@@ -85,12 +86,12 @@ def ours(
         more = strategies.load(strategy_module)
         path = user_modules.path_of(strategy_module)
     known = (*paper.STRATEGIES, *more)
-    chosen = known if chosen is None else chosen
+    chosen = known if chosen is None else naming.spelled(chosen, known)
     for name in chosen or ("",):
         if name not in known:
             raise UserError(
                 f"--strategies={','.join(chosen)}: unknown strategy {name!r}: expected "
-                f"some of {', '.join(known)}"
+                f"some of {', '.join(known)}{naming.did_you_mean(name, known)}"
             )
 
     return [
