@@ -456,6 +456,7 @@ def test_a_mistake_with_videos_is_one_line(clips, run, arguments, message):
 # Table II
 
 
+@pytest.mark.guard
 def test_table2_gives_the_same_numbers_in_all_files(protocol, run):
     for n in range(1, 22):
         images.write(f"methods/CNN/{n}.png", photograph(n + 200, (3,)))

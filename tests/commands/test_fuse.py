@@ -181,6 +181,7 @@ def test_results_that_exist_are_replaced_unless_overwriting_is_refused(pairs, ru
         assert path.read_bytes() == whole
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("output", ("fused.mp4", "fused"))
 def test_results_of_frames_are_replaced_as_those_of_images(clips, run, output):
     flags = (*FRAMES, "--video", f"--output={output}")
@@ -287,7 +288,9 @@ def test_outliers_that_spoil_the_range_are_warned_of(pairs, run, index):
     assert images.read("clear.png").std() > 3 * images.read("fused.png").std()
 
 
-@pytest.mark.parametrize("video", ((), ("--video",)))
+@pytest.mark.parametrize(
+    "video", ((), pytest.param(("--video",), marks=pytest.mark.guard))
+)
 def test_an_infrared_image_in_false_colours_is_warned_of_once(pairs, run, video):
     ramp = np.arange(256)
     palette = np.stack([ramp, ramp**2 // 255, 255 - ramp], axis=-1).astype(np.uint8)
@@ -570,7 +573,10 @@ def test_a_video(clips, run):
     "flags",
     (
         ("--strategy=l1_norm", "--output_range=minmax"),
-        ("--strategy=l1_norm", "--window_radius=0", "--memory_budget=1e-4"),
+        pytest.param(
+            ("--strategy=l1_norm", "--window_radius=0", "--memory_budget=1e-4"),
+            marks=pytest.mark.guard,
+        ),
     ),
 )
 def test_frames_to_frames(clips, run, flags):

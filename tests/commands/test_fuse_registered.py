@@ -98,6 +98,7 @@ def textured(seed):
     return np.clip(values + 8 * texture / texture.std(), 0, 255)
 
 
+@pytest.mark.guard
 def test_metrics_are_those_of_the_aligned_pair(files, run, checkpoint):
     """The pair is aligned by the transform by which it was warped."""
     values = textured(2)
@@ -266,6 +267,7 @@ def test_frames_of_a_rig_are_aligned_within_a_pixel_by_one_transform(rig, run):
     assert len(shifts) == 6 and np.abs(shifts).max() < 1
 
 
+@pytest.mark.guard
 def test_a_video_by_a_saved_transform_and_by_points(rig, run):
     pathlib.Path("points.csv").write_text(POINTS)
     assert run(*VIDEO, "--points=points.csv", "--save_transform=t.json")[0] == 0

@@ -61,7 +61,9 @@ def weights(checkpoint):
     return numpy_densefuse.weights_of(checkpoints.load_autoencoder(checkpoint))
 
 
-@pytest.mark.parametrize("pair", (1, 8, 11))
+@pytest.mark.parametrize(
+    "pair", (8, *(pytest.param(n, marks=pytest.mark.guard) for n in (1, 11)))
+)
 @pytest.mark.parametrize("name", ("1e0", "1e2"))
 @pytest.mark.parametrize(
     ("strategy", "array"),
@@ -96,7 +98,7 @@ def test_raw_output_of_released_weights_equals_numpy(shared, released, name, str
 
 @pytest.mark.parametrize("size", ((2, 2), (2, 7), (7, 2), (37, 53)))
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("count", (2, 3, 4))
+@pytest.mark.parametrize("count", (2, 3, pytest.param(4, marks=pytest.mark.guard)))
 def test_raw_output_equals_numpy(fusers, weights, strategy, count, size):
     sources = photographs(count, size)
     raw = fusers(strategy, num_sources=count).raw(sources)

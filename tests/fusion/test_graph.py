@@ -55,6 +55,7 @@ def test_a_saved_graph_loads_in_safe_mode(checkpoint, arguments, tmp_path):
     np.testing.assert_array_equal(loaded(inputs), model(inputs))
 
 
+@pytest.mark.guard
 def test_one_import_is_enough_to_load_a_saved_graph(checkpoint, tmp_path):
     path = tmp_path / "fusion.keras"
     model = graph.load_fusion_model(checkpoint, strategy="l1_norm")

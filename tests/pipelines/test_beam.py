@@ -240,7 +240,9 @@ def test_the_command(pairs, expected, checkpoint, capsys):
     assert contents("out") == expected
 
 
-@pytest.mark.parametrize("mode", ("in_memory", "multi_threading"))
+@pytest.mark.parametrize(
+    "mode", ("in_memory", pytest.param("multi_threading", marks=pytest.mark.guard))
+)
 def test_pairs_are_aligned_as_without_beam(pairs, checkpoint, capsys, mode):
     points = pathlib.Path("points.csv")
     points.write_text("0,0,6,4\n20,0,26,4\n20,15,26,19\n0,15,6,19\n")

@@ -179,8 +179,16 @@ def colored(count, first=0):
     return [pixels.rgb(grey[i]) if i < first else color[i] for i in range(count)]
 
 
-@pytest.mark.parametrize("output_range", OUTPUT_RANGES)
-@pytest.mark.parametrize("color", COLOR_MODES)
+@pytest.mark.parametrize(
+    ("color", "output_range"),
+    [
+        # Each of either is tried; each with each is a guard.
+        pytest.param(color, output_range, marks=[pytest.mark.guard] if apart else [])
+        for i, color in enumerate(COLOR_MODES)
+        for j, output_range in enumerate(OUTPUT_RANGES)
+        for apart in [(i - j) % len(OUTPUT_RANGES)]
+    ],
+)
 def test_colour_is_decided_once(tmp_path, color, output_range):
     """Colour that comes late is there from the start on."""
     ir, vis = videos.scene(4), colored(4, first=2)

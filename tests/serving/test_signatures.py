@@ -95,6 +95,7 @@ def test_each_image_of_a_batch_equals_fuse_py(served, fuser, shape):
         np.testing.assert_array_equal(result["fused"][index, :, :, 0], expected.image)
 
 
+@pytest.mark.guard
 def test_other_strategies_ranges_and_numbers_of_sources(checkpoint):
     settings = {"strategy": "l1_norm", "num_sources": 3, "window_radius": 2}
     fuser = Fuser(FusionSettings(checkpoint, output_range="average", **settings))

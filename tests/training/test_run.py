@@ -156,7 +156,9 @@ def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, firs
     assert_weights(run_dir, finished)
 
 
-@pytest.mark.parametrize("cut_off", ["save", "write_history"])
+@pytest.mark.parametrize(
+    "cut_off", ["save", pytest.param("write_history", marks=pytest.mark.guard)]
+)
 def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     finished, photos, tmp_path, monkeypatch, cut_off
 ):
@@ -227,6 +229,7 @@ def test_epochs_are_counted_in_photographs(photos, tmp_path):
     assert run.num_iterations == run.state.iteration == 10
 
 
+@pytest.mark.guard
 def test_run_of_epochs_with_an_unreadable_photograph_is_finished_once(
     photos, tmp_path, caplog
 ):
@@ -379,6 +382,7 @@ def test_release_recipe_trains(photos, tmp_path):
     assert all(math.isfinite(row["total_loss"]) for row in run.state.rows)
 
 
+@pytest.mark.guard
 def test_a_term_of_the_recipe_is_all_that_a_new_loss_needs(
     photos, tmp_path, monkeypatch
 ):
