@@ -58,14 +58,26 @@ class Sink:
         path = pathlib.Path(output)
         target = ["-f", _CONTAINERS.get(output.partition(":")[0], "mpegts"), output]
         if is_file(output):
-            target = [*(_MKV if path.suffix == ".mkv" else _MP4), f"file:{path}"]
-        live = [*_ENCODER, *target]
+            target = [
+                *(_MKV if path.suffix.lower() == ".mkv" else _MP4),
+                f"file:{path}",
+            ]
+        self._size, live = size, [*_ENCODER, *target]
         self._encoder = video.Encoder(path, path, size, None, None, live)
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._last: concurrent.futures.Future[None] | None = None
 
     def add(self, image: np.ndarray, done: Callable[[], object]) -> None:
-        """Waits until the last picture is out; `done` is called once this one is."""
+        """Waits until the last picture is out; `done` is called once this one is.
+
+        Raises:
+          UserError: It has another size; ffmpeg does not run any more.
+        """
+        if image.shape[:2] != self._size:
+            raise UserError(
+                f"a picture has {video.text(image.shape[:2])} pixels (height x width): "
+                f"expected {video.text(self._size)}, as those before"
+            )
 
         def write() -> None:
             self._encoder.add(image)

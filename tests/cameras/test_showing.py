@@ -94,6 +94,14 @@ def test_a_sink_writes_each_picture_once(tmp_path, size):
     assert np.abs(found.astype(int) - frames).mean() < 4
 
 
+def test_pictures_of_another_size_are_refused(tmp_path):
+    with contextlib.closing(Sink(str(tmp_path / "fused.MKV"), (64, 80))) as sink:
+        sink.add(np.zeros((64, 80), np.uint8), lambda: None)
+        with pytest.raises(UserError, match="64x90 pixels.*expected 64x80"):
+            sink.add(np.zeros((64, 90), np.uint8), lambda: None)
+    assert len(videos.read(tmp_path / "fused.MKV")[0]) == 1
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_pictures_are_shown_when_they_were_made(tmp_path, suffix):
     """Also where they are closer than those of 25 a second."""
