@@ -85,8 +85,9 @@ class _Shown(Events):
 
     def planned(self, todo: Sequence[Pair], count: int) -> None:
         for pair in todo[:_PLAN_SHOWN]:
-            # Both may be in one file.
-            sources = dict.fromkeys(map(str, pair.sources))
+            sources = [str(source) for source in pair.sources]
+            if len(set(sources)) == 1:  # One file holds all of them.
+                sources = sources[:1]
             progress.say(f"{' + '.join(sources)} -> {pair.output}")
         if len(todo) > _PLAN_SHOWN:
             print(f"... {len(todo)} pairs in all")

@@ -79,7 +79,7 @@ def test_a_strategy_of_a_module_is_exported(run, tmp_path, own_strategies):
         (["--output=1", "--strategy=max"], "unknown strategy 'max': expected one of"),
         (["--output=1", "--num_sources=1"], "num_sources is 1: fusion takes 2 or more"),
         (["--output=1", "--num_sources=two"], "--num_sources=two: expected an integer"),
-        (["--output=1", "--output_range=log"], "output_range is 'log': expected one"),
+        (["--output=1", "--output_range=log"], "--output_range=log: expected one"),
         (["--output=1", "--output=2"], "--output is given 2 times: expected once"),
         (
             ["--output=1", "--format=pickle"],

@@ -18,7 +18,7 @@ from densefuse_tf import baselines
 from densefuse_tf import startup
 from densefuse_tf.baselines.deepfuse import DeepFuse
 from densefuse_tf.commands import fuse
-from densefuse_tf.commands import fusing
+from densefuse_tf.commands import runner
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_pixels
@@ -161,7 +161,7 @@ def test_a_long_plan_is_shown_by_its_first_pairs(pairs, run):
 
 
 def test_nothing_is_printed_before_the_settings_are_checked(pairs, run):
-    status, output, _ = run(*FOLDERS, "--output=out", "--strategy=mean")
+    status, output, _ = run(*FOLDERS, "--output=out", "--strategy=middle")
     assert (status, output) == (2, "")
 
 
@@ -362,7 +362,7 @@ def test_a_report_of_what_failed(pairs, run):
 
 
 def test_many_errors_are_all_in_the_report(pairs, run, monkeypatch):
-    monkeypatch.setattr(fusing, "_ERRORS_SHOWN", 2)
+    monkeypatch.setattr(runner, "_ERRORS_SHOWN", 2)
     for path in pathlib.Path("ir").iterdir():
         path.write_text("no image")
     status, _, errors = run(*FOLDERS, "--output=out", "--report=failed.csv")
@@ -442,8 +442,11 @@ def test_a_bad_source_is_one_line(pairs, run, bad):
             (*PAIR, "--output=f.png", "--strategy_module=mine.py"),
             "strategy_module mine.py: no such file",
         ),
-        ((*PAIR, "--output=f.png", "--color=red"), "color is 'red'"),
-        ((*PAIR, "--output=f.png", "--output_range=x"), "output_range is 'x'"),
+        ((*PAIR, "--output=f.png", "--color=red"), "--color=red: expected one"),
+        (
+            (*PAIR, "--output=f.png", "--output_range=x"),
+            "--output_range=x: expected one",
+        ),
         ((*PAIR, "--output=f.png", "--window_radius=-1"), "window_radius is -1"),
         (
             (*PAIR, "--output=f.png", "--strategy=choose_max", "--precision=bfloat16"),
@@ -635,7 +638,7 @@ FRAMES_OUT = (*FRAMES, "--output=fused.mp4")
         ((*FRAMES, "--output=movie.avi"), "cannot write a video named .avi: expected"),
         ((*CLIPS, "--output=ir.mp4/fused"), "ir.mp4: cannot be written: a part of"),
         ((*VIDEO_OUT, "--max_pixels=100"), "of 32x48 pixels (height x width): expec"),
-        ((*VIDEO_OUT, "--color=red"), "color is 'red'"),
+        ((*VIDEO_OUT, "--color=red"), "--color=red: expected one"),
         ((*VIDEO_OUT, "--ir_range=9,1"), "--ir_range: value range '9,1': expected"),
         ((*VIDEO_OUT, "--ir_range=1%,99%"), "is given by percentiles: expected two n"),
         ((*VIDEO_OUT, "--strategy=medium"), "unknown strategy 'medium'"),

@@ -61,7 +61,7 @@ def test_a_tiny_run_from_end_to_end(photos, tmp_path):
         ({"xla": "maybe"}, "--xla=maybe: expected true or false"),
         ({"train_dir": ""}, "--train_dir is missing: expected photographs to train on"),
         ({"run_dir": ""}, "--run_dir is missing"),
-        ({"batch_size": "two"}, "--batch_size=two: expected an integer"),
+        ({"batch_size": "two"}, "--batch_size=two: expected a positive integer"),
         ({"colour": 1}, "--colour: unknown flag: see train.py --help"),
     ],
 )

@@ -227,11 +227,14 @@ class Page:
         self.wait_for("#examples tbody tr")
 
     def wait(self, condition, what):
+        from selenium.common.exceptions import StaleElementReferenceException
+
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            found = condition()
-            if found:
-                return found
+            with contextlib.suppress(StaleElementReferenceException):
+                # The page may draw anew what has just been found.
+                if found := condition():
+                    return found
             time.sleep(0.05)
         raise AssertionError(f"{what}: still missing")
 

@@ -73,10 +73,10 @@ def test_goes_on_after_a_bad_pair(five, tmp_path):
 def test_a_result_that_cannot_be_written_leaves_nothing(five, monkeypatch, tmp_path):
     write = images.writing
 
-    def fail(path, image):
+    def fail(path, image, **options):
         if path.name == "2.png":
             raise UserError(f"{path}: cannot be written: No space left on device")
-        return write(path, image)
+        return write(path, image, **options)
 
     monkeypatch.setattr(images, "writing", fail)
     done = list(pairs.fuse_pairs(Mean(), five, RAW))
@@ -126,8 +126,8 @@ def test_large_images_are_alone(five, monkeypatch, pixels):
         return image
 
     @contextlib.contextmanager
-    def watched_write(path, image):
-        with write(path, image):
+    def watched_write(path, image, **options):
+        with write(path, image, **options):
             yield
         counts["written"] += 1
 

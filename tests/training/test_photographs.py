@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import images
+from densefuse_tf.io import files
 from densefuse_tf.training import photographs
 from densefuse_tf.training.photographs import CropCache
 from densefuse_tf.training.photographs import Crops
@@ -221,31 +221,27 @@ def failing(error):
     """Lets an error come when a file is opened."""
 
     def fail(path, patch):
-        opened = images._open
-
-        def open_or_fail(name):
+        def open_or_fail(name, mode):
             if name == str(path):
                 raise error
-            return opened(name)
+            return open(name, mode)
 
-        patch.setattr(images, "_open", open_or_fail)
+        patch.setattr(files, "open", open_or_fail, raising=False)
 
     return fail
 
 
 def failing_in_the_middle(path, patch):
-    opened = images._open
-
     class File(io.BytesIO):
         def read(self, *size):
             if self.tell() > 40:
                 raise OSError(errno.EIO, "Input/output error")
             return super().read(*size)
 
-    def open_to_fail(name):
-        return File(path.read_bytes()) if name == str(path) else opened(name)
+    def open_to_fail(name, mode):
+        return File(path.read_bytes()) if name == str(path) else open(name, mode)
 
-    patch.setattr(images, "_open", open_to_fail)
+    patch.setattr(files, "open", open_to_fail, raising=False)
 
 
 @pytest.mark.parametrize(
