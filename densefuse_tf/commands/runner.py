@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, cast
 
 from absl import flags
 from absl import logging
@@ -218,8 +219,11 @@ def _standard_streams() -> Iterator[Callable[[], str | None]]:
         is_utf8 = encoding.lower().replace("-", "") == "utf8"
         if stream:
             stream.flush()
+        # With python -u nothing waits in a buffer.
+        at_once = bool(stream and stream.write_through)
         wrapper = io.TextIOWrapper(
-            io.BufferedWriter(raw),
+            cast(BinaryIO, raw) if at_once else io.BufferedWriter(raw),
+            write_through=at_once,
             encoding=encoding,
             errors="surrogateescape" if keeps and is_utf8 else "backslashreplace",
             line_buffering=name == "stderr" or raw.isatty(),
