@@ -44,7 +44,8 @@ class Run:
             [
                 *(sys.executable, "fuse.py", "--live", f"--ir={self.ir.address}"),
                 *(f"--vis={self.vis.address}", f"--output={self.path}"),
-                *(f"--stats={self.stats}", *flags),
+                # Of 100 ms between the stamps some are the jitter of the streams.
+                *(f"--stats={self.stats}", "--max_skew=95", *flags),
             ],
             cwd=ROOT,
             stderr=self.log,
