@@ -133,3 +133,10 @@ def test_combine_refuses_nothing_and_other_sizes():
         registration.combine(
             [of(np.eye(3), *SHAPES), of(np.eye(3), SHAPES[0], (10, 10))]
         )
+
+
+@pytest.mark.parametrize(("apart", "accepts"), [(4.4, True), (4.6, False)])
+def test_combine_accepts_what_lies_within_a_hundredth_of_the_diagonal(apart, accepts):
+    # Two are as far from their median; the diagonal is 223.6 pixels.
+    found = [of(shifted_by(x, 0), *SHAPES) for x in (5, 5 + apart)]
+    assert registration.combine(found).accepted == accepts
