@@ -190,6 +190,16 @@ def test_jpeg_is_stored_with_quality_75(photograph, tmp_path):
     np.testing.assert_array_equal(stored, images.read(tmp_path / "fused.jpg"))
 
 
+def test_an_image_that_is_stored_as_jpeg_first_is_kept_apart(tiny, tmp_path, blend):
+    pair, settings = inputs.read_pairs(tiny)[0], MethodSettings("blend", color="gray")
+    store = Store(tmp_path)
+    plain, jpeg = (
+        store.fused_path("blend", settings, pair, as_jpeg=as_jpeg)
+        for as_jpeg in (False, True)
+    )
+    assert plain != jpeg and plain.parent == jpeg.parent
+
+
 def test_folders_of_fused_images_are_rows(tiny, tmp_path, photograph):
     pairs = inputs.read_pairs(tiny)
     for n in range(1, 22):
