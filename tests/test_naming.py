@@ -72,9 +72,18 @@ def test_nothing_is_meant_where_nothing_is_near():
 
 
 def test_rows_of_table2_are_named_in_any_case():
-    settings = table2_settings.Table2Settings(methods=("GTF", "ours"))
-    assert reproduce._methods(settings) == ["gtf"]
+    settings = table2_settings.Table2Settings(
+        methods=("GTF", "Ours"),
+        method_options={"Gtf": {"lambda": "2.5"}},
+        averages="Paper",
+    )
+    assert settings.has_ours and settings.averages == "paper"
+    assert reproduce._methods(settings) == {"gtf": {"lambda": "2.5"}}
+    every = table2_settings.Table2Settings(methods=("ALL",))
+    assert every.has_ours and "cbf" in reproduce._methods(every)
     rows_of_a_strategy = rows.ours({"1e2": "1e2"}, chosen=["L1-norm"])
     assert [row.title for row in rows_of_a_strategy] == ["l1_norm_1e2"]
     with pytest.raises(UserError, match="; did you mean gtf\\?$"):
         reproduce._methods(table2_settings.Table2Settings(methods=("gft",)))
+    with pytest.raises(UserError, match="; did you mean paper\\?$"):
+        table2_settings.Table2Settings(averages="papr")

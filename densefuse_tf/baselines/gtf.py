@@ -11,6 +11,7 @@ from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
 from densefuse_tf.io import pixels
+from densefuse_tf.setting import check_choice
 
 # W where U is still S.
 _FIRST_FIDELITY = 2 * 0.1**0.5
@@ -86,6 +87,7 @@ class GTF:
 
     def __post_init__(self) -> None:
         check_positive("gtf", lambda_=self.lambda_, iterations=self.iterations)
+        check_choice("channels", self.channels, ("separate", "joint"))
 
     @property
     def takes_color(self) -> bool:

@@ -100,14 +100,14 @@ _METRICS = flags.DEFINE_string(
     "out of --list, separated by commas.",
     flag_values=_FLAGS,
 )
-_CONVENTION = flags.DEFINE_enum(
+_CONVENTION = common_flags.define_choice(
     "convention",
     "intended",
     ["intended", "toolkit", "authors", "vifb"],
     "What a metric is: as its paper defines it, or as the values that the toolkit, the "
     "authors of DenseFuse or VIFB published under its name; see docs/metrics.md. Only "
     "vifb evaluates colour images channel by channel instead of their luma.",
-    flag_values=_FLAGS,
+    _FLAGS,
 )
 _LIST = flags.DEFINE_bool(
     "list",

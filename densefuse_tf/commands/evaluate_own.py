@@ -197,7 +197,7 @@ def _evaluate_on_runner(
     if values:
         outputs.show(report.of_columns(selection, columns(), "pairs"))
     if errors:
-        runner.print_errors("evaluated", errors, len(triplets))
+        runner.print_errors("evaluated", errors, len(triplets), has_report=False)
     return 1 if errors else 0
 
 

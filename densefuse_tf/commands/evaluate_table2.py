@@ -21,7 +21,7 @@ def reproduce(
     chosen: settings.Table2Settings, outputs: Outputs, panels: str | None
 ) -> None:
     """Reproduces Table II; writes tables, and pictures into the folder `panels`."""
-    if {settings.OURS, settings.ALL} & set(chosen.methods) and (
+    if chosen.has_ours and (
         chosen.checkpoint_dir is None or chosen.strategy_module is not None
     ):
         # Whoever looks for the models of this project or a strategy imports it.

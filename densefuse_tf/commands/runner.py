@@ -40,7 +40,7 @@ _ERRORS_SHOWN = 20
 
 
 def print_errors(
-    what: str, reasons: Sequence[str], count: int, *, has_report: bool = True
+    what: str, reasons: Sequence[str], count: int, *, has_report: bool
 ) -> None:
     """Says why some of `count` pairs were not fused or evaluated."""
     print(f"{len(reasons)} of {count} pairs were not {what}:", file=sys.stderr)
@@ -104,8 +104,8 @@ def _run(
             shown = description() if callable(description) else description
             shown = shown or "python -OO has dropped the text"
             text = flag_values.get_help(include_special_flags=False)
-            # absl shows where the file of a command is that python -m runs.
-            text = text.replace(f"{sys.argv[0]}:\n", "flags:\n")
+            # absl shows the module of a command, or its path where python -m runs it.
+            text = re.sub(r"(?m)^\S+:$", "flags:", text)
             print(f"{name}: {shown.strip()}\n{text}", flush=True)
             return 0
         if "--version" in argv[1:]:
@@ -276,9 +276,10 @@ def _spelled(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
     for index, argument in enumerate(argv[1:], 1):
         if argument == "--":
             break
-        if found := re.match(r"--?([A-Za-z][\w-]*)", argument):
-            name = naming.find(found[1], known) or found[1]
-            spelled[index] = f"--{name}{argument[found.end() :]}"
+        found = re.fullmatch(r"(?s)--?([A-Za-z][\w-]*)(=.*)?", argument)
+        # What names no flag may be the value of the one before it.
+        if found and (name := naming.find(found[1], known)):
+            spelled[index] = f"--{name}{found[2] or ''}"
     return spelled
 
 

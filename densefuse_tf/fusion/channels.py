@@ -13,7 +13,9 @@ from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
+from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.fusion.settings import OutputRange
 from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
@@ -77,7 +79,8 @@ class ChannelFuser(abc.ABC):
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         other._color = check_choice("color", color, COLOR_MODES)
-        other.output_range, other.palette = output_range, palette
+        other.output_range = check_choice("output_range", output_range, OUTPUT_RANGES)
+        other.palette = check_choice("palette", palette, PALETTES)
         return other
 
     @abc.abstractmethod
@@ -109,7 +112,7 @@ class ChannelFuser(abc.ABC):
         sources: Sequence[images.Source],
         *,
         names: Sequence[str] | None = None,
-        output_range: str | tuple[float, float] | None = None,
+        output_range: OutputRange | tuple[float, float] | None = None,
         are_scaled: bool = False,
         ranges: Sequence[pixels.ValueRange | None] | None = None,
     ) -> Fused:
@@ -140,9 +143,10 @@ class ChannelFuser(abc.ABC):
         """
         prepared, color, names = self._prepared(sources, names, are_scaled, ranges)
         raw = self._fused(prepared, color, names)
-        if output_range is None:
-            output_range = self.output_range
-        image = self._to_pixels(raw, output_range)
+        chosen = self.output_range if output_range is None else output_range
+        if isinstance(chosen, str):
+            chosen = check_choice("output_range", chosen, OUTPUT_RANGES)
+        image = self._to_pixels(raw, chosen)
         if color == "luma":
             chroma = [source for source in prepared if pixels.is_color(source)]
             if chroma:

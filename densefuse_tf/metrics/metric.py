@@ -250,14 +250,11 @@ def checked(
             # What is missing or given twice raises Python's own TypeError here.
             given = signature.bind(*images, **named).arguments
             convention = given.get("convention", CONVENTIONS[0])
-            if convention not in CONVENTIONS:
-                known = ", ".join(f'"{name}"' for name in CONVENTIONS)
-                raise UserError(
-                    f"convention is {convention!r}: expected one of {known}"
-                    + naming.did_you_mean(convention, CONVENTIONS)
-                )
+            convention = given["convention"] = naming.pick(
+                convention, CONVENTIONS, f"convention is {convention!r}"
+            )
             if not conventions:
-                given.pop("convention", None)
+                del given["convention"]
             given |= check_images(
                 {name: given[name] for name in names},
                 smallest,

@@ -11,6 +11,7 @@ from absl import flags
 
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import fuse
+from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -142,3 +143,11 @@ def test_help_imports_nothing_heavy(name, shown):
 def test_a_flag_is_taken_in_any_case_or_the_nearest_is_named(flag, message, capsys):
     assert fuse.run(["fuse.py", flag]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_value_that_looks_like_a_flag_stays_as_it_is():
+    values = flags.FlagValues()
+    flags.DEFINE_string("vis_input", None, "", flag_values=values)
+    given = ["fuse.py", "--VIS-input", "-f h264", "--vis-input=-F x"]
+    spelled = ["fuse.py", "--vis_input", "-f h264", "--vis_input=-F x"]
+    assert runner._spelled(given, values) == spelled

@@ -426,3 +426,11 @@ def test_ranges_bring_a_cameras_frames_to_bytes():
         fuser.fuse([scene / np.float32(65535), visible], ranges=[None, None])
     with pytest.raises(UserError, match="1 ranges given: expected 2"):
         fuser.fuse([scene, visible], ranges=["auto"])
+
+
+def test_an_output_range_of_one_call_is_checked(fusers):
+    pair = [np.full((8, 8), 10, np.uint8), np.full((8, 8), 200, np.uint8)]
+    with pytest.raises(UserError, match="output_range is 'averge'.*mean average"):
+        fusers().fuse(pair, output_range="averge")
+    image = fusers().fuse(pair, output_range="Average").image
+    assert (image == fusers().fuse(pair, output_range="average").image).all()

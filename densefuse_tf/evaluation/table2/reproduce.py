@@ -81,10 +81,8 @@ def plan(settings: Table2Settings) -> Plan:
         )
     lambdas = _lambdas(settings)
     entries = [
-        rows.registered(
-            name, settings.method_options.get(name, {}), averages=settings.averages
-        )
-        for name in _methods(settings)
+        rows.registered(name, options, averages=settings.averages)
+        for name, options in _methods(settings).items()
     ]
     if settings.methods_dir is not None:
         found = scoring.find_methods(settings.methods_dir)
@@ -94,7 +92,7 @@ def plan(settings: Table2Settings) -> Plan:
         ]
     rows.check_names(entries)
     checkpoints = {}
-    if {OURS, ALL} & set(settings.methods):
+    if settings.has_ours:
         checkpoints = _checkpoints(settings.checkpoint_dir, lambdas)
         entries += rows.ours(
             checkpoints,
@@ -190,8 +188,8 @@ def _lambdas(settings: Table2Settings) -> list[str]:
     return [name for name in paper.LAMBDAS if name in given]
 
 
-def _methods(settings: Table2Settings) -> list[str]:
-    """Returns the registered methods that are asked for."""
+def _methods(settings: Table2Settings) -> dict[str, Mapping[str, str]]:
+    """Returns the registered methods that are asked for, with their options."""
     own = methods.load(settings.method_module)
     known = baselines.names()
     words = (ALL, OURS, *known)
@@ -203,7 +201,10 @@ def _methods(settings: Table2Settings) -> list[str]:
                 f"of {', '.join(words)}{naming.did_you_mean(name, words)}"
             )
     chosen = [name for name in known if {ALL, name} & set(given)]
-    for name in settings.method_options:
+    options: dict[str, Mapping[str, str]] = {name: {} for name in chosen}
+    for name, values in settings.method_options.items():
+        options[naming.find(name, chosen) or name] = values
+    for name in options:
         if name not in chosen:
             raise UserError(
                 f"--method_options: the method {name!r} is not in --methods"
@@ -213,7 +214,7 @@ def _methods(settings: Table2Settings) -> list[str]:
             f"--method_module={settings.method_module}: none of its methods is in "
             f"--methods: expected some of {', '.join(own)}"
         )
-    return chosen
+    return options
 
 
 def _checkpoints(

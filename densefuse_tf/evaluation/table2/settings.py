@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from densefuse_tf import naming
+from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
@@ -88,3 +90,17 @@ class Table2Settings:
         "where fused images and metrics are kept, so that nothing is done twice.",
     )
     fresh: bool = _field(False, "does all anew, whatever --work_dir has.")
+
+    def __post_init__(self):
+        """Refuses values that are none of the choices, or below their bound.
+
+        Raises:
+          UserError: There is one.
+        """
+        check_values(self)
+        object.__setattr__(self, "methods", naming.spelled(self.methods, (OURS, ALL)))
+
+    @property
+    def has_ours(self) -> bool:
+        """Whether this project's rows are asked for."""
+        return bool({OURS, ALL} & set(self.methods))
