@@ -44,4 +44,6 @@ def require(extra: str, what: str) -> None:
     """
     if packages := missing(extra):
         needed = " and ".join(packages)
-        raise UserError(f"{what} needs {needed}: pip install 'densefuse-tf[{extra}]'")
+        raise UserError(
+            f"{what} needs {needed}: pip install '.[{extra}]' in a checkout"
+        )

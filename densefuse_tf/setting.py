@@ -1,6 +1,6 @@
 """A setting: a field of a dataclass that says what it means.
 
-Flags, the demonstration page, the documents and help() are made of it.
+Flags, the documents and help() are made of it.
 """
 
 import dataclasses

@@ -16,9 +16,10 @@ from densefuse_tf.metrics import METRICS
 from densefuse_tf.model import checkpoints
 
 VALUES = json.loads(example_values.FILE.read_text())
-# The largest difference from values in double precision. Conjugate gradients amplify
-# the rounding of GTF, and its pixels and those of CNN are decided one way or the other.
-TOLERANCES = {"deepfuse": 1e-3, "gtf": 1e-3, "cnn": 1e-6}
+# The largest differences from values in double precision where they are more than those
+# of the other methods. DeepFuse computes in single precision, and conjugate gradients
+# amplify the rounding of GTF.
+TOLERANCES = {"deepfuse": 1e-3, "gtf": 1e-3}
 
 every_pair = pytest.mark.parametrize("name", example_values.NAMES)
 

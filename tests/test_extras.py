@@ -17,7 +17,7 @@ def test_an_installed_extra_passes(monkeypatch):
 def test_a_missing_extra_says_what_to_install(monkeypatch):
     packages = {"no_such_module": "no-such-package", "json": "json"}
     monkeypatch.setitem(extras._PACKAGES, "beam", packages)
-    line = "--runner needs no-such-package: pip install 'densefuse-tf\\[beam\\]'"
+    line = "--runner needs no-such-package: pip install '.\\[beam\\]'"
     with pytest.raises(UserError, match=line):
         extras.require("beam", "--runner")
 

@@ -161,7 +161,8 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
             list(PRECISIONS),
             value=Request.precision,
             label="Precision",
-            info="bfloat16 is quicker where the processor has it, and less exact.",
+            info="bfloat16 is quicker where the processor has it, tf32 on a GPU; "
+            "both are less exact.",
             render=False,
         )
 

@@ -31,7 +31,7 @@ class Request:
       ir: The file of the infrared image.
       vis: The file of the visible image; None for the photograph in the infrared one.
       method: One of `methods.list_methods()`.
-      strategy: As in `FusionSettings`, like the next three.
+      strategy: As in `FusionSettings`.
       checkpoint: A short name.
       output_range: "minmax", "average" or "clip".
       color: "auto", "gray", "rgb", "luma" or "thermal".

@@ -56,7 +56,7 @@ class FusionSettings:
         "1e2",
         "1e0, 1e1, 1e2 or 1e3 (lambda of the training loss), a .keras file, the prefix "
         "of a TensorFlow 1 checkpoint of the authors, or the weights of their PyTorch "
-        "program, densefuse_gray.model (needs pip install 'densefuse-tf[torch]').",
+        "program, densefuse_gray.model (needs the extra torch).",
     )
     strategy: str = setting(
         "addition",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Warns of a radiometric JPEG where the package that reads it is missing.
 LACKS_READER = (
     "%s: has temperatures inside, and what a viewer shows is fused: "
-    "pip install 'densefuse-tf[flir]' reads them"
+    "pip install '.[flir]' in a checkout adds what reads them"
 )
 
 

@@ -14,10 +14,10 @@ class RunnerOptions:
 
     runner: str | None = setting(
         None,
-        "Work on Apache Beam (pip install 'densefuse-tf[beam]'), with the same "
-        "results: DirectRunner for processes of this machine; DaskRunner (pip install "
-        "'densefuse-tf[dask]'), FlinkRunner, SparkRunner, DataflowRunner, ... for "
-        "machines that all see the files under the same paths. See docs/scaling.md.",
+        "Work on Apache Beam (needs the extra beam), with the same results: "
+        "DirectRunner for processes of this machine; DaskRunner (needs the extra "
+        "dask), FlinkRunner, SparkRunner, DataflowRunner, ... for machines that all "
+        "see the files under the same paths. See docs/scaling.md.",
     )
     beam_options: str | None = setting(
         None,

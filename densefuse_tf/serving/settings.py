@@ -17,9 +17,8 @@ class ExportSettings:
 
     format: str = setting(
         "saved_model",
-        "saved_model, for TensorFlow and TensorFlow Serving; litert (needs pip "
-        "install 'densefuse-tf[litert]'); onnx (needs pip install "
-        "'densefuse-tf[onnx]').",
+        "saved_model, for TensorFlow and TensorFlow Serving; litert (needs the extra "
+        "litert); onnx (needs the extra onnx).",
         choices=FORMATS,
     )
     max_pixels: int = setting(
@@ -31,7 +30,7 @@ class ExportSettings:
     warmup: bool = setting(
         False,
         "Also write requests that TensorFlow Serving runs before it reports a "
-        "SavedModel as available (needs pip install 'densefuse-tf[serving]').",
+        "SavedModel as available (needs the extra serving).",
     )
 
     def __post_init__(self):

@@ -23,7 +23,7 @@ from tests import radiometric_files
 from tests.registration.conftest import noisy
 from tests.registration.conftest import scene
 
-pytest.importorskip("gradio", reason="needs gradio: pip install 'densefuse-tf[demo]'")
+pytest.importorskip("gradio", reason="needs gradio: pip install '.[demo]'")
 gradio_client = pytest.importorskip("gradio_client")
 httpx = pytest.importorskip("httpx")
 

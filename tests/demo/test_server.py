@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="needs gradio: pip install 'densefuse-tf[demo]'")
+pytest.importorskip("uvicorn", reason="needs gradio: pip install '.[demo]'")
 httpx = pytest.importorskip("httpx")
 
 from densefuse_tf.demo.server import Folder  # noqa: E402

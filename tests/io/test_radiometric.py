@@ -13,7 +13,7 @@ from tests import image_bytes
 from tests import radiometric_files
 
 needs_flyr = pytest.mark.skipif(
-    bool(extras.missing("flir")), reason="needs flyr: pip install 'densefuse-tf[flir]'"
+    bool(extras.missing("flir")), reason="needs flyr: pip install '.[flir]'"
 )
 SHOWN = image_bytes.smooth(60, 80)
 CELSIUS = np.linspace(-10, 120, 30 * 40).reshape(30, 40)
@@ -117,7 +117,7 @@ def test_makers_are_told_by_what_is_inside(file, tmp_path):
 def test_without_the_extra_a_line_says_what_to_install(file, monkeypatch):
     monkeypatch.setitem(extras._PACKAGES, "flir", {"no_flyr": "flyr"})
     assert not radiometric.can_read()
-    with pytest.raises(UserError, match=r"pip install 'densefuse-tf\[flir\]'"):
+    with pytest.raises(UserError, match=r"pip install '.\[flir\]'"):
         radiometric.read(file(CELSIUS))
 
 

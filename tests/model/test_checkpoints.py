@@ -420,7 +420,7 @@ def test_what_pytorch_cannot_read_is_refused(pytorch_file):
 def test_pytorch_weights_need_its_extra(put, monkeypatch):
     monkeypatch.setitem(extras._PACKAGES, "torch", {"no_such_module": "torch"})
     path = put(b"", "densefuse_gray.model")
-    message = r"gray.model, a file of PyTorch, needs torch: pip install .*tf\[torch\]"
+    message = r"gray.model, a file of PyTorch, needs torch: pip install '.\[torch\]"
     with pytest.raises(UserError, match=message):
         checkpoints.load_autoencoder(path)
 

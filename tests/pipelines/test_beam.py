@@ -356,7 +356,7 @@ def test_a_missing_beam_says_what_to_install(pairs, capsys, monkeypatch):
     monkeypatch.setitem(extras._PACKAGES, "beam", {"no_beam": "apache-beam"})
     assert fuse.run(["fuse.py", *FLAGS, "--runner=direct"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("--runner needs apache-beam: pip install 'densefuse-tf[beam]'")
+    assert "--runner needs apache-beam: pip install '.[beam]' in a checkout" in line
 
 
 @pytest.mark.parametrize("flags", ((), ("--runner=direct",)))

@@ -20,7 +20,7 @@ from tests import image_bytes
 from tests import radiometric_files
 
 needs_flyr = pytest.mark.skipif(
-    bool(extras.missing("flir")), reason="needs flyr: pip install 'densefuse-tf[flir]'"
+    bool(extras.missing("flir")), reason="needs flyr: pip install '.[flir]'"
 )
 CELSIUS = np.linspace(10, 70, 30 * 40).reshape(30, 40)
 # A thermal pixel is two of the photograph.
@@ -150,7 +150,7 @@ def test_without_the_extra_false_colours_are_fused_and_one_line_says_so(
     assert run("--vis=vis", "--output=fused") == 0
     lines = [line for line in caplog.messages if "flir" in line]
     assert len(lines) == 1
-    assert "pip install 'densefuse-tf[flir]'" in lines[0]
+    assert "pip install '.[flir]'" in lines[0]
 
 
 def test_without_the_extra_photographs_are_refused(folder, monkeypatch, capsys):

@@ -53,7 +53,7 @@ def test_warm_up_requests_run(write, tmp_path):
 )
 def test_a_missing_extra_is_named(write, tmp_path, monkeypatch, extra, name, settings):
     monkeypatch.setitem(extras._PACKAGES, extra, {"no_such_module": "missing"})
-    line = rf"needs missing: pip install 'densefuse-tf\[{extra}\]'"
+    line = rf"needs missing: pip install '.\[{extra}\]'"
     with pytest.raises(UserError, match=line):
         write(tmp_path / name, **settings)
     assert not list(tmp_path.iterdir())
