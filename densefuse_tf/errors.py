@@ -1,5 +1,7 @@
 """The exceptions of the package, and how a message stays one line."""
 
+import re
+
 # How messages about images of different sizes end.
 REGISTER_FIRST = (
     "register and crop them first: fuse.py --register does (docs/registration.md)"
@@ -19,6 +21,11 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def without_passwords(text: str) -> str:
+    """Leaves out who logs in, and how, from each address in a text."""
+    return re.sub(r"(?<=://)\S*@", "", text)
+
+
 class UserError(ValueError):
     """A mistake in what the user gave: one line saying what, where, what was expected.
 
@@ -26,7 +33,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, line: str):
-        super().__init__(one_line(line))
+        super().__init__(one_line(without_passwords(line)))
 
 
 class PipelineError(UserError):

@@ -12,6 +12,7 @@ from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.pairing import pairs
 from densefuse_tf.cameras.ranges import SteadyRange
 from densefuse_tf.cameras.settings import USUAL
+from densefuse_tf.cameras.settings import check_rate
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.settings import FusionSettings
@@ -60,8 +61,10 @@ def live(
       [height, width] or [height, width, 3].
 
     Raises:
-      UserError: None of the first pairs can be fused; or what a source raises.
+      UserError: None of the first pairs can be fused; the rate is none; or what a
+        source raises.
     """
+    check_rate("rate", rate)
     if fuser is None:
         startup.load_tensorflow()
         from densefuse_tf.fusion.fuser import kept

@@ -7,9 +7,12 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 # How long a source may take to end, in seconds.
 _PATIENCE = 3.0
+# Where the first pairs, so many, are all too far apart a line says so.
+_HOPELESS = 50
 
 
 @dataclasses.dataclass
@@ -95,6 +98,13 @@ def pairs(
             times, frames = zip(*pair, strict=True)
             if max(times) - min(times) > max_skew:
                 counts.apart += 1
+                if counts.apart == _HOPELESS and used == [0, 0]:
+                    apart = max(times) - min(times)
+                    logging.warning(
+                        "no pair yet: frames are %.3g s apart, more than %.3g s: do "
+                        "both cameras use one clock?",
+                        *(apart, max_skew),
+                    )
                 continue
             for i in range(2):
                 counts.dropped[i] += max(0, seen[i] - used[i] - 1)

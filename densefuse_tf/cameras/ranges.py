@@ -5,6 +5,7 @@ import dataclasses
 import math
 
 import numpy as np
+from absl import logging
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
@@ -12,8 +13,9 @@ from densefuse_tf.io import temperatures
 
 # A frame changes what is shown by no more of 255 levels, where the scene is the same.
 _STEP = 1.5
-# The scene is another one where this share of it is out of range.
-_ANOTHER = 0.5
+# The scene is another one where this share of it is out of range; or where it spreads
+# so many times farther than the range: a step is a share of that, which may be 0.
+_ANOTHER, _FARTHER = 0.5, 10
 _SOME = (slice(None, None, 4), slice(None, None, 4))
 
 
@@ -24,7 +26,7 @@ class SteadyRange:
         """Takes what errors call a frame, its value range, and how long it is kept."""
         self._name, self._given, self._memory = name, given, memory
         self._range: np.ndarray | None = None
-        self._time = 0.0
+        self._time, self._has_warned = 0.0, False
         # Times and spreads of the frames that were not flat.
         self._recent: collections.deque[tuple[float, float]] = collections.deque()
 
@@ -33,16 +35,18 @@ class SteadyRange:
 
         Raises:
           UserError: It is no image, has next to no contrast beside those before where
-            there is a shutter, or lies outside of a range that is given.
+            there is a shutter.
         """
         pixels.check(frame, self._name, any_values=True)
         frame, given = pixels.native(frame), self._given
-        if isinstance(given, tuple):
-            if said := pixels.outside(frame, given):
-                raise UserError(f"{self._name}: {said}")
-            return pixels.to_pixel_range(frame, given)[0]
         if has_shutter:
             self._refuse_flat(frame, time)
+        if isinstance(given, tuple):
+            said = "" if self._has_warned else pixels.outside(frame, given)
+            if said:
+                logging.warning("%s: %s", self._name, said)
+                self._has_warned = True
+            return pixels.to_pixel_range(frame, given)[0]
         if given is None and frame.dtype == np.uint8:
             return frame
         judged = pixels.judge(frame, given or "auto")
@@ -50,8 +54,7 @@ class SteadyRange:
         return pixels.scale(frame, dataclasses.replace(judged, low=low, high=high))
 
     def _refuse_flat(self, frame: np.ndarray, time: float) -> None:
-        # A hot object that leaves takes its values along: they are not looked at.
-        spread = float(np.ptp(np.nanpercentile(np.ma.getdata(frame)[_SOME], [10, 90])))
+        spread = _spread(frame)
         while self._recent and self._recent[0][0] < time - self._memory:
             self._recent.popleft()
         typical = float(np.median([each for _, each in self._recent] or [0]))
@@ -66,9 +69,15 @@ class SteadyRange:
         if self._range is not None and self._memory:
             some = np.ma.getdata(frame)[_SOME]
             low, high = self._range
-            if ((some < low) | (some > high)).mean() < _ANOTHER:
+            is_another = ((some < low) | (some > high)).mean() >= _ANOTHER
+            if not is_another and _spread(frame) < _FARTHER * (high - low):
                 most = _STEP / 255 * (high - low)
                 share = 1 - math.exp(-elapsed / self._memory)
                 own = self._range + np.clip(share * (own - self._range), -most, most)
         self._range = own
         return own.tolist()
+
+
+def _spread(frame: np.ndarray) -> float:
+    # Whether a hot object is there does not matter: its values are not looked at.
+    return float(np.ptp(np.nanpercentile(np.ma.getdata(frame)[_SOME], [10, 90])))

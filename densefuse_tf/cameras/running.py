@@ -3,9 +3,11 @@
 import contextlib
 import csv
 import functools
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO
 
 import numpy as np
 
@@ -15,19 +17,22 @@ from densefuse_tf.cameras.live import NAMES
 from densefuse_tf.cameras.live import live
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.settings import LiveSettings
+from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.io import outputs
 from densefuse_tf.pipelines.settings import FusionRequest
 
 Tell = Callable[[str], object]
+Write = Callable[[Sequence[object]], object]
 _COLUMNS = (
     *("seconds", "pictures", "dropped_ir", "dropped_vis", "not_paired", "failed"),
     *("delay_median_ms", "delay_95_ms"),
 )
 _LINE = (
     "{1} pictures in a second; dropped {2} infrared, {3} visible; {4} not paired, {5} "
-    "failed; delay {6:.0f} ms, 95 % {7:.0f} ms"
+    "failed"
 )
+_DELAY = "; delay {:.0f} ms, 95 % {:.0f} ms"
 
 
 def fuse(
@@ -35,7 +40,8 @@ def fuse(
 ) -> None:
     """Fuses two cameras until a file among them ends, or the run is interrupted.
 
-    However it ends, the file that it writes is whole, and no ffmpeg is left.
+    However it ends, the file that it writes is whole, and no ffmpeg is left. Files that
+    exist are replaced where the request's options say so.
 
     Args:
       request: Says what is fused how; its output is a video file, an address, "pipe:",
@@ -51,8 +57,6 @@ def fuse(
     read = [(path, "a source") for path in request.sources]
     read += [(path, "the transform") for path in request.registration.inputs]
     outputs.check_named(written, lambda: read)
-    for path in () if options.overwrite else written.values():
-        files.check_free(path)
     counts, given = Counts(), (settings.ir_input, settings.vis_input)
     cameras = [
         sources.frames(
@@ -66,12 +70,12 @@ def fuse(
         for name, source, inputs in zip(NAMES, request.sources, given, strict=True)
     ]
     with contextlib.ExitStack() as stack:
-        tell, table, page = [second], None, None
-        if stats is not None:
-            try:
-                table = stack.enter_context(open(stats, "w", buffering=1, newline=""))
-            except OSError as error:
-                raise files.cannot_write(stats, error) from error
+        if "--output" in written and not options.overwrite:
+            # Its name is taken before the first picture is there.
+            _create(output, overwrite=False).close()
+            stack.callback(_remove_empty, output)
+        table = stack.enter_context(_table(stats, options.overwrite))
+        tell, page = [second], None
         if settings.live_page:
             page = stack.enter_context(contextlib.closing(showing.Page()))
             started(f"page: {page.address}")
@@ -104,19 +108,61 @@ def fuse(
                 sink.add(image, functools.partial(counts.is_out, moment))
 
 
-def _each_second(counts: Counts, tell: Sequence[Tell], table) -> None:
+def _create(path: str | os.PathLike, overwrite: bool) -> IO[str]:
+    try:
+        return open(path, "w" if overwrite else "x", buffering=1, newline="")
+    except FileExistsError as error:
+        raise UserError(f"{path}: exists: --overwrite replaces it") from error
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+
+
+def _remove_empty(path: str) -> None:
+    with contextlib.suppress(OSError):
+        if not os.path.getsize(path):
+            os.remove(path)
+
+
+@contextlib.contextmanager
+def _table(path: str | os.PathLike | None, overwrite: bool) -> Iterator[Write]:
+    """Yields what writes a row; that a disk is full is told at the end."""
+    if path is None:
+        yield lambda row: None
+        return
+    errors: list[OSError] = []
+    table = _create(path, overwrite)
+    rows = csv.writer(table)
+
+    def write(row: Sequence[object]) -> None:
+        if not errors:
+            try:
+                rows.writerow(row)
+            except OSError as error:
+                errors.append(error)
+
+    try:
+        yield write
+    finally:
+        try:
+            table.close()
+        except OSError as error:
+            errors.append(error)
+        if errors:
+            raise files.cannot_write(path, errors[0])
+
+
+def _each_second(counts: Counts, tell: Sequence[Tell], write: Write) -> None:
     """Says how it goes, and writes it into a table, until it ends."""
     start, before = time.monotonic(), np.zeros(4, int)
-    rows = None if table is None else csv.writer(table)
-    if rows is not None:
-        rows.writerow(_COLUMNS)
+    write(_COLUMNS)
     while not counts.ended.wait(1):
         total = np.array([*counts.dropped, counts.apart, counts.failed])
         delays, counts.delays = counts.delays, []
-        late = 1000 * np.percentile(delays or [np.nan], [50, 95])
-        row = [time.monotonic() - start, len(delays), *(total - before), *late]
+        # Without a picture there is no delay.
+        late = [*(1000 * np.percentile(delays, [50, 95]))] if delays else []
+        row = [time.monotonic() - start, len(delays), *(total - before)]
         before = total
+        line = _LINE.format(*row) + (_DELAY.format(*late) if late else "")
         for each in tell:
-            each(_LINE.format(*row))
-        if rows is not None:
-            rows.writerow([f"{value:.6g}" for value in row])
+            each(line)
+        write([f"{value:.6g}" for value in (*row, *late)] + [""] * (2 - len(late)))

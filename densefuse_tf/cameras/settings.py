@@ -48,8 +48,12 @@ class LiveSettings:
 
     def __post_init__(self):
         """Raises a UserError for a rate that is none."""
-        if not re.fullmatch(r"ir|vis|(?=.*[1-9])\d{1,3}(\.\d+)?", self.live_rate):
-            raise UserError(
-                f"live_rate is {self.live_rate!r}: expected ir, vis, or pictures a "
-                "second, below 1000"
-            )
+        check_rate("live_rate", self.live_rate)
+
+
+def check_rate(name: str, rate: str | float) -> None:
+    """Refuses what says nothing about when a picture is made."""
+    if not re.fullmatch(r"ir|vis|(?=.*[1-9])\d{1,3}(\.\d+)?", str(rate)):
+        raise UserError(
+            f"{name} is {rate!r}: expected ir, vis, or pictures a second, below 1000"
+        )

@@ -63,7 +63,7 @@ class Sink:
                 f"file:{path}",
             ]
         self._size, live = size, [*_ENCODER, *target]
-        self._encoder = video.Encoder(path, path, size, None, None, live)
+        self._encoder = video.Encoder(output, path, size, None, None, live)
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._last: concurrent.futures.Future[None] | None = None
 

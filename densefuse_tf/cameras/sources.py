@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import pathlib
 import re
 import select
 import shlex
@@ -14,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.errors import without_passwords
 from densefuse_tf.io import video
 
 # Nothing waits for the next frame, and a damaged one is left out.
@@ -65,7 +67,7 @@ def frames(
       ended: Ends ffmpeg and the frames, once it is set.
     """
     arguments, is_file = _arguments(source, options, name)
-    name = _without_password(name)
+    name = without_passwords(name)
     pause, lost, came = _PAUSE, 0.0, False
     while not ended.is_set():
         with video.Ffmpeg("info", [*arguments, *_RAW]) as ffmpeg:
@@ -79,9 +81,11 @@ def frames(
                 reason = "" if ended.is_set() else ffmpeg.complaint()
             except TimeoutError:
                 reason = f"silent for {timeout:g} s"
-        reason = _without_password(reason)
+        reason = without_passwords(reason)
         if is_file and reason and not came:
             raise UserError(f"{name}: cannot be read: {reason}")
+        if is_file and reason:
+            logging.warning("%s: was not read whole: %s", name, reason)
         if is_file or ended.is_set():
             return
         if not lost:
@@ -89,10 +93,6 @@ def frames(
             logging.warning("%s: %s: opened again until it answers", name, reason)
         ended.wait(pause)
         pause = min(2 * pause, _LONGEST)
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"(?<=://)[^\s/@]*@", "", text)
 
 
 def _arguments(source: str, options: str, name: str) -> tuple[list[str], bool]:
@@ -114,7 +114,13 @@ def _arguments(source: str, options: str, name: str) -> tuple[list[str], bool]:
     elif source.startswith("v4l2:"):
         before, source = [*before, "-f", "v4l2"], source.removeprefix("v4l2:")
     elif "-f" not in given:
-        raise UserError(f"{name}: there is no such file")
+        wrong = "there is no such file"
+        if pathlib.Path(source).is_char_device():
+            wrong = f"is a device: expected v4l2:{source}"
+        elif os.path.exists(source):
+            flag = name.partition("=")[0]
+            wrong = f"is no regular file: expected {flag}_input='-f FORMAT' as well"
+        raise UserError(f"{name}: {wrong}")
     return [*before, *given, "-i", source], is_file
 
 

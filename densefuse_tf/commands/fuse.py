@@ -27,7 +27,8 @@ that nothing flickers.
 Results that exist are replaced, each once the new one is whole: images, videos and
 folders of frames; with --skip_existing they are left as they are, and the others are
 made. Never overwritten are sources, read-only files, and a folder of
-frames that holds anything else. With --nooverwrite nothing that exists is.
+frames that holds anything else. With --nooverwrite nothing that exists is, nor with
+--live unless --overwrite is given.
 
 Another method fuses two sources in 8 bits, and brings each result, or frame of a video,
 to 0..255 in its own way; --checkpoint is its weights if it has any.
@@ -138,7 +139,7 @@ common_flags.define(LiveSettings, _FLAGS)
 # What goes with files, and not with cameras.
 _OF_FILES = (
     *("sources", "video", "fps", "register", "register_model", "points"),
-    *("save_transform", "checkerboard", "save_raw", "skip_existing"),
+    *("save_transform", "guess", "checkerboard", "save_raw", "scale", "skip_existing"),
     *(field.name for field in dataclasses.fields(RunOptions)),
 )
 
@@ -157,21 +158,27 @@ def main() -> int:
         if "://" in place:
             raise UserError(f"{place}: is a URL: expected a path, of a mounted folder")
     is_video = live or _VIDEO.value or any(map(formats.is_video, (*sources, output)))
-    ranges: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if not _SOURCES.value:
-        ranges["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
-        ranges["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
-        ranges["infrared"] = True
+        options["value_ranges"] = tuple(map(common_flags.value_range, _RANGES))
+        options["range_flags"] = tuple(f"--{flag.name}=" for flag in _RANGES)
+        options["infrared"] = True
     if _FLAGS["skip_existing"].value and _FLAGS["overwrite"].present:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:
         raise UserError("--fps goes with a video: give --video if these are its frames")
     embedded = not _SOURCES.value and _VIS.value == EMBEDDED
+    if live and embedded:
+        raise UserError("--vis=embedded goes with images, not with --live")
+    # A recording cannot be made again.
+    options["overwrite"] = _FLAGS["overwrite"].value and (
+        not live or bool(_FLAGS["overwrite"].present)
+    )
     request = FusionRequest(
         sources,
         output,
         _settings(len(sources), is_video),
-        common_flags.read(FileOptions, _FLAGS, embedded=embedded, **ranges),
+        common_flags.read(FileOptions, _FLAGS, embedded=embedded, **options),
         _registration(is_video, embedded),
         common_flags.read(RunOptions, _FLAGS),
         names,

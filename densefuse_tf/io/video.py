@@ -437,7 +437,7 @@ class Encoder:
 
     def __init__(
         self,
-        path: pathlib.Path,
+        path: str | os.PathLike,
         temporary: pathlib.Path,
         size: tuple[int, int],
         rate: fractions.Fraction | None,

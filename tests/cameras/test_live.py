@@ -108,6 +108,11 @@ def test_a_mistake_in_each_pair_ends_it(fuser):
         fused([(IR, VIS[:50])] * 15, fuser)
 
 
+def test_a_rate_that_is_none_is_refused(fuser):
+    with pytest.raises(UserError, match="rate is 'fast': expected ir, vis, or"):
+        next(densefuse_tf.live([], [], fuser=fuser, rate="fast"))
+
+
 def test_frames_are_aligned(fuser, tmp_path):
     small = IR[:50, :60]
     found = registration.Registration(

@@ -136,6 +136,17 @@ def test_frames_too_far_apart_are_not_fused():
     assert both.counts.dropped == [1, 1]
 
 
+def test_clocks_that_differ_are_told_once(caplog):
+    both = Both(max_skew=0.1)
+    both.ir.put((1e9, "i"))
+    for index in range(60):
+        both.vis.put((index / 25, "v"))
+        settled(lambda count=index + 1: both.counts.apart == count)
+    assert both.end() == []
+    (said,) = caplog.messages
+    assert "1e+09 s apart" in said and "one clock?" in said
+
+
 def test_pictures_are_made_so_many_times_a_second():
     both = Both(rate=20, max_skew=10)
     start = time.monotonic()

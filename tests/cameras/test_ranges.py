@@ -109,13 +109,29 @@ def test_a_visible_camera_may_be_in_the_dark():
     assert steady.scale(dark, 0.1, False) is dark
 
 
-def test_a_fixed_range_stays_and_tells_of_frames_outside():
+def test_a_fixed_range_stays_and_tells_once_of_frames_outside(caplog):
     steady = SteadyRange("ir", (7000.0, 9000.0), 2.0)
     frame = with_object(scene(), 60000)
     expected, _ = pixels.to_pixel_range(frame, (7000.0, 9000.0))
     np.testing.assert_array_equal(steady.scale(frame, 0.0, True), expected)
-    with pytest.raises(UserError, match="ir: its values of .* become 0"):
-        steady.scale(scene(level=3000), 0.1, True)
+    for index in range(12):
+        assert not steady.scale(scene(level=3000), 0.1 + index / RATE, True).any()
+    (said,) = caplog.messages
+    assert "ir: its values of " in said and " become 0 " in said
+    with pytest.raises(UserError, match="shutter"):
+        steady.scale(np.full_like(frame, 8000), 1.0, True)
+
+
+@pytest.mark.parametrize("first", [8000, 7998])
+def test_a_range_without_width_is_left_at_once(first):
+    """Though most of the scene has the value that all had at first."""
+    steady = SteadyRange("vis", None, 2.0)
+    flat = np.full((96, 128), 8000, np.uint16)
+    flat[0, 0] = first
+    steady.scale(flat, 0.0, False)
+    flat[:40] = 9000
+    shown = steady.scale(flat, 0.04, False)
+    np.testing.assert_array_equal(shown, pixels.to_pixel_range(flat, "auto")[0])
 
 
 def test_percentiles_are_steady_as_well():

@@ -16,10 +16,12 @@ import pytest
 import streams
 import videos
 
+from densefuse_tf.cameras import running
 from densefuse_tf.cameras.settings import USUAL
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fusing
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.pipelines.settings import FusionRequest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # On a machine with more work than this for each core no time is promised.
@@ -195,7 +197,13 @@ LIVE = ["--live", "--ir=a.mp4", "--vis=b.mp4"]
         ([*LIVE, "--output=a.mp4"], "--output=a.mp4: would overwrite a source"),
         ([*LIVE, "--output=c.mkv", "--live_rate=often"], "--live_rate is 'often': "),
         ([*LIVE, "--output=c.mkv", "--live_rate=0"], "--live_rate is '0': expected"),
-        (["--ir=rtsp://a/b", "--vis=b", "--output=c"], "rtsp://a/b: is a URL"),
+        (["--ir=rtsp://u:p@a/b", "--vis=b", "--output=c"], "rtsp://a/b: is a URL"),
+        ([*LIVE, "--output=c.mkv", "--scale"], "--scale does not go with --live"),
+        (
+            [*LIVE[:2], "--vis=embedded", "--output=c.mkv"],
+            "--vis=embedded goes with im",
+        ),
+        ([*LIVE, "--output=nowhere/c.mkv"], "nowhere/c.mkv: cannot be written: "),
     ],
 )
 def test_mistakes_are_told_before_anything_runs(
@@ -204,6 +212,49 @@ def test_mistakes_are_told_before_anything_runs(
     monkeypatch.chdir(tmp_path)
     assert fuse.run(["fuse.py", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def short(tmp_path, monkeypatch):
+    """A run of two pictures, and a second before them in which nothing happens."""
+
+    def pictures(*cameras, **options):
+        time.sleep(1.3)
+        for _ in range(2):
+            yield time.monotonic(), np.full((64, 80), 99, np.uint8)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running, "live", pictures)
+    monkeypatch.setattr(FusionRequest, "fuser", lambda request: None)
+    return lambda *flags: fuse.run(["fuse.py", *LIVE, "--output=c.mkv", *flags])
+
+
+def test_a_recording_is_replaced_only_when_this_is_told(tmp_path, capsys, short):
+    path, stats = tmp_path / "c.mkv", tmp_path / "s.csv"
+    assert short("--stats=s.csv") == 0
+    first = path.read_bytes()
+    assert len(videos.read(path)[0]) == 2
+    # Nothing has a delay in a second without a picture.
+    assert stats.read_text().splitlines()[1].endswith(",0,0,0,0,0,,")
+    for flags in ([], ["--nooverwrite"]):
+        assert short(*flags) == 2
+        assert "c.mkv: exists: --overwrite replaces it" in capsys.readouterr().err
+    assert path.read_bytes() == first
+    path.unlink()
+    assert short("--stats=s.csv") == 2
+    assert "s.csv: exists: --overwrite replaces it" in capsys.readouterr().err
+    # A name that was not used is free again.
+    assert not path.exists()
+    path.write_bytes(b"earlier")
+    assert short("--stats=s.csv", "--overwrite") == 0
+    assert len(videos.read(path)[0]) == 2
+
+
+def test_a_table_on_a_full_disk_costs_no_picture(tmp_path, capsys, short):
+    assert short("--stats=/dev/full", "--overwrite") == 2
+    said = capsys.readouterr().err
+    assert said.count("/dev/full: cannot be written: No space left on device") == 1
+    assert len(videos.read(tmp_path / "c.mkv")[0]) == 2
 
 
 def test_the_settings_are_those_for_cameras(monkeypatch):

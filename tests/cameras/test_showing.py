@@ -140,6 +140,18 @@ def test_a_sink_that_cannot_be_written_is_told(tmp_path):
         sink.close()
 
 
+def test_a_sink_hides_a_password():
+    sink = Sink("tcp://me:se/cret@127.0.0.1:1", (64, 80))
+    with pytest.raises(UserError) as raised:
+        for _ in range(100):
+            sink.add(np.zeros((64, 80, 3), np.uint8), lambda: None)
+            time.sleep(0.02)
+    with contextlib.suppress(UserError):
+        sink.close()
+    assert str(raised.value).startswith("tcp://127.0.0.1:1: cannot be written: ")
+    assert "cret" not in str(raised.value)
+
+
 def test_a_sink_that_nobody_reads_ends_all_the_same(monkeypatch):
     monkeypatch.setattr(showing, "_PATIENCE", 1.0)
     frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)

@@ -194,10 +194,11 @@ def test_a_file_is_played_in_its_own_time(tmp_path):
     assert time.monotonic() - start > 9 / 25 * 0.9
 
 
-def test_a_file_that_is_cut_off_is_played_as_far_as_it_goes(tmp_path):
+def test_a_file_that_is_cut_off_is_played_as_far_as_it_goes(tmp_path, caplog):
     path = videos.write(tmp_path / "ir.mkv", videos.scene(20), codec="ffv1")
     path.write_bytes(path.read_bytes()[:-3000])
     assert 5 < len(list(read(str(path)))) < 20
+    assert f"{path}: was not read whole: " in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -205,6 +206,8 @@ def test_a_file_that_is_cut_off_is_played_as_far_as_it_goes(tmp_path):
     [
         ("none.mp4", "", "there is no such file"),
         ("none.mp4", "-f 'mp4", "No closing quotation"),
+        ("/dev/null", "", "is a device: expected v4l2:/dev/null"),
+        ("", "", "is no regular file: expected --ir_input='-f FORMAT'"),
     ],
 )
 def test_mistakes_are_told(tmp_path, source, options, message):
@@ -222,6 +225,13 @@ def test_large_frames_are_refused(tmp_path):
     path = videos.write(tmp_path / "ir.mkv", videos.scene(2), codec="ffv1")
     with pytest.raises(UserError, match="32x48.*max_pixels"):
         list(read(str(path), max_pixels=100))
+
+
+@pytest.mark.parametrize("user", ["me:secret", "me:se/cret", "me@home:secret"])
+def test_mistakes_hide_a_password(user):
+    with pytest.raises(UserError, match="--ir=rtsp://camera/a: ") as raised:
+        list(read(f"rtsp://{user}@camera/a", f"'http://{user}@proxy"))
+    assert "cret" not in str(raised.value)
 
 
 def test_messages_hide_a_password(caplog):
