@@ -57,6 +57,8 @@ def fuse(
     read = [(path, "a source") for path in request.sources]
     read += [(path, "the transform") for path in request.registration.inputs]
     outputs.check_named(written, lambda: read)
+    for path in written.values():
+        files.check_replaceable(path)
     counts, given = Counts(), (settings.ir_input, settings.vis_input)
     cameras = [
         sources.frames(

@@ -246,6 +246,10 @@ def test_a_recording_is_replaced_only_when_this_is_told(tmp_path, capsys, short)
     # A name that was not used is free again.
     assert not path.exists()
     path.write_bytes(b"earlier")
+    path.chmod(0o444)
+    assert short("--overwrite") == 2
+    assert "c.mkv: cannot be written: it is read-only" in capsys.readouterr().err
+    path.chmod(0o644)
     assert short("--stats=s.csv", "--overwrite") == 0
     assert len(videos.read(path)[0]) == 2
 
