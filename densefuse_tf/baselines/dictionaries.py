@@ -30,6 +30,7 @@ import hashlib
 import itertools
 import os
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 import tqdm
@@ -54,6 +55,7 @@ _MIN_USES = 4
 _MIN_COEFFICIENT = 1e-7
 # How far the norm of an atom may be from 1.
 _NORM_TOLERANCE = 1e-6
+_WHAT = "a dictionary, .npy or .npz"
 _MAX_FILE_BYTES = 10_000_000
 # Samples that one thread codes at a time.
 _CHUNK = 4096
@@ -71,12 +73,21 @@ def read(path: str | os.PathLike) -> np.ndarray:
     Raises:
       UserError: The file is missing or damaged, or holds anything else.
     """
-    what = "a dictionary, .npy or .npz"
-    arrays = weights.read_arrays(path, what=what, max_bytes=_MAX_FILE_BYTES)
+    arrays = weights.read_arrays(path, what=_WHAT, max_bytes=_MAX_FILE_BYTES)
+    return of_arrays(path, arrays)
+
+
+def of_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the dictionary among the arrays of a file; see `read`.
+
+    Args:
+      path: The file, for messages.
+      arrays: By name; that of the dictionary is D, or "" in an .npy file.
+    """
     # A converted file may hold others beside it.
     held = {name: array for name, array in arrays.items() if name in ("", "D")}
     name = "" if "" in held else "D"
-    weights.check_arrays(path, held, {name: SHAPE}, what=what)
+    weights.check_arrays(path, held, {name: SHAPE}, what=_WHAT)
     dictionary = np.ascontiguousarray(held[name], np.float64)
     norms = np.linalg.norm(dictionary, axis=0)
     if np.abs(norms - 1).max() > _NORM_TOLERANCE:

@@ -41,7 +41,10 @@ def main(paths: list[str]) -> None:
         what = "weights of the CNN"
         arrays = cnn_network.from_matlab(source, arrays)
     elif "D" in arrays:
-        what, arrays = "a dictionary", {"D": arrays["D"]}
+        from densefuse_tf.baselines import dictionaries
+
+        what = "a dictionary"
+        arrays = {"D": dictionaries.of_arrays(source, arrays)}
     else:
         raise UserError(
             f"{source}: holds {', '.join(arrays) or 'nothing'}: expected the weights "
@@ -66,7 +69,8 @@ def _read(path: str) -> dict[str, np.ndarray]:
     from scipy import io
 
     arrays = io.loadmat(path, appendmat=False)
-    return {name: array for name, array in arrays.items() if name[:2] != "__"}
+    # A sparse matrix is no array.
+    return {k: np.asarray(array) for k, array in arrays.items() if k[:2] != "__"}
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -28,6 +28,7 @@ import sys
 
 import numpy as np
 from absl import flags
+from absl import logging
 
 from densefuse_tf import registration
 from densefuse_tf.commands import common_flags
@@ -38,6 +39,7 @@ from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io import temperatures
 from densefuse_tf.setting import setting
 
@@ -122,10 +124,15 @@ def main() -> None:
         raise UserError("--guess does not go with --points")
     _check_outputs(settings)
 
-    fixed, moving = (
-        images.read(pair["--fixed"]),
-        images.read(pair["--moving"], masked=True),
-    )
+    # Either may be the infrared image; of temperatures both have the same pixels here
+    # and in fuse.py.
+    read = [radiometric.read_infrared(pair[name]) for name in ("--fixed", "--moving")]
+    for one in read:
+        if one.warning:
+            logging.warning("%s", one.warning)
+    fixed, moving = (one.image for one in read)
+    fixed = np.ma.getdata(fixed)
+    pixels.check(fixed, str(pair["--fixed"]))
     gaps = temperatures.without_value(moving)
     moving = np.ma.getdata(moving)
     if gaps is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import logging as python_logging
 import os
 import re
@@ -111,14 +112,15 @@ def _run(
         if "--version" in argv[1:]:
             print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
             return 0
-        for argument in argv[1:]:
+        for argument, after in itertools.zip_longest(argv[1:], argv[2:], fillvalue=""):
             # A script with the line ends of Windows has them in its values.
             if argument.endswith("\r"):
                 raise UserError(
                     f"{argument!r} ends in a carriage return: expected none; save the "
                     "script with the line ends of Unix"
                 )
-            flag, _, path = argument.partition("=")
+            flag, is_whole, path = argument.partition("=")
+            path = os.path.expanduser(path if is_whole else after)
             if flag.lstrip("-") == "flagfile" and os.path.exists(path):
                 # absl would wait for the other end of a pipe.
                 files.open_to_read(path, "a file of flags").close()

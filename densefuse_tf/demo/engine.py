@@ -25,10 +25,10 @@ from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
-from densefuse_tf.pipelines.reading import LACKS_READER
 from densefuse_tf.pipelines.settings import KINDS
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Engine:
             if result.looks_misaligned:
                 warnings.append(_MISALIGNED)
             if result.lacks_reader:
-                logging.getLogger("absl").warning(LACKS_READER, request.ir)
+                said = radiometric.LACKS_READER
+                logging.getLogger("absl").warning(said, request.ir)
         # There is one unless there is an error.
         image = np.asarray(result.image)
         command = request.command()

@@ -19,10 +19,12 @@ from densefuse_tf.fusion.settings import OutputRange
 from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.setting import check_choice
 
 _Fuser = TypeVar("_Fuser", bound="ChannelFuser")
 _CHANNELS = 3
+_PAIR = 2
 # Floats may lie outside of 0..255 by this much, which is left by earlier arithmetic.
 TOLERANCE = 0.5
 
@@ -119,11 +121,11 @@ class ChannelFuser(abc.ABC):
         """Fuses k source images.
 
         Args:
-          sources: k images of one size, at least 2x2: paths of files, images of
-            Pillow, or arrays [H, W] or [H, W, 3]. uint8 is
-            taken as it is, uint16 is stretched from its own minimum and maximum to
-            0..255, floats have to be in 0..255 already (`pixels.to_pixel_range` brings
-            it there).
+          sources: k images of one size, at least 2x2: paths of files, images of Pillow,
+            or arrays [H, W] or [H, W, 3]. Of a FLIR camera's file as the infrared image
+            of a pair the temperatures are stretched to 0..255. uint8 is taken as it is,
+            uint16 is stretched from its own minimum and maximum to 0..255, floats have
+            to be in 0..255 already (`pixels.to_pixel_range` brings it there).
           names: What to call the sources in an error; by default their files, else
             ir and vis, or source_1 ... source_k.
           output_range: As `output_range.to_pixels` takes it, for this call: frames of a
@@ -167,7 +169,9 @@ class ChannelFuser(abc.ABC):
         ranges = ranges or [None] * self.num_sources
         if len(ranges) != self.num_sources:
             raise UserError(f"{len(ranges)} ranges given: expected {self.num_sources}")
-        sources = [images.load(*each) for each in zip(sources, names, strict=True)]
+        sources, are_celsius = load_sources(sources, names)
+        if are_celsius:
+            ranges = [ranges[0] or "auto", *ranges[1:]]
         for index, (name, value_range) in enumerate(zip(names, ranges, strict=True)):
             pixels.check(sources[index], name, any_values=value_range is not None)
             source = sources[index] = pixels.native(sources[index])
@@ -224,6 +228,24 @@ def source_names(num_sources: int, sources: Sequence = ()) -> tuple[str, ...]:
         if isinstance(source, str | os.PathLike):
             names[index] = os.fspath(source)
     return tuple(names)
+
+
+def load_sources(
+    sources: Sequence[images.Source], names: Sequence[str]
+) -> tuple[list[np.ndarray], bool]:
+    """Returns the arrays of sources, and whether the first one is degrees Celsius.
+
+    That is so where the infrared image of a pair is a radiometric file that is read.
+    """
+    arrays, are_celsius = [], False
+    first = sources[0] if len(sources) == _PAIR else None
+    if isinstance(first, str | os.PathLike) and radiometric.maker(first):
+        found = radiometric.read_infrared(first)
+        if found.warning:
+            logging.warning("%s", found.warning)
+        arrays, are_celsius = [found.image], found.are_celsius
+    others = list(zip(sources, names, strict=True))[len(arrays) :]
+    return [*arrays, *(images.load(*each) for each in others)], are_celsius
 
 
 def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:

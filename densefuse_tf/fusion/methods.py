@@ -29,6 +29,7 @@ from densefuse_tf.baselines.method import option_fields
 from densefuse_tf.baselines.method import with_options
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.channels import ChannelFuser
+from densefuse_tf.fusion.channels import load_sources
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import PALETTES
@@ -253,9 +254,9 @@ def fuse(
 
     Args:
       sources: k >= 2 images, for a pair infrared first: arrays, as `ChannelFuser.fuse`
-        takes them, paths of files, or images of Pillow. Or the path of one photo of a
-        FLIR camera, which has both inside: they are registered, and color="auto" is
-        "luma".
+        takes them, paths of files, or images of Pillow. Of the infrared file of a FLIR
+        camera the temperatures are read. Or the path of one photo of such a camera,
+        which has both inside: they are registered, and color="auto" is "luma".
       checkpoint: The weights of a method that has some: of DenseFuse, whose default is
         "1e2", what `checkpoints.load_autoencoder` takes.
       method: One of `list_methods()`; all but DenseFuse fuse two sources.
@@ -276,6 +277,11 @@ def fuse(
         images cannot be registered.
     """
     if isinstance(sources, str | os.PathLike):
+        if not os.path.exists(sources):
+            raise UserError(
+                f"{os.fspath(sources)}: no such file: expected one photo of a FLIR "
+                "camera, or a list of images"
+            )
         is_known = bool(radiometric.maker(sources))
     else:
         is_known = isinstance(sources, Sequence)
@@ -295,7 +301,9 @@ def fuse(
             given["color"] = "luma"
     else:
         names = source_names(len(sources), sources)
-        arrays = [images.load(*each) for each in zip(sources, names, strict=True)]
+        arrays, are_celsius = load_sources(sources, names)
+        if are_celsius:
+            arrays[0], _ = pixels.to_pixel_range(arrays[0])
         if register:
             arrays = _registered(arrays, names)
     name = find(method)

@@ -14,6 +14,7 @@ import numpy as np
 from densefuse_tf import extras
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
+from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import segments
 from densefuse_tf.io import temperatures
@@ -22,6 +23,11 @@ _EXTRA = "flir"
 # The maker's name as EXIF data have it.
 _DJI = b"DJI\0"
 _HELP = "the camera's maker has software that writes TIFF files, which are read"
+# Warns of a radiometric JPEG where the package that reads it is missing.
+LACKS_READER = (
+    "%s: has temperatures inside, and what a viewer shows is taken: "
+    "pip install '.[flir]' in a checkout adds what reads them"
+)
 
 
 class Placing(NamedTuple):
@@ -50,6 +56,23 @@ class Capture(NamedTuple):
     celsius: np.ndarray
     photograph: np.ndarray | None
     placing: Placing | None
+
+
+class Infrared(NamedTuple):
+    """Holds an infrared image and what it is.
+
+    Attributes:
+      image: Temperatures as in `Capture`, or what a viewer shows.
+      are_celsius: Whether it holds temperatures.
+      warning: Why the temperatures of a radiometric file are not read, and that what a
+        viewer shows is taken; "" where there are none or they are read.
+      lacks_reader: Whether that is because the extra is missing.
+    """
+
+    image: np.ndarray
+    are_celsius: bool = False
+    warning: str = ""
+    lacks_reader: bool = False
 
 
 def maker(path: str | os.PathLike) -> str:
@@ -133,6 +156,31 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
         if figures.real_to_ir > 0:
             placing = Placing(figures.real_to_ir, figures.offset_x, figures.offset_y)
     return Capture(celsius, photograph, placing)
+
+
+def read_infrared(
+    path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS
+) -> Infrared:
+    """Reads an infrared image: of a radiometric JPEG the temperatures, if they can be.
+
+    Args:
+      path: An image file.
+      max_pixels: The largest height times width.
+
+    Returns:
+      The temperatures, or what `images.read` returns with `masked`.
+    """
+    warning, found = "", maker(path)
+    lacks_reader = found == "FLIR" and not can_read()
+    if lacks_reader:
+        warning = LACKS_READER % os.fspath(path)
+    elif found:
+        try:
+            return Infrared(read(path, max_pixels=max_pixels).celsius, True)
+        except UserError as error:
+            warning = f"{error}; what a viewer shows of it is taken"
+    image = images.read(path, max_pixels=max_pixels, masked=True)
+    return Infrared(image, False, warning, lacks_reader)
 
 
 def read_pair(

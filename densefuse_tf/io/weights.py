@@ -194,6 +194,11 @@ def _check_size(path: pathlib.Path, size: int, most: int) -> None:
         raise UserError(f"{path}: has {size} bytes: expected at most {most}")
 
 
+def _check_unpacked(path: pathlib.Path, archive: zipfile.ZipFile, most: int) -> None:
+    unpacked = sum(member.file_size for member in archive.infolist())
+    _check_size(path, unpacked, most)
+
+
 def _reason(error: Exception) -> str:
     """Shortens what a library says to its essential line.
 
@@ -260,10 +265,8 @@ def read_arrays(
                 file.seek(0)
                 return {"": np.load(file, allow_pickle=False)}
             with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
-                unpacked = sum(member.file_size for member in members)
-                _check_size(path, unpacked, max_bytes)
-                for member in members:
+                _check_unpacked(path, archive, max_bytes)
+                for member in archive.infolist():
                     with archive.open(member) as array:
                         _check_array(array, member.file_size)
             file.seek(0)
@@ -298,7 +301,7 @@ def read_pytorch(
     Args:
       path: The file.
       what: What it holds, for the message: "the weights of DeepFuse".
-      max_bytes: The largest file that is read.
+      max_bytes: The largest file that is read, also where it is packed.
 
     Raises:
       UserError: PyTorch is not installed, or the file is damaged or too large.
@@ -308,11 +311,16 @@ def read_pytorch(
 
     _check_size(path, path.stat().st_size, max_bytes)
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                _check_unpacked(path, archive, max_bytes)
         with warnings.catch_warnings():
             # PyTorch warns of what it refuses afterwards.
             warnings.simplefilter("ignore")
             tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {name: np.asarray(tensor) for name, tensor in tensors.items()}
+    except UserError:
+        raise
     except Exception as error:  # A damaged file can make PyTorch raise any.
         raise UserError(f"{path}: cannot be read: expected {what}") from error
 

@@ -189,10 +189,13 @@ def _of_a_rig(
     settings: RegistrationSettings, scenes: Iterable[Scene]
 ) -> "tuple[Registration, str]":
     """Returns the registration of a rigid rig, and what it was found from."""
-    each, first, error = [], "", None
+    each: list[Registration] = []
+    first, error = "", None
     for scene in scenes:
         try:
-            each.append(_register(scene, settings))
+            # The median of several needs one model: that of the first.
+            model = each[0].model if each else None
+            each.append(_register(scene, settings, model))
         except UserError as caught:
             # A video may start in the dark.
             error = error or caught
@@ -219,14 +222,18 @@ def _of_a_rig(
     return found, origin
 
 
-def _register(scene: Scene, settings: RegistrationSettings) -> "Registration":
+def _register(
+    scene: Scene, settings: RegistrationSettings, model: str | None = None
+) -> "Registration":
+    """Registers a pair, by a model where one is given."""
     fixed_name, moving_name = settings.fixed_first(scene.names)
     guess = _guess(scene, settings)
-    # The median of several needs one model.
+    # The median of several needs one that is known.
     usual = "affine" if settings.register == "once" else None
+    model = settings.register_model or model or (guess[1] if guess else usual)
     found = registration.register(
         *settings.fixed_first(scene.sources),
-        model=settings.register_model or (guess[1] if guess else usual),
+        model=model,
         guess=guess[0] if guess else None,
         names=(fixed_name, moving_name),
     )

@@ -27,7 +27,6 @@ from densefuse_tf.pipelines.events import SILENT
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.pairs import Outcome
 from densefuse_tf.pipelines.planning import Pair
-from densefuse_tf.pipelines.reading import LACKS_READER
 from densefuse_tf.pipelines.running import RunnerOptions
 from densefuse_tf.pipelines.settings import PANEL_ROWS
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -112,7 +111,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     events.planned(todo, len(planned))
     report = beside.get("report")
     summary = Summary(planned, todo, report=report, raw_scale=fuser.raw_scale)
-    if summary.report is not None:
+    if summary.report is not None and options.overwrite:
         # That of an earlier run would say of this one, if it is cut off, that all is
         # well.
         summary.report.unlink(missing_ok=True)
@@ -260,7 +259,7 @@ def _follow(
                 has_warned = True
                 path, color = outcome.pair.sources[0], request.settings.color
                 if outcome.lacks_reader:
-                    logging.warning(LACKS_READER, path)
+                    logging.warning(radiometric.LACKS_READER, path)
                 else:
                     said = pixels.false_colors(
                         path, color, looks_swapped=outcome.looks_swapped

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
+from absl import logging
 
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
@@ -19,6 +20,7 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io import video
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines import aligning
@@ -29,10 +31,17 @@ _AHEAD = 2
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Holds the frames of a sequence as image files, in order."""
+    """Holds the frames of a sequence as image files, in order.
+
+    Attributes:
+      paths: The files.
+      max_pixels: The largest frame that is read.
+      infrared: Whether radiometric JPEGs are read as temperatures.
+    """
 
     paths: tuple[pathlib.Path, ...]
     max_pixels: int = images.MAX_PIXELS
+    infrared: bool = False
 
     @property
     def path(self) -> pathlib.Path:
@@ -47,9 +56,13 @@ class ImageFiles:
         return str(self.paths[index])
 
     def frames(self) -> Generator[np.ndarray, None, None]:
-        """Yields all frames as `images.read` returns them."""
+        """Yields all frames as `images.read` returns them, or temperatures."""
+        limit = self.max_pixels
         for path in self.paths:
-            yield images.read(path, max_pixels=self.max_pixels, masked=True)
+            if self.infrared:
+                yield radiometric.read_infrared(path, max_pixels=limit).image
+            else:
+                yield images.read(path, max_pixels=limit, masked=True)
 
 
 Source = video.VideoFile | ImageFiles
@@ -60,6 +73,7 @@ def open_sources(
     *,
     max_pixels: int = images.MAX_PIXELS,
     any_sizes: bool = False,
+    infrared: bool = False,
     progress: video.Progress = video.unseen,
 ) -> tuple[Source, ...]:
     """Opens the sources of one scene, and decodes each video once.
@@ -71,6 +85,8 @@ def open_sources(
         `finding.find` takes them; either may stand beside the other.
       max_pixels: The largest frame that is read.
       any_sizes: Whether the sizes of the sources may differ.
+      infrared: Whether the first source is an infrared one, of whose radiometric JPEGs
+        the temperatures are read.
       progress: Shows how far it is.
 
     Returns:
@@ -88,15 +104,21 @@ def open_sources(
     ]
     if not any(are_videos) or len(sources) < 2:
         pairs = finding.pair(sources)
-        if not any_sizes:
+        # The temperatures inside of a file have another size than its header says.
+        if not any_sizes and not (infrared and radiometric.maker(pairs[0][0])):
             images.require_same_size(pairs[0])
-        return tuple(ImageFiles(each, max_pixels) for each in zip(*pairs, strict=True))
+        return tuple(
+            _image_files(each, max_pixels, infrared and index == 0)
+            for index, each in enumerate(zip(*pairs, strict=True))
+        )
     finding.refuse_one_file([tuple(paths)])
     opened = [
         video.open_video(path, max_pixels, progress)
         if path_is_video
-        else ImageFiles(tuple(finding.find(source)), max_pixels)
-        for source, path, path_is_video in zip(sources, paths, are_videos, strict=True)
+        else _image_files(finding.find(source), max_pixels, infrared and index == 0)
+        for index, (source, path, path_is_video) in enumerate(
+            zip(sources, paths, are_videos, strict=True)
+        )
     ]
     _check_alike(
         "frames", "one frame of each for every moment", sources, opened, "count"
@@ -110,6 +132,17 @@ def open_sources(
     if not all(video.have_same_rate(each, videos[0]) for each in videos):
         _check_alike("frames per second", "the same", names, videos, "rate")
     return tuple(opened)
+
+
+def _image_files(
+    paths: Sequence[pathlib.Path], max_pixels: int, infrared: bool
+) -> ImageFiles:
+    """Warns where temperatures in the first file are not read."""
+    if infrared and radiometric.maker(paths[0]):
+        found = radiometric.read_infrared(paths[0], max_pixels=max_pixels)
+        if found.warning:
+            logging.warning("%s", found.warning)
+    return ImageFiles(tuple(paths), max_pixels, infrared)
 
 
 def _check_alike(

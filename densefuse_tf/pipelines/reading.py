@@ -9,7 +9,6 @@ import numpy as np
 from absl import logging
 
 from densefuse_tf import registration
-from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
@@ -17,12 +16,6 @@ from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
     from densefuse_tf.registration import Registration
-
-# Warns of a radiometric JPEG where the package that reads it is missing.
-LACKS_READER = (
-    "%s: has temperatures inside, and what a viewer shows is fused: "
-    "pip install '.[flir]' in a checkout adds what reads them"
-)
 
 
 class Values(NamedTuple):
@@ -48,7 +41,7 @@ class Read:
       values: Of the first source, once it is in 0..255.
       guess: Nearly how the visible image lies over the infrared one, if the file says.
       lacks_reader: Whether a package is missing that reads temperatures.
-      unread: Why temperatures are not read; "" where there are none or they are.
+      unread: Warns of temperatures that are not read for another reason, or "".
     """
 
     sources: tuple[np.ndarray, ...]
@@ -71,28 +64,29 @@ def stored(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
         guess = registration.placed(placing, photograph.shape[:2], celsius.shape)
         names = names[0], f"the photograph in {names[1]}"
         return Read((celsius, photograph), names, _CELSIUS, guess)
-    infrared, lacks_reader, unread = [], False, ""
-    if options.infrared and (maker := radiometric.maker(paths[0])):
-        lacks_reader = maker == "FLIR" and not radiometric.can_read()
-        try:
-            if not lacks_reader:
-                found = radiometric.read(paths[0], max_pixels=limit)
-                infrared.append(found.celsius)
-        except UserError as error:
-            unread = str(error)
-    others = [
+    first = None
+    if options.infrared:
+        first = radiometric.read_infrared(paths[0], max_pixels=limit)
+    shown = [
         images.read(path, max_pixels=limit, masked=True)
-        for path in paths[len(infrared) :]
+        for path in paths[0 if first is None else 1 :]
     ]
-    values = _CELSIUS if infrared else AS_THEY_ARE
-    return Read((*infrared, *others), names, values, None, lacks_reader, unread)
+    if first is None:
+        return Read(tuple(shown), names)
+    return Read(
+        (first.image, *shown),
+        names,
+        _CELSIUS if first.are_celsius else AS_THEY_ARE,
+        lacks_reader=first.lacks_reader,
+        unread="" if first.lacks_reader else first.warning,
+    )
 
 
 def read(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
     """Reads the sources of a pair and brings them to 0..255; see `stored`."""
     found = stored(paths, options)
     if found.unread:
-        logging.warning("%s; what a viewer shows of it is fused", found.unread)
+        logging.warning("%s", found.unread)
     sources, values = [], found.values
     count = len(paths)
     ranges = options.ranges(count)

@@ -73,6 +73,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
         request.sources,
         max_pixels=options.max_pixels,
         any_sizes=registration.is_on,
+        infrared=options.infrared,
         progress=events.frames,
     )
     check_output(

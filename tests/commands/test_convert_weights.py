@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import io
+from scipy import sparse
 
 from densefuse_tf.baselines import cnn_network
 from densefuse_tf.baselines import dictionaries
@@ -40,16 +41,23 @@ def test_weights_and_dictionaries_are_read_afterwards(tmp_path, capsys):
 
 def test_a_mistake_is_one_line(tmp_path, put, capsys):
     io.savemat(tmp_path / "E.mat", {"E": np.zeros(3)})
+    cells = np.full(dictionaries.SHAPE, 1.0, object)
+    io.savemat(tmp_path / "D.mat", {"D": cells})
+    sparse_one = sparse.csc_matrix(np.eye(*dictionaries.SHAPE))
+    io.savemat(tmp_path / "S.mat", {"D": sparse_one})
     for given, message in (
         ((), "0 files are given: expected two, IN.mat OUT.npz"),
         (("none.mat", "out.npz"), "none.mat: cannot be read: No such file"),
         (("E.mat", "out.mat"), "out.mat: expected a name that ends in .npz"),
         ((tmp_path / "E.mat", "out.npz"), "E.mat: holds E: expected the weights"),
+        ((tmp_path / "D.mat", tmp_path / "d.npz"), "D.mat: D is object: expected flo"),
+        ((tmp_path / "S.mat", tmp_path / "d.npz"), "S.mat: D has shape (): expected"),
         ((put(b"MATLAB", "x.mat"), "out.npz"), "x.mat: cannot be read as a MATLAB"),
     ):
         assert convert(*given) == 2
         line = capsys.readouterr().err
         assert message in line and line.count("\n") == 1
+    assert not (tmp_path / "d.npz").exists()
 
 
 def test_a_file_that_ends_its_reader_is_one_line(put, capsys, monkeypatch):

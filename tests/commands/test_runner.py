@@ -168,7 +168,9 @@ def test_without_a_temporary_folder_is_one_line(tmp_path, monkeypatch, capsys):
     assert "no temporary folder can be written" in line and "TMPDIR" in line
 
 
-def test_flags_are_read_from_no_pipe(tmp_path, capsys):
+@pytest.mark.parametrize("between", ["=", " "])
+def test_flags_are_read_from_no_pipe(tmp_path, capsys, between):
     os.mkfifo(tmp_path / "pipe")
-    assert run_with(None, f"--flagfile={tmp_path / 'pipe'}") == 2
+    given = f"--flagfile{between}{tmp_path / 'pipe'}"
+    assert run_with(None, *given.split(" ")) == 2
     assert "pipe: is not a regular file: expected a file of" in capsys.readouterr().err

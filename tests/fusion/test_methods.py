@@ -291,10 +291,15 @@ def test_fuse_names_the_files_in_an_error(tmp_path):
         densefuse_tf.fuse([photograph(0), tmp_path / "none.png"])
 
 
-@pytest.mark.parametrize("given", (5, "ir.png", photograph(0), None))
+@pytest.mark.parametrize("given", (5, __file__, photograph(0), None))
 def test_fuse_says_what_to_give_where_no_list_is_given(given):
     with pytest.raises(UserError, match=r"expected: pass fuse\(\[infrared, visible\]"):
         densefuse_tf.fuse(given)
+
+
+def test_fuse_says_that_a_photo_is_missing():
+    with pytest.raises(UserError, match="^tpyo.jpg: no such file: expected one photo"):
+        densefuse_tf.fuse("tpyo.jpg")
 
 
 def test_options_of_a_method_are_given_by_name_as_well():

@@ -415,6 +415,12 @@ def test_what_pytorch_cannot_read_is_refused(pytorch_file):
     assert message in refusal(pytorch_file([1, 2]))
     path = pytorch_file(pytorch_tensors(), 20_000_001)
     assert "has 20000001 bytes: expected at most 20000000" in refusal(path)
+    # A file of PyTorch is a zip, whose members may be deflated.
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/0", bytes(20_000_001))
+    path.write_bytes(packed.getvalue())
+    assert "has 20000001 bytes: expected at most 20000000" in refusal(path)
 
 
 def test_pytorch_weights_need_its_extra(put, monkeypatch):

@@ -105,6 +105,14 @@ def test_once_takes_the_median_of_the_first_pairs(registered):
     assert (model, names) == ("affine", ("vis0", "ir0"))
 
 
+def test_once_has_one_model_where_some_photos_lack_the_figures(registered):
+    calls = registered(*[shifted(6, 4)] * 2)
+    (sources, names), *others = scenes(2)
+    some = [(sources, names, shifted(5, 3)), *others]
+    aligning.prepare(RegistrationSettings(register="once"), some)
+    assert [model for *_, model, _, _ in calls] == ["translation"] * 2
+
+
 @pytest.mark.parametrize("register_to", ["visible", "infrared"])
 def test_a_guess_of_a_camera_is_searched_around(registered, register_to):
     """It goes from the visible to the infrared image; its model is the search's."""

@@ -107,15 +107,28 @@ def test_a_request_is_for_as_many_sources_as_are_given():
     assert names == ("source 1", "source 2", "source 3")
 
 
-def test_a_result_that_comes_meanwhile_is_not_overwritten(request_of, five):
+def test_a_result_that_comes_meanwhile_is_not_overwritten(request_of, five, tmp_path):
+    report = tmp_path / "r.csv"
+
     class Another(Heard):
-        """Stands for a run that writes two of the results first."""
+        """Stands for a run that writes two of the results, or its report, first."""
 
         def planned(self, todo, count):
             for pair in todo[1:3]:
                 pair.output.write_text("theirs")
 
+    class Reporting(Heard):
+        def planned(self, todo, count):
+            report.write_text("theirs")
+
     options = FileOptions(overwrite=False)
+    with pytest.raises(UserError, match="r.csv: exists, and is not overwritten"):
+        folder.fuse(
+            request_of(options=options, run=RunOptions(report=report)), Reporting()
+        )
+    assert report.read_text() == "theirs"
+    for pair in five:
+        pair.output.unlink()
     summary = folder.fuse(request_of(options=options), Another())
     assert [outcome.pair for outcome in summary.failed] == five[1:3]
     assert "exists, and is not overwritten" in summary.failed[0].reason

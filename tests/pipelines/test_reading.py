@@ -8,10 +8,13 @@ import densefuse_tf
 from densefuse_tf import extras
 from densefuse_tf import registration
 from densefuse_tf.commands import fuse
+from densefuse_tf.commands import register
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 from densefuse_tf.io import images
 from densefuse_tf.io import panels
 from densefuse_tf.io import pixels
+from densefuse_tf.pipelines import footage
 from densefuse_tf.pipelines import reading
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -212,3 +215,46 @@ def test_temperatures_have_the_size_of_an_aligned_image_and_not_of_the_header(fo
     flags = ("x", "--ir=photos/a.jpg", "--vis=vis", "--method=wls")
     assert fuse.run([*flags, "--output=fused.png"]) == 0
     assert images.read("fused.png").shape == (30, 40)
+
+
+@needs_flyr
+def test_every_way_to_fuse_and_to_register_reads_the_temperatures(folder, capsys):
+    """What densefuse-register saves is of the size that fuse.py aligns."""
+    images.write("vis/a.png", image_bytes.ramp(30, 40))
+    pair = folder / "a.jpg", "vis/a.png"
+    flags = ("x", f"--ir={pair[0]}", "--vis=vis", "--method=wls")
+    assert fuse.run([*flags, "--output=fused.png"]) == 0
+    expected = images.read("fused.png")
+    image = densefuse_tf.fuse(pair, method="wls")
+    np.testing.assert_array_equal(image, expected)
+    fuser = methods.build(methods.settings("wls"))
+    np.testing.assert_array_equal(fuser.fuse(pair).image, expected)
+    (folder.parent / "points.csv").write_text("0,0,0,0\n9,0,9,0\n9,9,9,9\n0,9,0,9\n")
+    given = ("x", "--fixed=vis/a.png", f"--moving={pair[0]}", "--points=points.csv")
+    assert register.run([*given, "--save_transform=rig.json"]) == 0
+    assert registration.load("rig.json").moving_shape == CELSIUS.shape
+    assert fuse.run([*flags, "--transform=rig.json", "--output=aligned.png"]) == 0
+    assert register.run([*given, "--output=aligned.png"]) == 2
+    assert "the image has float32 values" in capsys.readouterr().err
+
+
+@needs_flyr
+def test_frames_of_a_sequence_are_temperatures(folder, caplog):
+    images.write("vis/a.png", image_bytes.ramp(30, 40))
+    opened = footage.open_sources([folder / "a.jpg", "vis"], infrared=True)
+    found = [next(source.frames()) for source in opened]
+    np.testing.assert_allclose(found[0], CELSIUS, atol=0.01)
+    assert found[1].shape == CELSIUS.shape
+    # Others than infrared ones are what viewers show, as those of evaluate.py.
+    with pytest.raises(UserError, match="60x80"):
+        footage.open_sources([folder / "a.jpg", "vis"])
+    footage.open_sources([folder / "c.jpg", folder / "d.jpg"], infrared=True)
+    assert "c.jpg: has thermal data of DJI that are not read" in caplog.text
+
+
+def test_without_the_extra_python_and_register_say_so(folder, monkeypatch, caplog):
+    monkeypatch.setitem(extras._PACKAGES, "flir", {"no_flyr": "flyr"})
+    images.write("vis.png", image_bytes.ramp(60, 80, 3))
+    image = densefuse_tf.fuse([folder / "a.jpg", "vis.png"], method="wls")
+    assert image.shape == (60, 80, 3)
+    assert caplog.text.count("pip install '.[flir]'") == 1
