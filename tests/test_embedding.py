@@ -43,6 +43,7 @@ def outputs(checkpoint) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.guard
 def test_neither_dtypes_nor_data_formats_of_the_program_change_a_bit(checkpoint):
     expected = outputs(checkpoint)
     for policy in ("mixed_float16", "mixed_bfloat16", "float64"):

@@ -244,6 +244,7 @@ def test_messages_hide_a_password(caplog):
     assert "secret" not in caplog.text
 
 
+@pytest.mark.guard
 @pytest.mark.parametrize("where", ["file", "network"])
 def test_a_playlist_opens_no_other_address(tmp_path, serve, where):
     """Only the addresses of the flags are opened."""

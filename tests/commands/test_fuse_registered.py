@@ -134,6 +134,7 @@ def test_a_folder_goes_on_after_pairs_that_are_not_registered(files, run):
     assert images.read("c.png").shape == images.read("out/1.png").shape
 
 
+@pytest.mark.guard
 def test_once_applies_one_transform_to_all_pairs(files, run):
     for number in (2, 3):
         image = images.read("ir/1.png")

@@ -74,6 +74,7 @@ def ask(client, *pair, **settings):
     return client.predict(*files, **settings, api_name="/fuse")
 
 
+@pytest.mark.guard
 def test_a_client_gets_the_bytes_of_the_command_line(client, tmp_path):
     image, metrics, command, *_ = ask(client, *HUT, strategy="l1_norm")
     output = tmp_path / "fused.png"

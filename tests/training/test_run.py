@@ -118,6 +118,7 @@ def test_saved_model_gives_the_validation_loss_of_the_history(finished, photos):
     assert row["val_ssim"] == pytest.approx(ssim, abs=1e-5)
 
 
+@pytest.mark.guard
 def test_best_model_has_the_lowest_validation_loss(photos, tmp_path):
     run_dir = tmp_path / "run"
     # A rate at which the loss soon goes up and down.
@@ -423,9 +424,8 @@ def test_a_term_of_the_recipe_is_all_that_a_new_loss_needs(
     assert sizes[0] == sizes[1] > sizes[2] == sizes[3]
 
 
-@pytest.mark.parametrize(
-    "recipe", ["release", pytest.param("paper", marks=pytest.mark.guard)]
-)
+@pytest.mark.guard
+@pytest.mark.parametrize("recipe", ["release", "paper"])
 def test_deepfuse_trains_goes_on_and_fuses(photos, tmp_path, recipe):
     chosen = {"network": "deepfuse", "recipe": recipe, "ssim_weight": 1.0}
     for name, lengths in (("whole", [12]), ("resumed", [5, 12])):
@@ -494,9 +494,8 @@ def test_a_network_decides_the_default_of_recipe_and_weight():
         assert (default.recipe, default.ssim_weight) == expected
 
 
-@pytest.mark.parametrize(
-    "dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.guard)]
-)
+@pytest.mark.guard
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_mixed_precision_keeps_weights_and_output_in_float32(photos, tmp_path, dtype):
     run = TrainingRun(
         settings(photos, mixed_precision=dtype, iterations=3), tmp_path / "run"

@@ -429,7 +429,9 @@ shipped l1_norm 1e3 6.950521 0.417252 1.787216 0.456160 0.400006 0.586905 0.8103
 """
 
 
-@pytest.mark.parametrize("weights", ["released", "shipped"])
+@pytest.mark.parametrize(
+    "weights", ["released", pytest.param("shipped", marks=pytest.mark.guard)]
+)
 def test_the_cells_of_two_pairs(shared, tmp_path, weights):
     """They tell each checkpoint from the others."""
     folder = shared / "released_checkpoints" if weights == "released" else None
