@@ -34,8 +34,8 @@ class SteadyRange:
         """Returns a frame in 0..255, uint8 or float32.
 
         Raises:
-          UserError: It is no image, has next to no contrast beside those before where
-            there is a shutter.
+          UserError: It is no image, or it has next to no contrast beside those before,
+            and there is a shutter.
         """
         pixels.check(frame, self._name, any_values=True)
         frame, given = pixels.native(frame), self._given

@@ -5,12 +5,12 @@ import os
 import re
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.settings import PRESETS
+from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
 # How pictures are fused unless something else is asked for.
-USUAL = {**PRESETS["camera"], "output_range": "average"}
+USUAL = preset_values("camera", is_video=True)
 
 
 @explained

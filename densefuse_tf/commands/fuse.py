@@ -204,9 +204,8 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
     """Returns the settings of DenseFuse, or of another method."""
     densefuse = FusionSettings.method
     is_given = _FLAGS["preset"].present or not _LIVE.value
-    usual = preset_values(_PRESET.value or "paper" if is_given else "camera")
-    if is_video:
-        usual = usual | {"output_range": "average"}
+    preset = _PRESET.value or "paper" if is_given else "camera"
+    usual = preset_values(preset, is_video=is_video)
     usual = {flag: value for flag, value in usual.items() if not _FLAGS[flag].present}
     if _FLAGS["palette"].present and _FLAGS["color"].value != "thermal":
         raise UserError("--palette goes with --color=thermal")

@@ -143,13 +143,16 @@ class FusionSettings:
             )
 
 
-def preset_values(preset: str) -> dict[str, Any]:
+def preset_values(preset: str, *, is_video: bool = False) -> dict[str, Any]:
     """Returns the settings that a preset changes, by their names.
+
+    Those of a video keep the brightness of its pictures comparable.
 
     Raises:
       UserError: There is no such preset.
     """
-    return PRESETS[check_choice("preset", preset, PRESETS)]
+    values = PRESETS[check_choice("preset", preset, PRESETS)]
+    return values | {"output_range": "average"} if is_video else values
 
 
 class FusionOptions(TypedDict, total=False):

@@ -26,7 +26,7 @@ class Values(NamedTuple):
     are_celsius: bool = False
 
 
-# Of an image in 8 bits.
+# The value range of an image in 8 bits.
 AS_THEY_ARE = Values()
 _CELSIUS = Values(are_celsius=True)
 

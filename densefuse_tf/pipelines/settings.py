@@ -19,7 +19,7 @@ from densefuse_tf.setting import setting
 if TYPE_CHECKING:
     from densefuse_tf.fusion.methods import AnySettings
 
-# What the two sources of a pair are called, in their order.
+# The names of the two sources of a pair, in their order.
 KINDS = ("infrared", "visible")
 # Stands where visible images do for the photographs in the files of the infrared ones.
 EMBEDDED = "embedded"

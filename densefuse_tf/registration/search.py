@@ -23,7 +23,7 @@ from densefuse_tf.registration import transforms
 _PER_ROTATION, _APART = 3, 2
 # Candidates differ by this share of the diagonal of an image at its corners at least.
 _DISTINCT = 0.03
-# Of all places that the search finds, so many are compared.
+# So many of the places that the search finds are compared.
 _MOST = 150
 
 Shapes = tuple[tuple[int, int], tuple[int, int]]

@@ -294,7 +294,7 @@ class Photographs:
         self._num_read.clear()
 
         def goes_on(epoch):
-            # Of an epoch that was begun before, less than a batch may be left.
+            # Less than a batch may be left of an epoch that was begun before.
             if epoch > first_epoch + bool(first_place):
                 self.are_gone = self._num_read[int(epoch) - 1] < batch_size
             return np.bool_(epoch < stop and not self.are_gone)

@@ -46,7 +46,7 @@ class Run:
             [
                 *(sys.executable, "fuse.py", "--live", f"--ir={self.ir.address}"),
                 *(f"--vis={self.vis.address}", f"--output={self.path}"),
-                # Of 100 ms between the stamps some are the jitter of the streams.
+                # The jitter of the streams is a part of the 100 ms between the stamps.
                 *(f"--stats={self.stats}", "--max_skew=95", *flags),
             ],
             cwd=ROOT,

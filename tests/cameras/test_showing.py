@@ -193,7 +193,7 @@ for index in range(1000):
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
 def test_a_file_plays_up_to_the_end_after_a_kill(tmp_path, suffix):
-    """Of the process and of its ffmpeg, as when the power fails."""
+    """The process and its ffmpeg are killed, as when the power fails."""
     path = tmp_path / f"fused{suffix}"
     command = [sys.executable, "-c", WRITING, str(path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -148,7 +148,7 @@ def test_a_part_of_a_frame_is_dropped_and_the_source_opened_again(serve, caplog)
         found = list(itertools.islice(camera, 3))
     camera.close()
     assert all((one == frame).all() for one in found)
-    # Of two frames one tells ffmpeg what comes.
+    # The first of two frames tells ffmpeg what comes.
     assert server.count == 3
     lost = [line for line in caplog.messages if "opened again until" in line]
     back = [line for line in caplog.messages if "is back after" in line]

@@ -141,7 +141,7 @@ def test_palettes_are_those_that_there_are():
 def test_luma_keeps_the_chroma_of_the_last_coloured_source(blend):
     first, last = photograph(0, (3,)), photograph(1, (3,))
     fuser = methods.build(MethodSettings("blend", color="luma"))
-    # Of two coloured sources the visible one; grey, it leaves them to the other.
+    # The visible one of two coloured sources gives them; if it is grey, the other.
     for pair, chroma in (([first, last], last), ([first, last[..., 0]], first)):
         grays = [pixels.gray(image) for image in pair]
         ycbcr = pixels.to_ycbcr(chroma.astype(np.float32))

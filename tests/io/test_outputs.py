@@ -41,7 +41,7 @@ def test_a_name_in_the_root_is_none_of_the_working_directory(tmp_path, monkeypat
 
 
 def test_hashes_that_are_equal_are_no_clash(monkeypatch):
-    """Of a million names some may have one hash."""
+    """Some of a million names may have one hash."""
     monkeypatch.setattr(outputs, "hash", lambda text: 7, raising=False)
     assert clash(["a", "b"], ["c", "d"]) is None
     assert clash(["a", "b"], ["c", "b"]).path == "b"

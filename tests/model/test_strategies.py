@@ -294,7 +294,7 @@ def test_the_sum_of_maps_that_are_not_negative_is_their_l1_norm():
 
 
 def test_rounding_makes_no_activity_negative():
-    """Of maps in bfloat16, from which constants were subtracted."""
+    """The maps are bfloat16, and constants were subtracted from them."""
     maps = tf.fill([1, 3, 4, 64], tf.constant(-1.0, tf.bfloat16))
     for offset, expected in ((64.5, 0.5), (63.5, 0.0)):
         found = activity.activity_level_map(maps, 0, tf.constant(offset))

@@ -21,7 +21,7 @@ def level(image):
 
 @pytest.fixture(scope="module")
 def refiner():
-    """Of an image and its negative, whose place is the unit matrix."""
+    """An image and its negative are compared: their place is the unit matrix."""
     image = scene(1)[20 : 20 + SHAPE[0], 30 : 30 + SHAPE[1]]
     return refine.Refiner(level(image), level(255 - image), smoothing=1.5, overlap=0.5)
 
