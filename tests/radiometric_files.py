@@ -33,6 +33,7 @@ def radiometric(
     photograph: np.ndarray | None = None,
     placing: tuple[float, int, int] | None = None,
     as_png: bool = False,
+    low_bytes_first: bool = False,
 ) -> bytes:
     """Returns a JPEG of `shown`, with what else is given inside.
 
@@ -42,6 +43,8 @@ def radiometric(
       photograph: uint8, [H, W, 3].
       placing: real_to_ir and the shift (x, y).
       as_png: Whether the counts are a PNG, with their bytes the wrong way round.
+      low_bytes_first: Whether the directory is as drones' cameras write it: numbers of
+        the other order, and no entry free.
     """
     records = []
     if celsius is not None:
@@ -54,7 +57,9 @@ def radiometric(
     if placing is not None:
         x1, x2, y1, y2 = 0, 79, 0, 59
         records.append((42, struct.pack("<f6h", *placing, x1, x2, y1, y2)))
-    return _with_segments(_encoded(shown, "JPEG", quality=95), _fff(records))
+    return _with_segments(
+        _encoded(shown, "JPEG", quality=95), _fff(records, low_bytes_first)
+    )
 
 
 def write(path: pathlib.Path, *args, **options) -> pathlib.Path:
@@ -102,17 +107,18 @@ def _camera_info() -> bytes:
     return bytes(info)
 
 
-def _fff(records: list[tuple[int, bytes]]) -> bytes:
+def _fff(records: list[tuple[int, bytes]], low_bytes_first: bool) -> bytes:
+    order, entries = ("<", len(records)) if low_bytes_first else (">", _ENTRIES)
     directory, content = b"", b""
-    start = 64 + 32 * _ENTRIES
+    start = 64 + 32 * entries
     for number, body in records:
         place = start + len(content)
-        entry = struct.pack(">HHIIII", number, 1, 100, 1, place, len(body))
+        entry = struct.pack(f"{order}HHIIII", number, 1, 100, 1, place, len(body))
         directory += entry.ljust(32, b"\0")
         content += body
     header = b"FFF\0" + b"densefuse tests".ljust(16, b"\0")
-    header += struct.pack(">IIII", 100, 64, _ENTRIES, len(records) + 1)
-    header, directory = header.ljust(64, b"\0"), directory.ljust(32 * _ENTRIES, b"\0")
+    header += struct.pack(f"{order}IIII", 100, 64, entries, len(records) + 1)
+    header, directory = header.ljust(64, b"\0"), directory.ljust(32 * entries, b"\0")
     return header + directory + content
 
 

@@ -5,8 +5,11 @@ sensor's counts, from which temperatures are computed, and often a photograph be
 in APP1 segments; flyr reads them, the package of the extra flir.
 """
 
+import io
 import math
 import os
+import re
+import struct
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,10 @@ from densefuse_tf.io import segments
 from densefuse_tf.io import temperatures
 
 _EXTRA = "flir"
+# Length and magic of the first segment of FLIR's data, number and last number, and the
+# start of the FFF file that the segments hold.
+_FIRST_SEGMENT = re.compile(rb"\xff\xe1(..)FLIR\0\x01\0.(?=[AF]FF\0)", re.DOTALL)
+_ENTRY = 32
 # The maker's name as EXIF data have it.
 _DJI = b"DJI\0"
 _HELP = "the camera's maker has software that writes TIFF files, which are read"
@@ -125,7 +132,7 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
 
     try:
         with open(path, "rb") as file:
-            content = flyr.unpack(file)
+            content = flyr.unpack(io.BytesIO(_high_bytes_first(file.read())))
         # Counts that no temperature gives become NaN.
         with np.errstate(all="ignore"):
             celsius = content.celsius.astype(np.float32)
@@ -202,3 +209,34 @@ def read_pair(
             "photograph: expected the visible image in a file of its own"
         )
     return celsius, photograph, placing
+
+
+def _high_bytes_first(data: bytes) -> bytes:
+    """Returns a radiometric JPEG with its FFF directory in the order that flyr reads.
+
+    FLIR's cores in drones and small cameras (Tau, Vue, DJI's XT2) write the low bytes
+    first. flyr also takes the FFF header for entries of the directory and counts them.
+
+    Raises:
+      ValueError: The directory is larger than its segment: flyr would go through all
+        entries that a damaged file claims to have.
+    """
+    found = _FIRST_SEGMENT.search(data)
+    if found is None:
+        return data
+    start, end = found.end(), found.start() + 2 + int.from_bytes(found[1], "big")
+    (version,) = struct.unpack_from(">I", data, start + 20)
+    # Versions are 100 and a little more.
+    order = ">" if version < 1 << 16 else "<"
+    header = struct.unpack_from(f"{order}4I", data, start + 20)
+    place, count = header[1:3]
+    if start + place + _ENTRY * count > end:
+        raise ValueError(f"a directory of {count} entries at {place}")
+    result = bytearray(data)
+    header = (header[0], place, count + place // _ENTRY, header[3])
+    struct.pack_into(">4I", result, start + 20, *header)
+    for at in range(start + place, start + place + _ENTRY * count, _ENTRY):
+        struct.pack_into(
+            ">2H7I", result, at, *struct.unpack_from(f"{order}2H7I", data, at)
+        )
+    return bytes(result)

@@ -29,9 +29,9 @@ def file(tmp_path):
 
 
 @needs_flyr
-@pytest.mark.parametrize("as_png", [False, True])
-def test_temperatures_and_the_photograph_are_read(file, as_png):
-    found = radiometric.read(file(CELSIUS, PHOTOGRAPH, (1.5, 6, -4), as_png=as_png))
+@pytest.mark.parametrize("stored", [{}, {"as_png": True}, {"low_bytes_first": True}])
+def test_temperatures_and_the_photograph_are_read(file, stored):
+    found = radiometric.read(file(CELSIUS, PHOTOGRAPH, (1.5, 6, -4), **stored))
     assert found.celsius.dtype == np.float32
     np.testing.assert_allclose(found.celsius, CELSIUS, atol=0.01)
     np.testing.assert_allclose(found.photograph, PHOTOGRAPH, atol=8)
@@ -98,6 +98,17 @@ def test_a_file_that_is_cut_off_or_damaged_is_one_line(file):
     assert refused > 10
 
 
+@needs_flyr
+def test_a_directory_of_billions_of_entries_is_refused_at_once(file):
+    path = file(CELSIUS)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"FFF\0") + 28
+    data[at : at + 4] = b"\xff\xff\xff\x00"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="damaged .*a directory of 4294967040 entries"):
+        radiometric.read(path)
+
+
 def test_makers_are_told_by_what_is_inside(file, tmp_path):
     assert radiometric.maker(file(CELSIUS)) == "FLIR"
     dji = tmp_path / "dji.jpg"
@@ -140,7 +151,7 @@ def test_files_of_cameras(shared, name):
     "name, line",
     [
         ("FLIR_E40", "has temperatures of 120x160 pixels and no photograph"),
-        ("DJI_XT2", "has thermal data in FLIR's format of a sort that is not read"),
+        ("DJI_XT2", "has temperatures of 512x640 pixels and no photograph"),
         ("DJI_H20T", "has thermal data of DJI that are not read"),
     ],
 )
