@@ -68,3 +68,15 @@ def ffmpeg(*arguments):
     """Runs ffmpeg for what imageio-ffmpeg has no function for."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments]
     subprocess.run([str(part) for part in command], check=True)
+
+
+def stand_in(folder, monkeypatch, condition, action):
+    """Has imageio-ffmpeg start a script that does `action` where `condition` holds."""
+    real = imageio_ffmpeg.get_ffmpeg_exe()
+    script = folder / "stand_in_ffmpeg"
+    script.write_text(
+        f'#!/bin/sh\nreal="{real}"\ncase "$*" in\n'
+        f'*{condition}*) {action};;\n*) exec "$real" "$@";;\nesac\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))

@@ -17,6 +17,7 @@ from densefuse_tf import loopback
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
 from densefuse_tf.io import video
+from densefuse_tf.io.encoder import Encoder
 
 # Quick, and each frame by itself; a key frame a second.
 _ENCODER = [
@@ -63,7 +64,7 @@ class Sink:
                 f"file:{path}",
             ]
         self._size, live = size, [*_ENCODER, *target]
-        self._encoder = video.Encoder(output, path, size, None, None, live)
+        self._encoder = Encoder(output, path, size, None, None, live)
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._last: concurrent.futures.Future[None] | None = None
 

@@ -17,6 +17,7 @@ from absl import logging
 from densefuse_tf.errors import UserError
 from densefuse_tf.errors import without_passwords
 from densefuse_tf.io import video
+from densefuse_tf.io.ffmpeg import Ffmpeg
 
 # Nothing waits for the next frame, and a damaged one is left out.
 _AT_ONCE = [
@@ -70,7 +71,7 @@ def frames(
     name = without_passwords(name)
     pause, lost, came = _PAUSE, 0.0, False
     while not ended.is_set():
-        with video.Ffmpeg("info", [*arguments, *_RAW]) as ffmpeg:
+        with Ffmpeg("info", [*arguments, *_RAW]) as ffmpeg:
             try:
                 for frame in _read(ffmpeg, timeout, max_pixels, ended):
                     if lost:

@@ -1,11 +1,10 @@
-"""Reads and writes video files through ffmpeg, which imageio-ffmpeg brings.
+"""Reads video files through ffmpeg, each once to its end before it is used.
 
 imageio's own video plugins return the frames before a damage and say nothing of it:
 here ffmpeg's exit status and messages are checked, and the number of frames is known.
 """
 
 import array
-import contextlib
 import dataclasses
 import fractions
 import math
@@ -13,17 +12,14 @@ import os
 import pathlib
 import re
 import shlex
-import subprocess
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from absl import logging
 
-from densefuse_tf import extras
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
 from densefuse_tf.io import pixels
+from densefuse_tf.io.ffmpeg import Ffmpeg
 
 # A video opens no address. Its first stream that is no cover picture is read, each
 # frame once, whatever its time.
@@ -32,26 +28,9 @@ _STREAM_PARAMS = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 # By default ffmpeg repeats each chroma sample for two by two pixels and rounds down,
 # which is off by twice as much in the mean.
 DECODER_PARAMS = ["-sws_flags", "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"]
-# Visually lossless, in the colours of today's screens, with the tags that say so:
-# without them players guess the matrix from the height.
-_ENCODER_PARAMS = [
-    *("-c:v", "libx264", "-crf", "14", "-color_range", "tv", "-colorspace", "bt709"),
-    *("-color_primaries", "bt709", "-color_trc", "bt709"),
-]
-# Frames that are shown when they come, to a millisecond; none is waited for.
-_LIVE_PARAMS = (
-    *("-use_wallclock_as_timestamps", "1", "-framerate", "1000"),
-    *("-fpsprobesize", "0"),
-)
-_SCALE = "scale=out_color_matrix=bt709:out_range=tv"
-
 # Grey of more than 8 bits holds sensor counts or temperatures, which are read as they
 # are.
 _DEEP_GRAY = re.compile("(gray(?:9|10|12|14|16|f32))[lb]e")
-# Pixels do not depend on what EXIF says.
-_MISTAKE = re.compile(
-    r"^(?:\[[^]]* @ [^]]*\] )*\[(?:error|fatal|panic)\] (?!.*EXIF)(.*)", re.M
-)
 # Its line on a stream: the pixel format and what is known of colours and fields, and
 # the frame rate to two digits.
 _STREAM = re.compile(
@@ -74,8 +53,6 @@ _LATE = 1.75
 _ROUGHLY = 0.02
 _ROUNDING = 1e-4
 _MAX_DENOMINATOR = 100_000
-# No more is looked at of what ffmpeg says, in bytes.
-_MOST_SAID = 2**24
 # A single frame that has no rate gets this one.
 _UNKNOWN = 25
 # What a video keeps when ffmpeg writes it anew: all bits of each value.
@@ -350,70 +327,6 @@ def _moments(
             yield int(time), int(size)
 
 
-class Ffmpeg:
-    """A running ffmpeg; on leaving its context it has ended."""
-
-    def __init__(self, level: str, arguments: Sequence[str], *, shown: bool = False):
-        """Starts it.
-
-        Args:
-          level: How much it says.
-          arguments: Those of its command line.
-          shown: Whether its standard output is this program's own.
-        """
-        extras.require("video", "a video")
-        import imageio_ffmpeg
-
-        try:
-            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats"]
-        except RuntimeError as error:
-            raise UserError(f"videos need ffmpeg: {error}") from error
-        command += ["-v", f"level+{level}", *arguments]
-        # What it says goes to a file: nobody has to read it while frames are read. In a
-        # session of its own it is interrupted by the command, not from the keyboard.
-        self._log = files.temporary_file()
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=None if shown else subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-        )
-        self.input: Any = self.process.stdin
-        self.output: Any = self.process.stdout
-
-    def said(self, *, so_far: bool = False) -> str:
-        """Returns what it has said, at its end unless it is asked for so far."""
-        if not so_far:
-            self.process.wait()
-        # The place in the file is that of ffmpeg as well.
-        said = os.pread(self._log.fileno(), _MOST_SAID, 0)
-        return said.decode(errors="replace").replace("\r", "\n")
-
-    def forget(self) -> None:
-        """Forgets what it has said: of a camera it may run for weeks."""
-        self._log.seek(0)
-        self._log.truncate()
-
-    def complaint(self) -> str:
-        """Returns the first mistake it tells of, in one line, or an empty string."""
-        if mistake := _MISTAKE.search(self.said()):
-            return " ".join(mistake[1].split())
-        status = self.process.returncode
-        return f"ffmpeg ended with status {status}" if status else ""
-
-    def __enter__(self) -> "Ffmpeg":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Ends it at once, if it has not ended, and closes its files."""
-        self.process.kill()
-        # What is left in the buffer cannot be written any more.
-        with contextlib.suppress(BrokenPipeError), self.process:
-            pass
-        self._log.close()
-
-
 def _decoding(path: pathlib.Path, level: str, output: Sequence[str]) -> Ffmpeg:
     """Starts an ffmpeg that decodes a file to its standard output."""
     arguments = [*_INPUT_PARAMS, "-i", f"file:{path}", *_STREAM_PARAMS, *output, "-"]
@@ -426,89 +339,3 @@ def text(value: int | fractions.Fraction | tuple[int, int]) -> str:
         return "x".join(map(str, value))
     # A frame rate of 30000/1001 is known as 29.97.
     return str(value) if isinstance(value, int) else f"{float(value):.6g}"
-
-
-class Encoder:
-    """An ffmpeg that writes a video: H.264 of the frames' size, without sound.
-
-    4:2:0 (yuv420p), which every player plays, or 4:4:4 (yuv444p) where the height or
-    the width is odd and cannot be halved.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        temporary: pathlib.Path,
-        size: tuple[int, int],
-        rate: fractions.Fraction | None,
-        pixel_aspect: fractions.Fraction | None,
-        live: Sequence[str] = (),
-    ):
-        """Starts it.
-
-        Args:
-          path: What an error calls the video.
-          temporary: Where ffmpeg writes; its suffix says the container.
-          size: (height, width) of the frames.
-          rate: Frames per second; None for frames that are shown when they come.
-          pixel_aspect: Width to height of a pixel, or None.
-          live: ffmpeg's arguments for where it writes frames that come in their own
-            time; "pipe:" is this program's standard output.
-        """
-        self._path = path
-        self._temporary = temporary
-        self._count = 0
-        height, width = size
-        timing = ("-r", str(rate)) if rate else _LIVE_PARAMS
-        filters = f"{_SCALE},setsar={pixel_aspect}" if pixel_aspect else _SCALE
-        chroma = "yuv444p" if height % 2 or width % 2 else "yuv420p"
-        arguments = [
-            *("-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-            *("-s", f"{width}x{height}", *timing, "-i", "-", "-vf", filters),
-            *("-pix_fmt", chroma, *_ENCODER_PARAMS),
-            *(live or [f"file:{temporary}"]),
-        ]
-        self._ffmpeg = Ffmpeg("error", arguments, shown="pipe:" in live)
-
-    def add(self, frame: np.ndarray) -> None:
-        """Takes the next frame: uint8, [height, width] or [height, width, 3].
-
-        Raises:
-          UserError: ffmpeg does not run any more.
-        """
-        try:
-            # Grey as RGB: exact, while ffmpeg's own way from grey to BT.709 is not.
-            self._ffmpeg.input.write(pixels.rgb(frame).tobytes())
-        except OSError as error:
-            raise self._cannot_write() from error
-        self._count += 1
-
-    def finish(self) -> None:
-        """Waits until all frames are in the file.
-
-        Raises:
-          UserError: ffmpeg could not write them.
-        """
-        try:
-            self._ffmpeg.input.close()
-        except OSError as error:
-            raise self._cannot_write() from error
-        if self._ffmpeg.process.wait():
-            raise self._cannot_write()
-        self.kill()
-
-    def interrupt(self) -> None:
-        """Ends ffmpeg, from any thread; `add` and `finish` tell of it."""
-        self._ffmpeg.process.kill()
-
-    def kill(self) -> None:
-        """Ends ffmpeg at once, whatever it has still to encode."""
-        self._ffmpeg.__exit__()
-
-    def _cannot_write(self) -> UserError:
-        reason = f"ffmpeg was stopped after about {self._count} frames"
-        if complaint := self._ffmpeg.complaint():
-            reason += f" ({complaint})"
-        if files.is_full(self._temporary.parent):
-            reason = "No space left on device"
-        return UserError(f"{self._path}: cannot be written: {reason}")

@@ -22,6 +22,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import video
+from densefuse_tf.io.encoder import Encoder
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import surveying
@@ -245,7 +246,7 @@ def write(
 ) -> None:
     """Writes fused frames to a video, or to a folder, whole or not at all.
 
-    A video is as `video.Encoder` makes it. In a folder the frames are PNG files,
+    A video is as `Encoder` makes it. In a folder the frames are PNG files,
     named after those of the last source, or numbered after its video.
 
     Args:
@@ -270,7 +271,7 @@ def write(
         return
     path = pathlib.Path(path)
     with files.replacing(path, overwrite=overwrite) as temporary:
-        encoder = video.Encoder(
+        encoder = Encoder(
             path, temporary, footage.size, footage.rate or rate, footage.pixel_aspect
         )
         try:

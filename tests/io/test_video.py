@@ -1,4 +1,4 @@
-"""Tests of densefuse_tf.io.video: frames, damaged files and encoding."""
+"""Tests of densefuse_tf.io.video: frames, times and damaged files."""
 
 import contextlib
 import fractions
@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import threading
-import time
 
 import imageio_ffmpeg
 import numpy as np
@@ -469,82 +468,15 @@ def test_max_pixels_limits_frames(tmp_path):
         video.open_video(path, 1000, video.unseen)
 
 
-def stand_in(folder, monkeypatch, condition, action):
-    """Has imageio-ffmpeg start a script that does `action` where `condition` holds."""
-    real = imageio_ffmpeg.get_ffmpeg_exe()
-    script = folder / "stand_in_ffmpeg"
-    script.write_text(
-        f'#!/bin/sh\nreal="{real}"\ncase "$*" in\n'
-        f'*{condition}*) {action};;\n*) exec "$real" "$@";;\nesac\n'
-    )
-    script.chmod(0o755)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
-
-
 @pytest.mark.parametrize("size", (0, 5000, 10 * 32 * 48 * 3))
 def test_end_of_ffmpeg_while_reading_is_reported(tmp_path, monkeypatch, size):
     path = videos.write(tmp_path / "ir.mp4", videos.scene(20))
     opened = open_video(path)
-    stand_in(tmp_path, monkeypatch, "rawvideo", f'"$real" "$@" | head -c {size}')
+    videos.stand_in(tmp_path, monkeypatch, "rawvideo", f'"$real" "$@" | head -c {size}')
     with pytest.raises(UserError) as error:
         list(opened.frames())
     read = size // (32 * 48 * 3)
     assert f"{path}: only {read} of 20 frames could be read" in str(error.value)
-
-
-def encode(path, frames, rate=25, pixel_aspect=None):
-    encoder = video.Encoder(
-        path, path, frames[0].shape[:2], fractions.Fraction(rate), pixel_aspect
-    )
-    try:
-        for frame in frames:
-            encoder.add(frame)
-        encoder.finish()
-    except UserError:
-        encoder.kill()
-        raise
-
-
-@pytest.mark.parametrize("suffix", formats.WRITTEN_VIDEOS)
-@pytest.mark.parametrize("size", ((32, 48), (31, 48), (32, 45), (3, 5), (2, 2)))
-def test_encoder_keeps_sizes(tmp_path, suffix, size):
-    path = tmp_path / f"fused{suffix}"
-    encode(path, videos.scene(4, size), "30000/1001")
-    frames, about = videos.read(path)
-    assert frames.shape == (4, *size, 3)
-    assert about["fps"] == 29.97
-    expected = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
-    assert about["pix_fmt"].startswith(f"{expected}(tv, bt709")
-
-
-@pytest.mark.parametrize("size", ((64, 96), (63, 95)))
-def test_encoded_frames_are_close(tmp_path, size):
-    path = tmp_path / "fused.mp4"
-    # Colours have half the resolution, which costs more than the coding.
-    for channels, loss in (((), 1.5), ((3,), 3)):
-        frames = videos.scene(5, size, channels=channels)
-        encode(path, frames)
-        found, _ = videos.read(path)
-        expected = np.stack(frames).astype(int)
-        if not channels:
-            assert (found == found[..., :1]).all()
-            expected = expected[..., None]
-        assert np.abs(found - expected).mean() < loss
-        # With another matrix than the tags say, a channel would be off by more.
-        assert np.abs((found - expected).mean(axis=(0, 1, 2))).max() < 0.5
-
-
-def test_encoded_colours_are_those_of_the_frames(tmp_path):
-    """Black and white in the range of a television's, as the tags of the file say."""
-    colors = ((0, 0, 0), (255, 255, 255), (200, 40, 60), (20, 90, 220), (128, 128, 128))
-    path = tmp_path / "fused.mp4"
-    encode(path, [np.full((32, 48, 3), color, np.uint8) for color in colors])
-    for found, color in zip(open_video(path).frames(), colors, strict=True):
-        assert np.abs(found[9:-9, 9:-9].astype(int) - color).max() <= 2
-    plane = tmp_path / "luma.raw"
-    videos.ffmpeg("-i", path, "-vf", "extractplanes=y", "-f", "rawvideo", plane)
-    luma = np.fromfile(plane, np.uint8).reshape(5, 32, 48)[:2, 16, 24]
-    assert luma.tolist() == pytest.approx([16, 235], abs=1)
 
 
 def test_chroma_is_interpolated_and_rounded_to_the_nearest(tmp_path):
@@ -561,49 +493,3 @@ def test_chroma_is_interpolated_and_rounded_to_the_nearest(tmp_path):
     found = next(open_video(path).frames()).astype(float) - frame
     assert np.abs(found.mean(axis=(0, 1))).max() < 0.3
     assert np.abs(found[4:-4, 4:-4]).max() <= 4
-
-
-def test_encoder_keeps_pixel_aspect(tmp_path):
-    path = tmp_path / "fused.mp4"
-    encode(path, videos.scene(2), pixel_aspect=fractions.Fraction(16, 15))
-    assert open_video(path).pixel_aspect == fractions.Fraction(16, 15)
-
-
-@pytest.mark.parametrize(
-    "action",
-    (
-        "cat > /dev/null; exit 1",
-        "head -c 50000 > /dev/null; exit 1",
-        'head -c 50000 | "$real" "$@"',
-    ),
-)
-def test_end_of_ffmpeg_while_writing_is_reported(tmp_path, monkeypatch, action):
-    stand_in(tmp_path, monkeypatch, "libx264", action)
-    path = tmp_path / "fused.mp4"
-    with pytest.raises(
-        UserError, match="fused.mp4: cannot be written: ffmpeg was stop"
-    ):
-        encode(path, videos.scene(100))
-
-
-def test_killed_encoder_ends_at_once_and_may_be_killed_again(tmp_path, monkeypatch):
-    stand_in(tmp_path, monkeypatch, "libx264", "exec sleep 60")
-    path = tmp_path / "fused.mp4"
-    encoder = video.Encoder(path, path, (32, 48), fractions.Fraction(25), None)
-    encoder.add(np.zeros((32, 48), np.uint8))
-    start = time.monotonic()
-    encoder.kill()
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(-1, 0)
-    assert time.monotonic() < start + 30
-    encoder.kill()
-
-
-def test_missing_ffmpeg_is_reported(tmp_path, monkeypatch):
-    def missing():
-        raise RuntimeError("No ffmpeg exe could be found")
-
-    path = videos.write(tmp_path / "ir.mp4", videos.scene(2))
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
-    with pytest.raises(UserError, match="videos need ffmpeg: No ffmpeg exe"):
-        open_video(path)
