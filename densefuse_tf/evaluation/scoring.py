@@ -123,7 +123,7 @@ def names(
 
 @dataclasses.dataclass(frozen=True)
 class Evaluating:
-    """Evaluates files on a cluster: a `beam.Job` on infrared, visible and fused image.
+    """Evaluates files on a cluster: a `jobs.Job` on infrared, visible and fused image.
 
     It says the values of each pair and which of its three files are in colour, or why
     the pair cannot be evaluated. The fields are what `evaluate_files` takes.

@@ -1,47 +1,33 @@
-"""Does the same work on every pair of an archive, on many machines: for Apache Beam.
+"""Launches a job on every pair of an archive, on many machines: by Apache Beam.
 
 The launching machine writes a list of the pairs; an element of the pipeline is a chunk
-of the list, one pair or up to a hundred. Workers read and write files under the paths
-of the launching machine: all of them have to see the same file system. What they have
-to say of a chunk goes to a file of its own beside the list, which takes its name when
-the chunk is done. A worker may die and a chunk may be tried again, or by two workers at
-a time: a result takes its name when it is whole, and each try writes the same bytes.
-
-A UserError, which concerns one pair, is something to say. Any other exception fails the
-chunk, for the runner to try again.
+of the list, which the workers do as in `jobs`.
 """
 
 import contextlib
 import dataclasses
-import functools
 import io
-import itertools
-import json
 import logging
-import math
 import os
 import pathlib
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import apache_beam
-from apache_beam.metrics import Metrics
 from apache_beam.options import pipeline_options
 from apache_beam.runners import runner as beam_runner
 from apache_beam.runners.runner import PipelineState
-from apache_beam.utils import shared
 
 from densefuse_tf import startup
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
-from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import jobs
 from densefuse_tf.pipelines.aligning import Aligner
-from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
 # The runner on this machine, under any of its names.
@@ -49,95 +35,8 @@ _LOCAL = ("directrunner", "direct", "fnapirunner")
 # Beam takes this one by its full name alone. Its own partitions have 128 elements.
 _DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 _DASK_PARTITIONS = ("--dask_npartitions", "--dask_partition_size")
-# The elements that a list of pairs becomes, as long as none has more pairs than that:
-# few enough for the runner to keep, and enough for any number of workers.
-_CHUNKS = 1000
-_MOST_PAIRS = 100
 # The interval between looks at what is done.
 _SECONDS = 0.5
-_PAIRS, _DONE = "pairs", "done_"
-
-
-class Job(Protocol):
-    """Says what is done with the pairs; pickled, and sent to all workers."""
-
-    def prepare(self) -> Any:
-        """Makes what a process needs once: the model."""
-
-    def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[Any]:
-        """Does the work.
-
-        Args:
-          prepared: From `prepare`; threads of one process share it.
-          items: The paths of each pair, absolute.
-
-        Yields:
-          For each pair, in order, what there is to say, for JSON; None for nothing.
-
-        Raises:
-          Exception: What is not the fault of a pair.
-        """
-
-
-@dataclasses.dataclass(frozen=True)
-class Fusing:
-    """Fuses pairs: a `Job` on the paths that `planning.texts` returns.
-
-    It says the reason why a pair could not be fused.
-
-    Attributes:
-      settings: The settings of the `fuser.Fuser`.
-      options: Says how images are read and written.
-      aligner: Aligns the sources; None where they are fused as they are.
-      threads: The threads that TensorFlow computes an operation with; 0 for its own
-        choice.
-    """
-
-    settings: FusionSettings
-    options: FileOptions
-    aligner: Aligner | None = None
-    threads: int = 0
-
-    def prepare(self) -> Any:
-        """Builds the model, and a lock: threads read and write at the same time."""
-        startup.import_tensorflow()
-        import tensorflow as tf
-
-        from densefuse_tf.fusion.fuser import Fuser
-
-        if self.threads:
-            tf.config.threading.set_intra_op_parallelism_threads(self.threads)
-        return Fuser(self.settings), threading.Lock()
-
-    def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[str | None]:
-        """Fuses the pairs; yields the error of each, None where there is none.
-
-        Raises:
-          MemoryError: Memory runs out.
-        """
-        fuser, computing = prepared
-        planned = [
-            Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output))
-            for output, *sources in items
-        ]
-        outcomes = pairs.fuse_pairs(
-            fuser,
-            planned,
-            self.options,
-            aligner=self.aligner,
-            with_images=False,
-            computing=computing,
-        )
-        with contextlib.closing(outcomes):
-            for outcome in outcomes:
-                error = outcome.error
-                if error is not None and isinstance(error.__cause__, MemoryError):
-                    # The image is not to blame; there may be more the next time, or
-                    # elsewhere.
-                    raise error.__cause__
-                name = "fused" if error is None else "failed"
-                Metrics.counter("densefuse_tf", name).inc()
-                yield None if error is None else str(error)
 
 
 class Launcher:
@@ -185,15 +84,17 @@ class Launcher:
 
     def fusing(
         self, settings: FusionSettings, options: FileOptions, aligner: Aligner | None
-    ) -> Fusing:
+    ) -> jobs.Fusing:
         """Returns the job of `Fusing`, for workers of this runner."""
         # What a worker does a second time finds the results of the first.
         options = dataclasses.replace(options, overwrite=True)
-        return Fusing(with_absolute_paths(settings), options, aligner, self.threads)
+        return jobs.Fusing(
+            jobs.with_absolute_paths(settings), options, aligner, self.threads
+        )
 
     def run(
         self,
-        job: Job,
+        job: jobs.Job,
         items: Iterable[Sequence[str | os.PathLike]],
         total: int,
         folder: str | os.PathLike,
@@ -222,13 +123,13 @@ class Launcher:
             are whole.
         """
         with _working_folder(pathlib.Path(folder).absolute()) as working:
-            chunks = _write_list(working / _PAIRS, items, total)
+            chunks = jobs.write_list(working, items, total)
             pipeline = self._pipeline()
             _ = (
                 pipeline
                 | "chunks" >> apache_beam.Create(chunks)
                 | "spread" >> apache_beam.Reshuffle()
-                | "work" >> apache_beam.ParDo(_Work(job, str(working)))
+                | "work" >> apache_beam.ParDo(jobs.Work(job, str(working)))
             )
             # A cluster's runner logs how the job stands.
             level = logging.CRITICAL + 1 if self._prints_here else logging.INFO
@@ -245,7 +146,7 @@ class Launcher:
             left = sum(
                 count
                 for first, _, count in chunks
-                if not (working / f"{_DONE}{first}").exists()
+                if not (working / f"{jobs.DONE}{first}").exists()
             )
             if left:
                 raise PipelineError(
@@ -253,7 +154,7 @@ class Launcher:
                     "scheduler or its workers are lost"
                 )
             for first, _, _ in chunks:
-                yield from _said(working / f"{_DONE}{first}")
+                yield from jobs.said(working, first)
 
     def _pipeline(self) -> apache_beam.Pipeline:
         try:
@@ -295,42 +196,6 @@ def _close_dask_client() -> None:
         distributed.default_client().close()
 
 
-class _Prepared:
-    """Holds what a job needs once in a process."""
-
-    def __init__(self, job: Job):
-        self.value = job.prepare()
-
-
-class _Work(apache_beam.DoFn):
-    """Does a job on chunks of the list: (first index, offset, count) each."""
-
-    def __init__(self, job: Job, folder: str):
-        self._job = job
-        self._folder = folder
-        # The same in all copies of this object, those in other processes included.
-        self._shared = shared.Shared()
-
-    def setup(self) -> None:
-        self._prepared = self._shared.acquire(lambda: _Prepared(self._job))
-
-    def process(self, chunk: tuple[int, int, int]) -> None:
-        first, offset, count = chunk
-        done = os.path.join(self._folder, f"{_DONE}{first}")
-        if os.path.exists(done):
-            # Runners do again what a worker had done that died since.
-            return
-        # Lines stay JSON, in ASCII: file names may have any bytes.
-        with open(os.path.join(self._folder, _PAIRS), encoding="ascii") as file:
-            file.seek(offset)
-            items = [json.loads(line) for line in itertools.islice(file, count)]
-        with files.replacing(done) as temporary:
-            with open(temporary, "w", encoding="ascii") as file:
-                for index, said in enumerate(self._job.do(self._prepared.value, items)):
-                    if said is not None:
-                        file.write(f"{json.dumps([first + index, said])}\n")
-
-
 @contextlib.contextmanager
 def _following(
     folder: pathlib.Path,
@@ -338,7 +203,7 @@ def _following(
     progress: Callable[[int], None],
 ) -> Iterator[None]:
     """Calls `progress` in a thread as chunks of the list get done, and at the end."""
-    counts = {f"{_DONE}{first}": count for first, _, count in chunks}
+    counts = {f"{jobs.DONE}{first}": count for first, _, count in chunks}
 
     def look() -> None:
         # Where the folder cannot be read for a moment, there is another one.
@@ -414,20 +279,6 @@ def _log_level(level: int) -> Iterator[None]:
         logger.setLevel(previous)
 
 
-def with_absolute_paths(settings: FusionSettings) -> FusionSettings:
-    """Returns the same settings for workers, who have another current folder."""
-    from densefuse_tf.model import checkpoints
-
-    module = settings.strategy_module
-    if module is not None and os.path.isfile(module):
-        module = os.path.abspath(module)
-        settings = dataclasses.replace(settings, strategy_module=module)
-    checkpoint = os.fspath(settings.checkpoint)
-    if checkpoints.short_name(checkpoint) is not None:
-        return settings
-    return dataclasses.replace(settings, checkpoint=os.path.abspath(checkpoint))
-
-
 @contextlib.contextmanager
 def _working_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
@@ -440,36 +291,3 @@ def _working_folder(folder: pathlib.Path) -> Iterator[pathlib.Path]:
         yield working
     finally:
         shutil.rmtree(working, ignore_errors=True)
-
-
-def _write_list(
-    path: pathlib.Path, items: Iterable[Sequence[str | os.PathLike]], count: int
-) -> list[tuple[int, int, int]]:
-    """Writes a line for each pair and returns the chunks that `_Work` takes.
-
-    Runners limit the size of what they are sent, and an archive's paths are more than
-    that.
-    """
-    length = min(max(math.ceil(count / _CHUNKS), 1), _MOST_PAIRS)
-    chunks = []
-    # Very many files lie in few folders.
-    absolute_folder = functools.cache(os.path.abspath)
-
-    def absolute(path: str | os.PathLike) -> str:
-        folder, slash, name = os.fspath(path).rpartition("/")
-        return os.path.join(absolute_folder(folder + slash), name)
-
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        for index, paths in enumerate(items):
-            if index % length == 0:
-                chunks.append((index, file.tell(), min(length, count - index)))
-            line = json.dumps(list(map(absolute, paths)))
-            file.write(f"{line}\n".encode("ascii"))
-    return chunks
-
-
-def _said(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    """Reads what a job said of a chunk."""
-    with open(path, encoding="ascii") as file:
-        for line in file:
-            yield tuple(json.loads(line))

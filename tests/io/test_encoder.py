@@ -16,6 +16,10 @@ from densefuse_tf.io.video import open_video
 from densefuse_tf.io.video import unseen
 
 
+def opened(path):
+    return open_video(path, 10**6, unseen)
+
+
 def encode(path, frames, rate=25, pixel_aspect=None):
     encoder = Encoder(
         path, path, frames[0].shape[:2], fractions.Fraction(rate), pixel_aspect
@@ -63,9 +67,7 @@ def test_encoded_colours_are_those_of_the_frames(tmp_path):
     colors = ((0, 0, 0), (255, 255, 255), (200, 40, 60), (20, 90, 220), (128, 128, 128))
     path = tmp_path / "fused.mp4"
     encode(path, [np.full((32, 48, 3), color, np.uint8) for color in colors])
-    for found, color in zip(
-        open_video(path, 10**6, unseen).frames(), colors, strict=True
-    ):
+    for found, color in zip(opened(path).frames(), colors, strict=True):
         assert np.abs(found[9:-9, 9:-9].astype(int) - color).max() <= 2
     plane = tmp_path / "luma.raw"
     videos.ffmpeg("-i", path, "-vf", "extractplanes=y", "-f", "rawvideo", plane)
@@ -76,7 +78,7 @@ def test_encoded_colours_are_those_of_the_frames(tmp_path):
 def test_encoder_keeps_pixel_aspect(tmp_path):
     path = tmp_path / "fused.mp4"
     encode(path, videos.scene(2), pixel_aspect=fractions.Fraction(16, 15))
-    assert open_video(path, 10**6, unseen).pixel_aspect == fractions.Fraction(16, 15)
+    assert opened(path).pixel_aspect == fractions.Fraction(16, 15)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from densefuse_tf.pipelines.settings import FileOptions
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[beam]'")
 
 from densefuse_tf.pipelines import beam
+from densefuse_tf.pipelines import jobs
 
 SIZE = (23, 31)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def launch(checkpoint, planned, *options, **others) -> dict[int, str]:
     """Returns the errors by the index of the pair."""
     launcher = beam.Launcher("DirectRunner", options)
     settings = FusionSettings(checkpoint=checkpoint, strategy="l1_norm")
-    job = beam.Fusing(beam.with_absolute_paths(settings), OPTIONS)
+    job = jobs.Fusing(jobs.with_absolute_paths(settings), OPTIONS)
     items = texts(planned)
     folder = planned[0].output.parent
     return dict(launcher.run(job, items, len(planned), folder, **others))
@@ -103,7 +104,7 @@ def check_failed(failed: dict[int, str]) -> None:
     ids=("once", "each bundle twice"),
 )
 def test_same_files_in_this_process(pairs, expected, checkpoint, monkeypatch, options):
-    monkeypatch.setattr(beam, "_CHUNKS", 3)
+    monkeypatch.setattr(jobs, "_CHUNKS", 3)
     planned, finished = plan_into("out"), []
     failed = launch(
         os.path.relpath(checkpoint), planned, *options, progress=finished.append
@@ -126,20 +127,20 @@ class Echo:
 
 
 def test_what_a_job_says_comes_with_the_index_of_its_pair(tmp_path, monkeypatch):
-    monkeypatch.setattr(beam, "_CHUNKS", 4)
+    monkeypatch.setattr(jobs, "_CHUNKS", 4)
     items = [(f"/a/{n}", f"/b/{n}") for n in range(11)]
     said = beam.Launcher("DirectRunner").run(Echo(), items, 11, tmp_path)
     assert list(said) == [(n, list(items[n])) for n in range(1, 11, 2)]
 
 
 def test_pairs_that_a_runner_has_lost_are_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(beam, "_CHUNKS", 4)
+    monkeypatch.setattr(jobs, "_CHUNKS", 4)
     run = beam._run
 
     def lose(pipeline):
         state = run(pipeline)
         (working,) = tmp_path.iterdir()
-        (working / f"{beam._DONE}3").unlink()
+        (working / f"{jobs.DONE}3").unlink()
         return state
 
     monkeypatch.setattr(beam, "_run", lose)
