@@ -133,7 +133,7 @@ def registered(
     Args:
       method: Its name in `densefuse_tf.baselines`.
       options: Its options. One that is a folder gives each pair <n> the file
-        <option><n>.npy of the folder.
+        <option><n>.npz or <option><n>.npy of the folder.
       averages: One of `settings.AVERAGES`. For "paper" the method has the settings of
         the published row; options that are given go before them.
     """
@@ -157,12 +157,15 @@ def _of_pair(method: str, options: Mapping[str, Any], number: int) -> dict[str, 
     own = dict(options)
     for option, value in options.items():
         if isinstance(value, str | os.PathLike) and os.path.isdir(value):
-            own[option] = os.path.join(value, f"{option}{number}.npy")
-            if not os.path.isfile(own[option]):
+            npz, npy = names = [f"{option}{number}{end}" for end in (".npz", ".npy")]
+            paths = [os.path.join(value, name) for name in names]
+            held = [path for path in paths if os.path.isfile(path)]
+            if not held:
                 raise UserError(
-                    f"{method}.{option}={value}: has no {option}{number}.npy: expected "
+                    f"{method}.{option}={value}: has neither {npz} nor {npy}: expected "
                     "one for each pair, or the name of a file"
                 )
+            own[option] = held[0]
     return own
 
 

@@ -40,7 +40,7 @@ class Table2Settings:
         metadata={
             "help": "With --table2: METHOD.OPTION=VALUE,...: options of other methods. "
             "With a folder, as in jsr.dictionary=FOLDER, each pair <n> gets the "
-            "file dictionary<n>.npy."
+            "file dictionary<n>.npz or dictionary<n>.npy."
         },
     )
     method_module: str | os.PathLike | None = _field(
