@@ -114,6 +114,7 @@ def promises(pictures) -> None:
     assert np.median(there - vis) <= 250 + computing
 
 
+@pytest.mark.guard
 def test_two_streams_are_fused_one_goes_and_comes_back_and_ctrl_c_ends_it(live):
     run = live("--timeout=2")
     run.wait_for(10)

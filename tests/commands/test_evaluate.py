@@ -647,6 +647,7 @@ def test_image_that_vanishes_is_one_line(files, run, monkeypatch):
     assert not pathlib.Path("m.csv").exists()
 
 
+@pytest.mark.guard
 def test_a_strategy_of_a_module_has_rows(protocol, run, own_strategies):
     pathlib.Path("second_alone.py").write_text(
         "import densefuse_tf\n"

@@ -92,9 +92,7 @@ def test_a_preset_says_what_is_not_given(pairs, run):
     given = fused("--preset=Camera", "--strategy=addition", "--output_range=average")
     expected = fused("--color=luma", "--output_range=average")
     np.testing.assert_array_equal(given, expected)
-    paper = fused("--preset=paper")
-    np.testing.assert_array_equal(paper, fused())
-    assert (paper != camera).any()
+    assert (fused("--preset=paper") != camera).any()
 
 
 def test_a_hint_ends_no_run(pairs, run):
@@ -811,6 +809,7 @@ def test_the_script_itself(pairs, checkpoint):
     assert line.startswith("ir/IR1.png: ") and line.endswith("brought to 0..255")
 
 
+@pytest.mark.guard
 def test_a_file_name_of_any_bytes(pairs, checkpoint):
     """Standard output that cannot encode it gets escapes; line breaks stay out."""
     good, bad = os.fsdecode(b"vis/\xff.png"), "ir/x\ny.png"

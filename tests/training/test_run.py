@@ -157,9 +157,8 @@ def test_resumed_run_ends_with_the_same_weights(finished, photos, tmp_path, firs
     assert_weights(run_dir, finished)
 
 
-@pytest.mark.parametrize(
-    "cut_off", ["save", pytest.param("write_history", marks=pytest.mark.guard)]
-)
+@pytest.mark.guard
+@pytest.mark.parametrize("cut_off", ["save", "write_history"])
 def test_run_cut_off_in_its_last_save_ends_with_the_same_weights(
     finished, photos, tmp_path, monkeypatch, cut_off
 ):
