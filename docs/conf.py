@@ -1,5 +1,7 @@
 """Sphinx's settings: `make docs` builds the pages and the interface's reference."""
 
+import re
+
 import densefuse_tf
 from densefuse_tf import startup
 
@@ -33,9 +35,15 @@ OUTSIDE = {
 
 
 def link_inside(app, page, source):
-    """Links to the page that includes a file, in the place of the file."""
+    """Links to the page that includes a file, in the place of the file.
+
+    The pages stand at the left in the order of the index's links.
+    """
     for file, included in OUTSIDE.items():
         source[0] = source[0].replace(f"]({file}", f"]({included}")
+    if page == "index":
+        pages = dict.fromkeys(re.findall(r"\]\((\w+)\.md\)", source[0]))
+        source[0] += "\n".join(["\n```{toctree}", ":hidden:", "", *pages, "```"])
 
 
 def escape_bars(app, what, name, thing, options, lines):
