@@ -23,6 +23,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"densefuse_tf {release}"
 # All pages stand at the left; the theme would put them, a line each, above.
 html_theme_options = {"show_prev_next": False, "navbar_center": []}
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_sidebars = {"**": ["globaltoc.html"]}
 
 
