@@ -140,6 +140,16 @@ def naive_cnn(ir, vis, weights):
     return first * share + second * (1 - share)
 
 
+def eight_bits(method, raw):
+    """The fused image of a raw result: halves are rounded up, as MATLAB rounds them."""
+    levels = raw.astype(float)
+    if method == "deepfuse":
+        levels = (levels - levels.min()) / (levels.max() - levels.min())
+    if method not in ("cbf", "dchwt"):
+        levels = 255 * levels
+    return np.clip(np.floor(levels + 0.5), 0, 255).astype(np.uint8)
+
+
 def method_values(name):
     """The raw results by method, on the scale that its `raw` has."""
     from densefuse_tf.baselines import cnn_network

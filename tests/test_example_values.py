@@ -40,17 +40,20 @@ def test_raw_output_of_the_shipped_models(checkpoint, strategy, name):
 
 @every_pair
 @pytest.mark.parametrize("method", baselines.names())
-def test_raw_results_of_the_methods(name, method, tmp_path):
+def test_results_of_the_methods(name, method, tmp_path, monkeypatch):
     options, part = {}, example_values.PART
     if method.startswith("jsr"):
         part = example_values.SMALL_PART
         options["dictionary"] = str(tmp_path / "cosines.npy")
         np.save(options["dictionary"], example_values.cosine_dictionary())
-    raw = baselines.create(method, options).raw(*example_values.read(name, part))
+    chosen, pair = baselines.create(method, options), example_values.read(name, part)
+    raw = chosen.raw(*pair)
     found = example_values.summary(raw.astype(float))
     tolerance = TOLERANCES.get(method, 2e-6)
     expected = VALUES[f"{name} {method}"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    monkeypatch.setattr(type(chosen), "raw", lambda *_: raw)
+    assert (chosen.fuse(*pair) == example_values.eight_bits(method, raw)).all()
 
 
 @every_pair

@@ -74,6 +74,25 @@ def test_parts_where_both_images_are_flat_are_averaged(scene):
     assert (CBF().raw(ir, vis)[:, 27:] == 55).all()
 
 
+def test_a_weight_of_exactly_0_counts_as_eps():
+    ir, vis = np.full((25, 25), 200, np.uint8), np.zeros((25, 25), np.uint8)
+    vis[12, 12] = 1
+    # The window of 5x5 around (5, 5) has one detail, of the pixel (7, 7), whose window
+    # of 11x11 ends at the one that is not black. Among four zeros its variance is a
+    # fifth of its square, in its row and in its column.
+    spatial = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.8**2))
+    detail = spatial[0] ** 2 / spatial.sum() ** 2
+    weight_ir, weight_vis = 2.0**-52, 2 * detail**2 / 5
+    expected = 200 * weight_ir / (weight_ir + weight_vis)
+    assert expected > 1e-4
+    assert CBF().raw(ir, vis)[5, 5] == pytest.approx(expected, rel=1e-9)
+
+
+def test_halves_are_rounded_up():
+    ir, vis = np.full((2, 9, 8), [[[10]], [[11]]], np.uint8)
+    assert (CBF().fuse(ir, vis) == 11).all()
+
+
 def test_the_least_size_grows_with_the_windows():
     image = np.zeros((8, 8), np.uint8)
     with pytest.raises(UserError, match="cbf expects at least 9x9"):

@@ -128,6 +128,19 @@ def test_regions_of_exactly_the_least_size_stay():
     np.testing.assert_array_equal(cnn.remove_small_regions(~decisions, 5), ~expected)
 
 
+def test_the_second_image_wins_a_tie_and_small_regions_are_a_hundredth(monkeypatch):
+    method, asked = cnn.CNN(), []
+    # In place of the network: no difference anywhere.
+    vars(method)["_scores"] = lambda first, second: np.zeros((1, 43, 44, 2))
+    monkeypatch.setattr(
+        cnn, "remove_small_regions", lambda d, least: asked.append(least) or d
+    )
+    pair = np.random.default_rng(0).integers(256, size=(2, 99, 101), dtype=np.uint8)
+    focus, decisions = method.decide(*pair)
+    assert (focus == 0.5).all() and not decisions.any()
+    assert asked == [math.ceil(99.99)]
+
+
 def test_guided_filter_equals_its_formula():
     random = np.random.default_rng(0)
     image, guide = random.uniform(size=(2, 13, 17))

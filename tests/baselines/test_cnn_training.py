@@ -5,10 +5,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from densefuse_tf.baselines import cnn
 from densefuse_tf.baselines import cnn_network
 from densefuse_tf.baselines import cnn_training
 from densefuse_tf.commands import train_cnn
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import images
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,17 @@ def photographs(tmp_path_factory):
     return folder
 
 
-def test_each_version_is_more_blurred_than_the_one_before():
-    photograph = np.random.default_rng(0).integers(256, size=(40, 40), dtype=np.uint8)
-    versions = cnn_training.blurred_versions(photograph, 4)
-    spreads = [version.std() for version in (photograph, *versions)]
-    assert spreads == sorted(spreads, reverse=True)
-    assert len(set(spreads)) == 5
+def test_versions_are_blurred_by_a_gaussian_of_7x7_again_and_again():
+    photograph = np.random.default_rng(0).integers(256, size=(14, 11), dtype=np.uint8)
+    offsets = np.arange(-3, 4)
+    window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * 2.0**2))
+    window /= window.sum()
+    expected = photograph.astype(float)
+    for version in cnn_training.blurred_versions(photograph, 3):
+        padded = np.pad(expected, 3, mode="symmetric")
+        for y, x in np.ndindex(*photograph.shape):
+            expected[y, x] = (window * padded[y : y + 7, x : x + 7]).sum()
+        np.testing.assert_allclose(version, expected, rtol=0, atol=0.501)
 
 
 def test_patches_are_pairs_of_the_same_place():
@@ -56,9 +63,15 @@ def test_patches_of_one_grey_are_left_out():
 
 
 def test_the_command_trains_weights_that_tell_sharp_from_blurred(
-    tmp_path, photographs, capsys
+    tmp_path, photographs, capsys, monkeypatch
 ):
     path = tmp_path / "cnn.npz"
+    fitted, fit = [], cnn_training._fit
+    monkeypatch.setattr(
+        cnn_training,
+        "_fit",
+        lambda model, *rest: fitted.append(model) or fit(model, *rest),
+    )
     arguments = [
         f"--train_dir={photographs}",
         f"--weights={path}",
@@ -73,6 +86,18 @@ def test_the_command_trains_weights_that_tell_sharp_from_blurred(
     assert told > 90
     assert "left out" in log
     assert cnn_network.read_weights(path).keys() == cnn_network.SHAPES.keys()
+    # The method takes each pixel from the image that was shown as the sharp one.
+    sharp = images.read(photographs / "0.png")
+    blurred = cnn_training.blurred_versions(sharp, 3)[-1]
+    for first, second, share in ((sharp, blurred, 1), (blurred, sharp, 0)):
+        _, decisions = cnn.CNN(checkpoint=str(path)).decide(first, second)
+        assert decisions.mean() == pytest.approx(share, abs=0.1)
+    # The values that the description of the module names.
+    sgd = fitted[0].optimizer.get_config()
+    assert (sgd["momentum"], sgd["weight_decay"]) == (0.9, 5e-4)
+    rates = sgd["learning_rate"]["config"]
+    assert rates["boundaries"] == [7, 10]
+    assert rates["values"] == pytest.approx([0.02, 0.002, 0.0002])
 
 
 @pytest.mark.parametrize(

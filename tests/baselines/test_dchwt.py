@@ -69,6 +69,18 @@ def test_it_equals_straight_loops(shape, scene):
     np.testing.assert_allclose(DCHWT().raw(*pair), naive_dchwt(*pair), atol=1e-9)
 
 
+def test_it_equals_straight_loops_where_details_are_weak():
+    y, x = np.mgrid[:40, :48]
+    ir, vis = (90 + y // 2).astype(np.uint8), (60 + x // 3).astype(np.uint8)
+    ir[:6, :6] += 40
+    np.testing.assert_allclose(DCHWT().raw(ir, vis), naive_dchwt(ir, vis), atol=1e-9)
+
+
+def test_halves_are_rounded_up():
+    ir, vis = np.full((2, 8, 16), [[[10]], [[11]]], np.uint8)
+    assert (DCHWT().fuse(ir, vis) == 11).all()
+
+
 def naive_resize(lines, size):
     """Bicubic imresize of the rows of a uint8 image."""
     old = len(lines)

@@ -76,6 +76,13 @@ def test_it_equals_the_formulas_with_matrices(weight, iterations, scene):
     np.testing.assert_allclose(raw, expected, atol=1e-7)
 
 
+def test_it_equals_the_formulas_where_few_gradients_are_small():
+    """In noise, as not in photographs, a hundredth of the pixels fills some bins."""
+    pair = np.random.default_rng(1).integers(256, size=(2, 17, 20), dtype=np.uint8)
+    raw = GTF(4, 2).raw(*pair)
+    np.testing.assert_allclose(raw, naive_gtf(*pair, 4, 2), rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize(("choose", "nonzero"), [("next", False), ("nonzero", True)])
 @pytest.mark.parametrize("low", [0.0, 0.5])
 def test_a_value_on_an_edge_of_the_histogram_belongs_to_the_lower_bin(

@@ -40,3 +40,11 @@ def test_counted_by_hand():
     assert sd(image) == pytest.approx(math.sqrt((2 * 8100 + 2 * 100) / 4))
     # The negative ones become 0; 90^2 stops at 255.
     assert sd(image, convention="toolkit") == pytest.approx(math.sqrt((100 + 255) / 4))
+
+
+def test_the_toolkit_rounds_halves_up():
+    # The mean is 1.5 in both; above it are 0.5 and 1.5, or 2.5.
+    image = np.array([[0, 1], [2, 3]], np.uint8)
+    assert sd(image, convention="toolkit") == math.sqrt((1 + 4) / 4)
+    image = np.array([[0, 1], [1, 4]], np.uint8)
+    assert sd(image, convention="toolkit") == math.sqrt(9 / 4)
