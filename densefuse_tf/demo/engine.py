@@ -25,7 +25,6 @@ from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
-from densefuse_tf.io import radiometric
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
@@ -38,6 +37,12 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 1280
 # What the page calls the setting, for errors that it solves.
 REGISTER = "Register the infrared image to the visible one first"
+# What the library calls flags, and what the page has in their place.
+_WORDS = {
+    REGISTER_FIRST: f'tick "{REGISTER}"',
+    "--color=": "Colour ",
+    "--ir and --vis": "the two images",
+}
 _MISALIGNED = (
     f'the images match better when one of them is shifted or turned: tick "{REGISTER}"'
 )
@@ -110,9 +115,8 @@ class Engine:
                 raise result.error
             if result.looks_misaligned:
                 warnings.append(_MISALIGNED)
-            if result.lacks_reader:
-                said = radiometric.LACKS_READER
-                logging.getLogger("absl").warning(said, request.ir)
+            if said := result.warning(run.settings.color):
+                warnings.append(_renamed(said, names))
         # There is one unless there is an error.
         image = np.asarray(result.image)
         command = request.command()
@@ -261,7 +265,8 @@ def _renamed(text: str, names: dict[pathlib.Path, str]) -> str:
 
     Its sizes are width x height, and what settings of the page solve names these.
     """
-    text = text.replace(REGISTER_FIRST, f'tick "{REGISTER}"')
+    for flag, setting in _WORDS.items():
+        text = text.replace(flag, setting)
     parts = re.split("|".join(map(re.escape, map(str, names))), text)
     found = re.findall("|".join(map(re.escape, map(str, names))), text)
     parts = [re.sub(r"\b(\d+)x(\d+)\b", r"\2x\1", part) for part in parts]

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from densefuse_tf.demo.engine import REGISTER
+from densefuse_tf.demo.request import RANGE
 from densefuse_tf.demo.request import Request
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import COLOR_MODES
@@ -123,6 +124,10 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
     Returns:
       All of them, and those of the value ranges.
     """
+    gr.Markdown(
+        "A preset sets the strategy, the output range and the colour: **camera** for "
+        "pictures that look good, **paper** for comparisons."
+    )
     with gr.Row():
         presets = [
             gr.Button(f"Preset: {name}", size="sm", elem_id=f"preset_{name}")
@@ -177,7 +182,8 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
         show_progress="hidden",
         api_visibility="private",
     )
-    with gr.Accordion("Colour, value ranges, registration, precision", open=False):
+    register = gr.Checkbox(label=REGISTER, elem_id="register")
+    with gr.Accordion("Colour, value ranges, precision", open=False):
         color = gr.Radio(
             list(COLOR_MODES),
             value=Request.color,
@@ -207,13 +213,12 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
                 _RANGES,
                 value="",
                 allow_custom_value=True,
-                label=f"{kind} values that become 0 and 255",
+                label=RANGE.format(kind),
                 info="Or MIN,MAX, as in 7000,9000; or two percentiles.",
                 elem_id=f"{kind.lower()}_range",
             )
             for kind in ("Infrared", "Visible")
         ]
-        register = gr.Checkbox(label=REGISTER, elem_id="register")
         precision.render()
     preset = {"strategy": strategy, "output_range": output_range, "color": color}
     for button, values in zip(presets, PRESETS.values(), strict=True):

@@ -19,6 +19,8 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # Beside the sources, where it takes the place of none.
 OUTPUT = "out/fused.png"
+# What the page calls the value range of an image.
+RANGE = "{} values that become 0 and 255"
 # What a method has that fuses feature maps.
 _OF_MAPS = ("strategy", "checkpoint", "output_range", "precision")
 
@@ -103,7 +105,7 @@ class Request:
             FileOptions(
                 value_ranges=self.value_ranges,
                 range_flags=tuple(
-                    f"the value range of the {kind} image " for kind in KINDS
+                    f'"{RANGE.format(kind.capitalize())}" = ' for kind in KINDS
                 ),
                 infrared=True,
                 embedded=self.vis is None,

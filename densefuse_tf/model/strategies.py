@@ -351,9 +351,9 @@ def choose_max(feature_maps: Sequence[tf.Tensor], window_radius: int = 1) -> tf.
 def l1_norm_softmax(
     feature_maps: Sequence[tf.Tensor], window_radius: int = 1
 ) -> tf.Tensor:
-    """Weighs the feature maps by a softmax of C^_i of Eq. 6: f = sum_i w_i phi_i.
+    """Weighs the feature maps by a softmax of their activity: f = sum_i w_i phi_i.
 
-    `activity.softmax_weights` has w_i.
+    The activity is C^_i of Eq. 6; `activity.softmax_weights` has w_i.
     """
     levels = [activity.activity_level_map(phi, window_radius) for phi in feature_maps]
     return activity.weighted_sum(activity.softmax_weights(levels), feature_maps)
@@ -392,7 +392,7 @@ def detail_choose_max(
 def detail_softmax(
     feature_maps: Sequence[tf.Tensor], window_radius: int = 1
 ) -> tf.Tensor:
-    """Weighs the feature maps by a softmax of their detail D^_i: f = sum_i w_i phi_i.
+    """Weighs the feature maps by a softmax of their detail: f = sum_i w_i phi_i.
 
     A large window, of a radius of about a twelfth of the image's width, suits sources
     of different brightness, the exposures of a scene: the weights then change slowly

@@ -255,16 +255,9 @@ def _follow(
             if outcome.error is not None:
                 summary.failed.append(outcome)
                 continue
-            if not has_warned and (outcome.lacks_reader or outcome.is_in_false_colors):
+            if not has_warned and (said := outcome.warning(request.settings.color)):
                 has_warned = True
-                path, color = outcome.pair.sources[0], request.settings.color
-                if outcome.lacks_reader:
-                    logging.warning(radiometric.LACKS_READER, path)
-                else:
-                    said = pixels.false_colors(
-                        path, color, looks_swapped=outcome.looks_swapped
-                    )
-                    logging.warning("%s", said)
+                logging.warning("%s", said)
             if outcome.looks_misaligned:
                 summary.num_misaligned += 1
                 if summary.num_misaligned <= _NAMED:

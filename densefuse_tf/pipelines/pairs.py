@@ -17,6 +17,7 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import radiometric
 from densefuse_tf.io.ordered_map import ordered_map
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import reading
@@ -76,6 +77,19 @@ class Outcome:
     def reason(self) -> str:
         """Returns the error in one line."""
         return " ".join(str(self.error).split())
+
+    def warning(self, color: str) -> str:
+        """Says that the infrared image shows no temperatures; "" where it may.
+
+        Args:
+          color: As in `FusionSettings`.
+        """
+        path = self.pair.sources[0]
+        if self.lacks_reader:
+            return radiometric.LACKS_READER % path
+        if not self.is_in_false_colors:
+            return ""
+        return pixels.false_colors(path, color, looks_swapped=self.looks_swapped)
 
 
 def prepare_aligner(

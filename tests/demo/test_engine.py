@@ -192,6 +192,19 @@ def test_warnings_are_part_of_the_answer(engine, deep, tmp_path, caplog):
         warnings = engine.fuse(Request(*deep), tmp_path).warnings
     assert len(warnings) == 1
     assert warnings[0].startswith("infrared image ir.tif: no temperatures, left out of")
+    assert (
+        '"Infrared values that become 0 and 255" = LOW,HIGH sets a ran' in warnings[0]
+    )
+
+
+def test_an_infrared_image_in_false_colours_is_warned_of(engine, grey, tmp_path):
+    colors = np.zeros((*SIZE, 3), np.uint8)
+    colors[..., 0], colors[..., 2] = photograph(2), 255 - photograph(2)
+    images.write(grey[0], colors)
+    (warning,) = engine.fuse(Request(*grey), tmp_path / "answer").warnings
+    assert warning.startswith("infrared image a b.png: an infrared image in false col")
+    assert "Colour luma keeps" in warning and "swap the two images" in warning
+    assert "--" not in warning
 
 
 def test_a_model_is_loaded_once_for_each_strategy_and_lambda(
