@@ -191,6 +191,7 @@ def executed(tmp_path_factory):
 def test_the_notebook_prints_no_warning(executed):
     for cell in code(executed[0]):
         for output in cell.outputs:
+            assert output.get("name") != "stderr"
             assert not re.search(r"\b\w*(Warning|Error)\b", output.get("text", ""))
 
 
@@ -295,6 +296,7 @@ def test_another_notebook_shows_pictures_and_no_warning(other):
             assert picture.shape[1] > 500 and picture.std() > 20
     for cell in code(executed):
         assert not re.search(r"\b\w*(WARNING|Warning|Error)\b", printed(cell))
+        assert not [out for out in cell.outputs if out.get("name") == "stderr"]
 
 
 def figures(cell) -> dict[str, list[float]]:
