@@ -18,6 +18,10 @@ myst_heading_anchors = 4
 default_role = "code"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+# What is returned is told in sentences, in which a colon ends no type.
+napoleon_use_rtype = False
+# Quotes stay as a program takes them.
+smartquotes_action = "De"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"densefuse_tf {release}"

@@ -83,7 +83,7 @@ def main() -> None:
         shown = list(_scenes(problem, own.get(problem.name, ())))
         if shown:
             parts.append(f"## {problem.title}\n\n{_wrapped(problem.advice)}\n")
-            parts.append(f"    python fuse.py ... {problem.command}\n")
+            parts.append(f"Flags of fuse.py: `{problem.command}`.\n")
         for scene in shown:
             parts += _section(problem, scene, output)
     if _EXAMPLES.value:

@@ -76,8 +76,15 @@ def load_fusion_model(
     """Builds the fusion graph of a checkpoint, of Keras's own layers.
 
     Args:
-      checkpoint: As `checkpoints.load_autoencoder` takes it.
-      strategy, num_sources, window_radius: As `fusion_model` takes them.
+      checkpoint: As `load_autoencoder` takes it.
+      strategy: A registered strategy.
+      num_sources: k, at least 2.
+      window_radius: r of the block average (Eq. 6), for the strategies that have one.
+
+    Returns:
+      The model of `fusion_model`: of the inputs ir and vis (source_1 ... source_k where
+      k is not 2), [batch, H, W, 1] float32 in 0..255 each, it makes the decoder's
+      output, [batch, H, W, 1] float32.
     """
     return fusion_model(
         checkpoints.load_autoencoder(checkpoint),

@@ -249,14 +249,14 @@ def fuse(
     """Fuses k source images of one scene.
 
     DenseFuse keeps its graph: a second call with the same settings only computes.
-    Another method that has weights reads them in each call; what `build` returns reads
-    them once.
+    Another method that has weights reads them in each call; what
+    `fusion.methods.build` returns reads them once.
 
     Args:
-      sources: k >= 2 images, for a pair infrared first: arrays, as `ChannelFuser.fuse`
-        takes them, paths of files, or images of Pillow. Of the infrared file of a FLIR
-        camera the temperatures are read. Or the path of one photo of such a camera,
-        which has both inside: they are registered, and color="auto" is "luma".
+      sources: k >= 2 images, for a pair infrared first: arrays, as `Fuser.fuse` takes
+        them, paths of files, or images of Pillow. Of the infrared file of a FLIR camera
+        the temperatures are read. Or the path of one photo of such a camera, which has
+        both inside: they are registered, and color="auto" is "luma".
       checkpoint: The weights of a method that has some: of DenseFuse, whose default is
         "1e2", what `checkpoints.load_autoencoder` takes.
       method: One of `list_methods()`; all but DenseFuse fuse two sources.

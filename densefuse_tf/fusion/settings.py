@@ -100,8 +100,8 @@ class FusionSettings:
     )
     palette: Palette = setting(
         PALETTES[0],
-        "The colours from cold to hot, with --color=thermal; in the first five equal "
-        "steps look equal.",
+        "The colours from cold to hot where the colour mode is thermal; in the first "
+        "five equal steps look equal.",
         choices=PALETTES,
     )
     precision: Precision = setting(
