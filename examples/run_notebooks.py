@@ -4,8 +4,8 @@
     python examples/run_notebooks.py --notebook=quickstart.ipynb --output=executed.ipynb
 
 Run it after a change of a notebook, of the shipped model or of what either computes:
-the tests compare the stored outputs with new ones. `pip install '.[notebooks]'` installs
-what it needs. The kernel is that of the Python that runs this script, whatever Jupyter is set up to
+the tests compare the stored outputs with new ones. It needs the extra `notebooks`.
+The kernel is that of the Python that runs this script, whatever Jupyter is set up to
 start, and nothing is read from or written to Jupyter's and IPython's own folders.
 What is printed to standard error, TensorFlow's log, is not stored, nor is any time.
 """
