@@ -6,6 +6,8 @@ or its image reader does not import TensorFlow.
 
 import lazy_loader as _lazy_loader
 
+from densefuse_tf import startup as _startup
+
 __version__ = "1.1.0"
 
 # They stand in __init__.pyi, where type checkers and editors find them.
@@ -19,7 +21,5 @@ _OF_TENSORFLOW = {
 
 def __getattr__(name: str):
     if name in _OF_TENSORFLOW:
-        from densefuse_tf import startup
-
-        startup.load_tensorflow()
+        _startup.load_tensorflow()
     return _load(name)

@@ -173,17 +173,13 @@ class CNN:
         inputs = [
             (image / 255).astype(np.float32)[None, :, :, None] for image in (ir, vis)
         ]
-        from densefuse_tf.model import computing
-
-        with computing.precisely():
-            scores = np.asarray(self._scores(*inputs))[0]
-        focus = focus_map(scores, ir.shape)
+        focus = focus_map(self._scores(*inputs), ir.shape)
         min_pixels = math.ceil(self.region_ratio * ir.shape[0] * ir.shape[1])
         return focus, remove_small_regions(focus > 0.5, min_pixels)
 
     @functools.cached_property
     def _scores(self):
-        """The network with its weights, as a TensorFlow function of two images."""
+        """Returns what gives the scores of two images, [1, H, W, 1], by the network."""
         import tensorflow as tf
 
         from densefuse_tf.model import computing
@@ -195,8 +191,14 @@ class CNN:
         for name, variable in cnn_network.variables(model).items():
             variable.assign(tensors[name])
         image = tf.TensorSpec([1, None, None, 1])
-        return tf.function(
+        run = tf.function(
             lambda first, second: model([first, second], training=False),
             input_signature=[image, image],
             autograph=False,
         )
+
+        def scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            with computing.precisely():
+                return np.asarray(run(first, second))[0]
+
+        return scores

@@ -54,7 +54,7 @@ class DeepFuse:
 
     def prepare(self) -> None:
         """Reads the weights; see `Method`."""
-        _ = self._fused
+        _ = self._fusion
 
     def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
         """Fuses a pair of 2x2 or more; see `Method.fuse`."""
@@ -71,28 +71,10 @@ class DeepFuse:
         """Returns O before the stretch, [H, W] float32; see `fuse`."""
         check_pair(ir, vis, method="deepfuse", min_side=_MIN_SIDE)
         check_not_constant(ir, vis, method="deepfuse")
-        from densefuse_tf.model import computing
-
-        pair = np.stack([ir, vis])[..., None].astype(np.float32)
-        with computing.precisely():
-            return np.asarray(self._fused(pair))[0, ..., 0]
+        return self._fusion(np.stack([ir, vis])[..., None].astype(np.float32))
 
     @functools.cached_property
-    def _fused(self):
-        """A TensorFlow function from a pair, [2, H, W, 1], to O, [1, H, W, 1]."""
-        import tensorflow as tf
-
+    def _fusion(self):
         from densefuse_tf.model import deepfuse
 
-        model = deepfuse.load_autoencoder(self.checkpoint)
-        encode, decode = model.get_layer("encoder"), model.get_layer("decoder")
-
-        def fused(pair):
-            maps = encode(pair, training=False)
-            return decode(tf.reduce_sum(maps, axis=0, keepdims=True), training=False)
-
-        return tf.function(
-            fused,
-            input_signature=[tf.TensorSpec([2, None, None, 1], tf.float32)],
-            autograph=False,
-        )
+        return deepfuse.fusion(deepfuse.load_autoencoder(self.checkpoint))

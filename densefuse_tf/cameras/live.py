@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from densefuse_tf import startup
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.pairing import pairs
 from densefuse_tf.cameras.ranges import SteadyRange
 from densefuse_tf.cameras.settings import USUAL
 from densefuse_tf.cameras.settings import check_rate
 from densefuse_tf.errors import UserError
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import pixels
@@ -66,10 +66,7 @@ def live(
     """
     check_rate("rate", rate)
     if fuser is None:
-        startup.load_tensorflow()
-        from densefuse_tf.fusion.fuser import kept
-
-        fuser = kept(FusionSettings(**USUAL))
+        fuser = methods.kept(FusionSettings(**USUAL))
     if not isinstance(transform, RegistrationSettings):
         transform = RegistrationSettings(transform=transform)
     aligner = aligning.prepare(transform, ()) if transform.is_on else None

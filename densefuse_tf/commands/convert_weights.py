@@ -17,7 +17,10 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from scipy import io
 
+from densefuse_tf.baselines import cnn_network
+from densefuse_tf.baselines import dictionaries
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
@@ -36,13 +39,9 @@ def main(paths: list[str]) -> None:
         pass
     arrays = _apart(source)
     if "weights_b1_1" in arrays:
-        from densefuse_tf.baselines import cnn_network
-
         what = "weights of the CNN"
         arrays = cnn_network.from_matlab(source, arrays)
     elif "D" in arrays:
-        from densefuse_tf.baselines import dictionaries
-
         what = "a dictionary"
         arrays = {"D": dictionaries.of_arrays(source, arrays)}
     else:
@@ -66,8 +65,6 @@ def _apart(path: str) -> dict[str, np.ndarray]:
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
-    from scipy import io
-
     arrays = io.loadmat(path, appendmat=False)
     # A sparse matrix is no array.
     return {k: np.asarray(array) for k, array in arrays.items() if k[:2] != "__"}

@@ -165,13 +165,11 @@ def main() -> int:
 
         evaluate_table2.reproduce(chosen, outputs, _PANELS.value)
         return 0
-    if _LIST.value:
-        from densefuse_tf.evaluation import report
-
-        print(report.of_metrics().text())
-        return 0
     from densefuse_tf.commands import evaluate_own
 
+    if _LIST.value:
+        evaluate_own.list_metrics()
+        return 0
     selection = densefuse_tf.metrics.select(_METRICS.value)
     for flag in (_IR, _VIS):
         if flag.value is None:

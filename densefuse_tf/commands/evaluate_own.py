@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 _SHOWN = 3
 
 
+def list_metrics() -> None:
+    """Prints what is known of each metric."""
+    print(report.of_metrics().text())
+
+
 @dataclasses.dataclass(frozen=True)
 class Question:
     """Says what is evaluated and how; the fields are the values of flags.

@@ -327,14 +327,14 @@ class _Log(python_logging.Handler):
     """Writes log lines to standard error, above a progress bar where there is one."""
 
     def emit(self, record: python_logging.LogRecord) -> None:
-        import tqdm
-
+        # There is none where it has not been imported.
+        tqdm = sys.modules.get("tqdm")
         try:
             line = self.format(record)
             if not record.exc_info:
                 line = one_line(line)
             if record.levelno > python_logging.INFO:
                 line = f"{record.levelname.lower()}: {line}"
-            tqdm.tqdm.write(line, file=sys.stderr)
+            (tqdm.tqdm.write if tqdm else print)(line, file=sys.stderr)
         except Exception:
             self.handleError(record)

@@ -230,9 +230,20 @@ def build(settings: AnySettings) -> ChannelFuser:
         startup.load_tensorflow()
     if isinstance(settings, MethodSettings):
         return MethodFuser(settings)
-    from densefuse_tf.fusion.fuser import Fuser
+    return _densefuse().Fuser(settings)
 
-    return Fuser(settings)
+
+def kept(settings: FusionSettings) -> ChannelFuser:
+    """Returns the `Fuser` of these settings, which is built when they are new."""
+    return _densefuse().kept(settings)
+
+
+def _densefuse():
+    """Returns the module of `Fuser`, which imports TensorFlow."""
+    startup.load_tensorflow()
+    from densefuse_tf.fusion import fuser
+
+    return fuser
 
 
 @takes(FusionSettings, except_=("num_sources",))
@@ -313,14 +324,11 @@ def fuse(
         given = {key: value for key, value in given.items() if key not in looks}
         chosen = settings(name, given, num_sources=len(arrays), **looks)
         return build(chosen).fuse(arrays, names=names).image
-    startup.load_tensorflow()
-    from densefuse_tf.fusion import fuser
-
     given = converted(FusionSettings, name, given, ["num_sources"])
     # Editors see from the next two lines which keywords there are.
     options.update(typing.cast(FusionOptions, preset_values(preset) | given))
     densefuse = FusionSettings(num_sources=len(arrays), **options)
-    return fuser.kept(densefuse).fuse(arrays, names=names).image
+    return kept(densefuse).fuse(arrays, names=names).image
 
 
 def _of_photo(path: str | os.PathLike) -> tuple[list[np.ndarray], tuple[str, ...]]:

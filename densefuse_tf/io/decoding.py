@@ -19,6 +19,7 @@ import imageio.v3 as iio
 import numpy as np
 from absl import logging
 from PIL import Image
+from PIL import ImageOps
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import formats
@@ -115,6 +116,18 @@ def decode(
     if isinstance(image, np.ma.MaskedArray):
         return image.copy(order="C")
     return np.require(image, requirements=["C", "W"])
+
+
+def of_pillow(source: Image.Image, name: str) -> np.ndarray:
+    """Decodes an image of Pillow as the file that would hold it."""
+    upright = ImageOps.exif_transpose(source)
+    kind = "TIFF" if upright.mode[0] in "IF" else "PNG"
+    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") and kind == "PNG":
+        upright = upright.convert("RGB")
+    stored = io.BytesIO()
+    upright.save(stored, kind, compress_level=0)
+    stored.seek(0)
+    return decode(name, kind, stored, lambda height, width: None)
 
 
 def _read(kind: str, name: str, file: BinaryIO, check: Callable) -> "tiff.Stored":

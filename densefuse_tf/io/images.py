@@ -5,7 +5,6 @@ is wrong with a file ends in one UserError that names it.
 """
 
 import contextlib
-import io
 import os
 import pathlib
 import sys
@@ -46,18 +45,9 @@ def load(source: Source, name: str) -> np.ndarray:
     pillow = sys.modules.get("PIL.Image")
     if pillow is None or not isinstance(source, pillow.Image):
         return typing.cast(np.ndarray, source)
-    from PIL import ImageOps
-
     from densefuse_tf.io import decoding
 
-    upright = ImageOps.exif_transpose(source)
-    kind = "TIFF" if upright.mode[0] in "IF" else "PNG"
-    if upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") and kind == "PNG":
-        upright = upright.convert("RGB")
-    stored = io.BytesIO()
-    upright.save(stored, kind, compress_level=0)
-    stored.seek(0)
-    return decoding.decode(name, kind, stored, lambda height, width: None)
+    return decoding.of_pillow(source, name)
 
 
 def read(

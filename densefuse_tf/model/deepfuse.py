@@ -31,8 +31,11 @@ Notes:
 """
 
 import os
+from collections.abc import Callable
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from densefuse_tf.io import weights
 from densefuse_tf.model import computing
@@ -138,3 +141,25 @@ def load_autoencoder(checkpoint: str | os.PathLike | None = None) -> keras.Model
     model = autoencoder(dtype="float32")
     weights.load(path, model, variables(model), what="DeepFuse", max_bytes=_MAX_BYTES)
     return model
+
+
+def fusion(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns what fuses a pair with an autoencoder: the sum of the feature maps.
+
+    It takes [2, H, W, 1] float32 in 0..255 and returns O, [H, W] float32.
+    """
+    encode, decode = model.get_layer("encoder"), model.get_layer("decoder")
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([2, None, None, 1], tf.float32)],
+        autograph=False,
+    )
+    def fused(pair):
+        maps = encode(pair, training=False)
+        return decode(tf.reduce_sum(maps, axis=0, keepdims=True), training=False)
+
+    def raw(pair: np.ndarray) -> np.ndarray:
+        with computing.precisely():
+            return np.asarray(fused(pair))[0, ..., 0]
+
+    return raw

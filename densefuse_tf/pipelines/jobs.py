@@ -28,6 +28,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
 from densefuse_tf import startup
+from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
@@ -89,11 +90,9 @@ class Fusing:
         startup.import_tensorflow()
         import tensorflow as tf
 
-        from densefuse_tf.fusion.fuser import Fuser
-
         if self.threads:
             tf.config.threading.set_intra_op_parallelism_threads(self.threads)
-        return Fuser(self.settings), threading.Lock()
+        return methods.build(self.settings), threading.Lock()
 
     def do(self, prepared: Any, items: Sequence[Sequence[str]]) -> Iterator[str | None]:
         """Fuses the pairs; yields the error of each, None where there is none.
