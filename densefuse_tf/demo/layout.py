@@ -3,7 +3,7 @@
 import functools
 import inspect
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -29,11 +29,42 @@ _RANGES: list[str | int | float | tuple[str, str | int | float]] = [
     "auto",
     OUTLIERS,
 ]
+# The name of each choice on the page, and what it means.
+_TEXTS = {
+    "method": ("Method", methods.summary(Request.method)),
+    "strategy": ("Strategy", "How the feature maps of the two images become one."),
+    "checkpoint": (
+        "Lambda of the training loss",
+        "The weight of SSIM beside the pixels' error when the model was trained. The "
+        "four models differ little.",
+    ),
+    "output_range": (
+        "Output range",
+        "minmax spreads the result over black to white, average keeps the sources' "
+        "brightness, clip cuts the decoder's output off at 0 and 255.",
+    ),
+    "color": (
+        "Colour",
+        "rgb fuses each channel, luma keeps the visible image's colours, thermal shows "
+        "by a palette how warm it is.",
+    ),
+    "palette": ("Palette", "In the first five equal steps look equal."),
+    "precision": (
+        "Precision",
+        "bfloat16 is quicker where the processor has it, tf32 on a GPU; both are less "
+        "exact.",
+    ),
+}
 _LEGENDS = {
     "activity": "Activity level maps (Eq. 6): from black, none, to light yellow, the "
     "greatest of both images",
     "weight": "Weights of l1_norm (Eq. 7): from blue, 0, over white, 1/2, to red, 1",
 }
+# What happens on the page alone.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# What pictures of results, and lines of code, have in common.
+_RESULT: Any = {"format": "png", "interactive": False, "buttons": ["fullscreen"]}
+_LINES: Any = {"wrap_lines": True, "show_line_numbers": False, "interactive": False}
 # The page's own fonts are those of the system: Gradio's would be fetched.
 THEME = gr.themes.Default(
     font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -96,9 +127,7 @@ def files(
                 )
 
     for file, picture in zip(chosen, previews, strict=True):
-        file.change(
-            show, file, picture, show_progress="hidden", api_visibility="private"
-        )
+        file.change(show, file, picture, **QUIET)
     if examples:
         pictures = [gr.Image(label=file.label, render=False) for file in chosen]
         dataset = gr.Dataset(
@@ -112,8 +141,7 @@ def files(
             lambda index: [str(path) for path in examples[index]],
             dataset,
             chosen,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
     return chosen
 
@@ -133,80 +161,29 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
             gr.Button(f"Preset: {name}", size="sm", elem_id=f"preset_{name}")
             for name in PRESETS
         ]
-    method = gr.Dropdown(
-        list(methods.list_methods()),
-        value=Request.method,
-        label="Method",
-        info=methods.summary(Request.method),
-        elem_id="method",
-    )
+    method = _choice(gr.Dropdown, "method", methods.list_methods())
     with gr.Group() as of_maps:
-        strategy = gr.Radio(
-            [(_help(name), name) for name in strategies.list_strategies()],
-            value=Request.strategy,
-            label="Strategy",
-            info="How the feature maps of the two images become one.",
-            elem_id="strategy",
-        )
-        checkpoint = gr.Radio(
-            _LAMBDAS,
-            value=Request.checkpoint,
-            label="Lambda of the training loss",
-            info="The weight of SSIM beside the pixels' error when the model was "
-            "trained. The four models differ little.",
-        )
-        output_range = gr.Radio(
-            list(OUTPUT_RANGES),
-            value=Request.output_range,
-            label="Output range",
-            info="minmax spreads the result over black to white, average keeps the "
-            "sources' brightness, clip cuts the decoder's output off at 0 and 255.",
-        )
-        precision = gr.Radio(
-            list(PRECISIONS),
-            value=Request.precision,
-            label="Precision",
-            info="bfloat16 is quicker where the processor has it, tf32 on a GPU; "
-            "both are less exact.",
-            render=False,
-        )
+        named = [(_help(name), name) for name in strategies.list_strategies()]
+        strategy = _choice(gr.Radio, "strategy", named)
+        checkpoint = _choice(gr.Radio, "checkpoint", _LAMBDAS)
+        output_range = _choice(gr.Radio, "output_range", OUTPUT_RANGES)
 
     def choose(name):
         shown = methods.settings_class(name).fuses_maps
         return gr.update(info=methods.summary(name)), gr.update(visible=shown)
 
-    method.input(
-        choose,
-        method,
-        [method, of_maps],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    method.input(choose, method, [method, of_maps], **QUIET)
     register = gr.Checkbox(label=REGISTER, elem_id="register")
     with gr.Accordion("Colour, value ranges, precision", open=False):
-        color = gr.Radio(
-            list(COLOR_MODES),
-            value=Request.color,
-            label="Colour",
-            info="rgb fuses each channel, luma keeps the visible image's colours, "
-            "thermal shows by a palette how warm it is.",
-            elem_id="color",
-        )
+        color = _choice(gr.Radio, "color", COLOR_MODES)
         with gr.Group(visible=False) as of_thermal:
-            palette = gr.Dropdown(
-                list(PALETTES),
-                value=Request.palette,
-                label="Palette",
-                info="In the first five equal steps look equal.",
-                elem_id="palette",
-            )
+            palette = _choice(gr.Dropdown, "palette", PALETTES)
             scale = gr.Checkbox(label="Draw a scale beside it", elem_id="scale")
         color.change(
             lambda name: gr.update(visible=name == "thermal"),
             color,
             of_thermal,
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
         ranges = [
             gr.Dropdown(
@@ -219,7 +196,7 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
             )
             for kind in ("Infrared", "Visible")
         ]
-        precision.render()
+        precision = _choice(gr.Radio, "precision", PRECISIONS)
     preset = {"strategy": strategy, "output_range": output_range, "color": color}
     for button, values in zip(presets, PRESETS.values(), strict=True):
         each = [values.get(name, getattr(Request, name)) for name in preset]
@@ -227,11 +204,16 @@ def settings() -> tuple[list[Any], list[gr.Dropdown]]:
             functools.partial(list, each),
             None,
             list(preset.values()),
-            show_progress="hidden",
-            api_visibility="private",
+            **QUIET,
         )
     chosen = [method, strategy, checkpoint, output_range, color, *ranges]
     return [*chosen, register, precision, palette, scale], ranges
+
+
+def _choice(kind, name: str, choices: Iterable):
+    """Makes the control of a field of `Request`."""
+    value, (label, info) = getattr(Request, name), _TEXTS[name]
+    return kind(list(choices), value=value, label=label, info=info, elem_id=name)
 
 
 def _help(strategy: str) -> str:
@@ -267,9 +249,7 @@ class Outputs:
                 with gr.Tab("Fused"):
                     self.fused = gr.Image(
                         show_label=False,
-                        format="png",
-                        interactive=False,
-                        buttons=["fullscreen"],
+                        **_RESULT,
                         alt_text="The fused image",
                         elem_id="fused",
                     )
@@ -279,10 +259,8 @@ class Outputs:
                         self.compared.append(
                             gr.ImageSlider(
                                 label=f"{kind.lower()} | fused",
-                                format="png",
-                                interactive=False,
-                                buttons=["fullscreen"],
                                 elem_id=f"{kind.lower()}_slider",
+                                **_RESULT,
                             )
                         )
                 with gr.Tab("Maps"):
@@ -294,9 +272,7 @@ class Outputs:
                                 self.maps.append(
                                     gr.Image(
                                         label=kind,
-                                        format="png",
-                                        interactive=False,
-                                        buttons=["fullscreen"],
+                                        **_RESULT,
                                         min_width=150,
                                         alt_text=f"The {what} map of the {kind} image",
                                         elem_id=f"map_{what}_{kind}",
@@ -321,18 +297,14 @@ class Outputs:
                 self.command = gr.Code(
                     language="shell",
                     label="In the folder of the images",
-                    wrap_lines=True,
-                    show_line_numbers=False,
-                    interactive=False,
                     elem_id="command",
+                    **_LINES,
                 )
                 self.program = gr.Code(
                     language="python",
                     show_label=False,
-                    wrap_lines=True,
-                    show_line_numbers=False,
-                    interactive=False,
                     elem_id="program",
+                    **_LINES,
                 )
 
     @property

@@ -105,11 +105,7 @@ def build(
             """Marks a result that other settings gave."""
             return gr.update(visible=shown is not None and shown != answers.key(values))
 
-        quiet: dict[str, Any] = {
-            "show_progress": "hidden",
-            "api_visibility": "private",
-            "queue": False,
-        }
+        quiet = {**layout.QUIET, "queue": False}
         marks = ([outputs.shown, *inputs], outputs.old)
         buttons = [outputs.button, outputs.cancel]
         outputs.outliers.click(
