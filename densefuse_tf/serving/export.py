@@ -4,11 +4,13 @@ A SavedModel needs TensorFlow and nothing of this package to run. LiteRT and ONN
 hold the graph of its signature `serving_default` alone.
 """
 
+import contextlib
 import functools
 import os
 import pathlib
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +33,27 @@ from densefuse_tf.serving.settings import ExportSettings
 # Where TensorFlow Serving looks for requests to run before it reports ready.
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _WARMUP_SIZE = 256
+# How the source files begin that AutoGraph writes into the temporary folder.
+_GENERATED = "__autograph_generated_file"
 
 
-# What TensorFlow writes into the temporary folder, and a kill leaves there.
-_GENERATED = "__autograph_generated_file*.py"
+@contextlib.contextmanager
+def _leaving_no_source() -> Iterator[None]:
+    """Removes AutoGraph's source files, which TensorFlow keeps to the process's end.
+
+    They have been imported by then. What a kill leaves is removed after a day.
+    """
+    files.remove_abandoned(tempfile.gettempdir(), f"{_GENERATED}*.py")
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            if name.startswith(_GENERATED):
+                pathlib.Path(str(sys.modules[name].__file__)).unlink(missing_ok=True)
 
 
+@_leaving_no_source()
 def export(
     fusion: FusionSettings,
     output: str | os.PathLike,
@@ -76,7 +93,6 @@ def export(
             "expected float32, or the format saved_model"
         )
     files.check_free(output)
-    files.remove_abandoned(tempfile.gettempdir(), _GENERATED)
     if suffix:
         extras.require(settings.format, f"the format {settings.format}")
     if settings.warmup:

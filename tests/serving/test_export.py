@@ -1,5 +1,7 @@
 """What an export writes, and what it refuses."""
 
+import tempfile
+
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
@@ -41,6 +43,24 @@ def test_warm_up_requests_run(write, tmp_path):
         assert all(tf.shape(output)[0] == 1 for output in result.values())
         seen.append(request.model_spec.signature_name)
     assert seen == [signatures.ARRAYS, signatures.ENCODED]
+
+
+def test_nothing_is_left_in_the_temporary_folder(write, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    written = []
+    made = tempfile.NamedTemporaryFile
+    monkeypatch.setattr(
+        tempfile, "NamedTemporaryFile", lambda **how: written.append(how) or made(**how)
+    )
+    # AutoGraph writes a function's source once in a process.
+    from tensorflow.python.autograph.impl import api
+
+    monkeypatch.setattr(api, "_TRANSPILER", api.PyToTF())
+    write(tmp_path / "1")
+    assert [how["suffix"] for how in written] == [".py"]
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize(
