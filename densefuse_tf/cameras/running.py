@@ -1,13 +1,12 @@
 """A whole live run, from the sources of a request to its sink; it prints nothing."""
 
+import concurrent.futures
 import contextlib
-import csv
 import functools
+import io
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -23,7 +22,6 @@ from densefuse_tf.io import outputs
 from densefuse_tf.pipelines.settings import FusionRequest
 
 Tell = Callable[[str], object]
-Write = Callable[[Sequence[object]], object]
 _COLUMNS = (
     *("seconds", "pictures", "dropped_ir", "dropped_vis", "not_paired", "failed"),
     *("delay_median_ms", "delay_95_ms"),
@@ -76,7 +74,11 @@ def fuse(
             # Its name is taken before the first picture is there.
             _create(output, overwrite=False).close()
             stack.callback(_remove_empty, output)
-        table = stack.enter_context(_table(stats, options.overwrite))
+        table = stack.enter_context(
+            open(os.devnull, "wb", buffering=0)
+            if stats is None
+            else _create(stats, options.overwrite)
+        )
         tell, page = [second], None
         if settings.live_page:
             page = stack.enter_context(contextlib.closing(showing.Page()))
@@ -92,9 +94,9 @@ def fuse(
             transform=request.registration,
             counts=counts,
         )
-        thread = threading.Thread(target=_each_second, args=[counts, tell, table])
-        thread.start()
-        stack.callback(thread.join)
+        teller = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1))
+        told = teller.submit(_each_second, counts, tell, table)
+        stack.callback(told.result)
         stack.callback(counts.ended.set)
         stack.enter_context(contextlib.closing(pictures))
         sink = None
@@ -110,9 +112,9 @@ def fuse(
                 sink.add(image, functools.partial(counts.is_out, moment))
 
 
-def _create(path: str | os.PathLike, overwrite: bool) -> IO[str]:
+def _create(path: str | os.PathLike, overwrite: bool) -> io.FileIO:
     try:
-        return open(path, "w" if overwrite else "x", buffering=1, newline="")
+        return open(path, "wb" if overwrite else "xb", buffering=0)
     except FileExistsError as error:
         raise UserError(f"{path}: exists: --overwrite replaces it") from error
     except OSError as error:
@@ -125,37 +127,23 @@ def _remove_empty(path: str) -> None:
             os.remove(path)
 
 
-@contextlib.contextmanager
-def _table(path: str | os.PathLike | None, overwrite: bool) -> Iterator[Write]:
-    """Yields what writes a row; that a disk is full is told at the end."""
-    if path is None:
-        yield lambda row: None
-        return
-    errors: list[OSError] = []
-    table = _create(path, overwrite)
-    rows = csv.writer(table)
+def _each_second(counts: Counts, tell: Sequence[Tell], table: io.FileIO) -> None:
+    """Says how it goes, and writes it into a table, until it ends.
 
-    def write(row: Sequence[object]) -> None:
-        if not errors:
-            try:
-                rows.writerow(row)
-            except OSError as error:
-                errors.append(error)
-
-    try:
-        yield write
-    finally:
-        try:
-            table.close()
-        except OSError as error:
-            errors.append(error)
-        if errors:
-            raise files.cannot_write(path, errors[0])
-
-
-def _each_second(counts: Counts, tell: Sequence[Tell], write: Write) -> None:
-    """Says how it goes, and writes it into a table, until it ends."""
+    Raises:
+      UserError: The table could not be written to its end.
+    """
     start, before = time.monotonic(), np.zeros(4, int)
+    failed: OSError | None = None
+
+    def write(cells: Iterable[str]) -> None:
+        nonlocal failed
+        if failed is None:
+            try:
+                table.write(f"{','.join(cells)}\n".encode())
+            except OSError as error:
+                failed = error
+
     write(_COLUMNS)
     while not counts.ended.wait(1):
         total = np.array([*counts.dropped, counts.apart, counts.failed])
@@ -168,3 +156,5 @@ def _each_second(counts: Counts, tell: Sequence[Tell], write: Write) -> None:
         for each in tell:
             each(line)
         write([f"{value:.6g}" for value in (*row, *late)] + [""] * (2 - len(late)))
+    if failed is not None:
+        raise files.cannot_write(str(table.name), failed)
