@@ -57,11 +57,7 @@ class RegisterSettings:
         "size and bit depth may differ.",
     )
     model: str | None = setting(
-        None,
-        "What the transform may do: shift; scale and turn as well; shear as well; or "
-        "perspective. By default affine, or a homography where that matches clearly "
-        "better.",
-        choices=registration.MODELS,
+        None, registration.MODELS_HELP, choices=registration.MODELS
     )
     points: str | os.PathLike | None = setting(
         None,

@@ -109,11 +109,7 @@ class RegistrationSettings:
         choices=("visible", "infrared"),
     )
     register_model: str | None = setting(
-        None,
-        "What the transform may do: translation, shift; similarity, scale and turn as "
-        "well; affine, shear as well; homography, perspective. By default affine, or a "
-        "homography where that matches clearly better.",
-        choices=registration.MODELS,
+        None, registration.MODELS_HELP, choices=registration.MODELS
     )
     guess: str | os.PathLike | None = setting(
         None,

@@ -18,3 +18,4 @@ from .storing import save as save
 from .warping import covered as covered
 
 MODELS: tuple[str, ...]
+MODELS_HELP: str
