@@ -110,13 +110,13 @@ _METHOD_MODULE = common_flags.define_path(
     "your own; see CONTRIBUTING.md.",
     _FLAGS,
 )
+_CAMERA = " ".join(f"--{flag}={value}" for flag, value in PRESETS["camera"].items())
 _PRESET = common_flags.define_choice(
     "preset",
     "paper",
     list(PRESETS),
     "What the settings are that are not given: paper, the defaults below; camera, what "
-    "looks better as a picture, --strategy=l1_norm --color=luma, and the default with "
-    "--live.",
+    f"looks better as a picture, {_CAMERA}, and the default with --live.",
     _FLAGS,
 )
 common_flags.define(FusionSettings, _FLAGS, except_=("num_sources",))

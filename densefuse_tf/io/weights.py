@@ -137,8 +137,7 @@ def _load_keras(
 
     _check_size(path, path.stat().st_size, max_bytes)
     with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-        _check_size(path, unpacked, max_bytes)
+        _check_unpacked(path, archive, max_bytes)
         # Keras does not compare all checksums.
         damaged = archive.testzip()
         if damaged is not None:
