@@ -14,8 +14,7 @@ __version__ = "1.1.0"
 _load, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 # What imports TensorFlow; `fuse` does so when it is called, and DenseFuse is meant.
 _OF_TENSORFLOW = {
-    *("Fuser", "list_checkpoints", "list_strategies", "load_autoencoder"),
-    *("load_fusion_model", "strategy"),
+    *("Fuser", "list_strategies", "load_autoencoder", "load_fusion_model", "strategy"),
 }
 
 

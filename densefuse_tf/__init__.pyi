@@ -11,7 +11,7 @@ from .fusion.graph import load_fusion_model as load_fusion_model
 from .fusion.methods import fuse as fuse
 from .fusion.methods import list_methods as list_methods
 from .fusion.settings import FusionSettings as FusionSettings
-from .model.checkpoints import list_checkpoints as list_checkpoints
+from .lambdas import list_checkpoints as list_checkpoints
 from .model.checkpoints import load_autoencoder as load_autoencoder
 from .model.strategies import list_strategies as list_strategies
 from .model.strategies import strategy as strategy

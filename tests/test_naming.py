@@ -3,16 +3,22 @@
 import pytest
 
 import densefuse_tf
+from densefuse_tf import lambdas
 from densefuse_tf import metrics
 from densefuse_tf import naming
+from densefuse_tf.baselines import gtf
+from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation.table2 import reproduce
 from densefuse_tf.evaluation.table2 import rows
 from densefuse_tf.evaluation.table2 import settings as table2_settings
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.io import pixels
 from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
+from densefuse_tf.registration import transforms
+from densefuse_tf.training import settings
 
 
 @pytest.mark.parametrize("name", ("l1_norm", "l1-norm", "L1_Norm", " L1-NORM "))
@@ -59,11 +65,47 @@ def test_another_number_names_none(name):
         (lambda: densefuse_tf.fuse([], stratgy="l1_norm"), "strategy"),
         (lambda: densefuse_tf.Fuser(stratgy="l1_norm"), "strategy"),
         (lambda: methods.settings("gtf", {"lamda": 2}), "lambda"),
+        (lambda: checkpoints.locate("l1e2"), "1e2"),
+        (lambda: settings.find_recipe("relese"), "release"),
+        (lambda: settings.find_recipe(network="deepfus"), "deepfuse"),
+        (lambda: transforms.check_model("afine"), "affine"),
+        (lambda: pixels.parse_range("atuo"), "auto"),
     ),
 )
 def test_an_error_names_the_nearest(call, nearest):
     with pytest.raises(UserError, match=f"; did you mean {nearest}\\?$"):
         call()
+
+
+def test_choices_are_taken_in_any_case_where_they_are_looked_up():
+    assert settings.TrainingSettings("photos", network="DeepFuse").recipe == "release"
+    training = settings.TrainingSettings("photos", resize="Bilinear")
+    training.check()
+    assert training.resize == "bilinear"
+    assert methods.settings("gtf", {"Lambda": 2}).configured.lambda_ == 2
+    assert gtf.GTF(channels="JOINT").takes_color
+    assert transforms.check_model("Affine") == "affine"
+    assert pixels.parse_range(" Auto ") == "auto"
+    assert LiveSettings(live_rate="VIS").live_rate == "vis"
+
+
+def test_an_option_is_given_once():
+    with pytest.raises(UserError, match="option lambda of method gtf is given twice"):
+        methods.settings("gtf", {"lambda": 2, "Lambda": 3})
+
+
+@pytest.mark.parametrize("given", (("100",), ("1E2", "1e+3"), ("1e3", "100")))
+def test_lambdas_of_table2_are_named_as_checkpoints_are(given):
+    found = reproduce._lambdas(table2_settings.Table2Settings(lambdas=given))
+    assert found == [n for n in lambdas.SHORT_NAMES if float(n) in map(float, given)]
+
+
+@pytest.mark.parametrize(("given", "end"), (("le2", "mean 1e2\\?"), ("1e5", "1e3")))
+def test_a_wrong_lambda_is_told_with_the_nearest_name(given, end):
+    with pytest.raises(UserError, match=f"--lambdas=1e0,{given}: .*{end}$"):
+        reproduce._lambdas(table2_settings.Table2Settings(lambdas=("1e0", given)))
+    with pytest.raises(UserError, match="no such checkpoint"):
+        checkpoints.locate(given)
 
 
 def test_nothing_is_meant_where_nothing_is_near():

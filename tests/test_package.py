@@ -9,19 +9,21 @@ from typing import ClassVar
 import pytest
 
 import densefuse_tf
+from densefuse_tf import io
 from densefuse_tf import metrics
 from densefuse_tf import registration
 from densefuse_tf.fusion import settings
 from densefuse_tf.fusion.fuser import Fuser
 
 RIGHT = """
+import dataclasses
 import pathlib
 
 import numpy as np
 from PIL import Image
 
 import densefuse_tf
-from densefuse_tf import Fuser, FusionSettings, metrics, registration
+from densefuse_tf import Fuser, FusionSettings, io, metrics, registration
 
 infrared = np.zeros((64, 64), np.uint8)
 pair = [infrared, infrared]
@@ -36,7 +38,27 @@ total += metrics.entropy(infrared, convention="vifb")
 fuser = Fuser(preset="camera", checkpoint="1e2", num_sources=2)
 image = Fuser(FusionSettings("1e2", color="luma")).fuse(pair).image
 names: tuple[str, ...] = densefuse_tf.list_methods() + metrics.list_metrics()
-found = registration.register(image, infrared)
+found = registration.register(image, infrared, model="affine")
+image, moved = registration.Alignment(found, uncovered="black").align(image, infrared)
+moved = io.images.read("ir.png")
+total += metrics.METRICS["En"](image, image, moved, convention="authors")
+
+
+@densefuse_tf.method("darker")
+@dataclasses.dataclass(frozen=True)
+class Darker:
+    offset: int = 0
+
+    def fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
+        return ir
+
+
+@densefuse_tf.strategy("first", scales_with_sources=False, reach=0)
+def first(feature_maps: list[np.ndarray]) -> np.ndarray:
+    return feature_maps[0]
+
+
+Darker(offset=3).fuse(infrared, infrared)
 shown: str = densefuse_tf.__version__ + (found.reason or "")
 """
 # Each with a word of what a type checker says.
@@ -50,10 +72,25 @@ WRONG = {
     "Fuser(preset='photo')": "Literal['photo']",
     "registration.regster(image, infrared)": 'no attribute "regster"',
     "metrics.evaluate(infrared, fused)": '"fused" in call to "evaluate"',
+    "metrics.vif(infrared, fused)": '"fused" in call to "vif"',
+    "metrics.entropy()": 'argument "fused"',
+    "metrics.entropy(infrared, convention='tolkit')": "Literal['tolkit']",
+    "metrics.fmi(infrared, infrared, fused, feature='dctt')": "Literal['dctt']",
+    "metrics.evaluate(infrared, infrared, fused, metric='all')": '"metrics"',
+    "registration.register(image, infrared, model='afine')": "Literal['afine']",
+    "registration.register('vis.png', infrared)": 'incompatible type "str"',
+    "registration.Alignment(found, uncovered='blak')": "Literal['blak']",
+    "fuser.with_output(color='grey', output_range='minmax')": "Literal['grey']",
+    "io.imags.read('ir.png')": 'no attribute "imags"',
+    "io.images.write('fused.png', 5)": "incompatible type",
+    "densefuse_tf.strategy('sum', scales=True)": '"scales"',
+    "densefuse_tf.method('none')(int)": '"type[int]"',
+    "densefuse_tf.live(5, [])": 'incompatible type "int"',
+    "densefuse_tf.load_autoencoder(100)": 'incompatible type "int"',
 }
 
 
-@pytest.mark.parametrize("module", (densefuse_tf, metrics, registration))
+@pytest.mark.parametrize("module", (densefuse_tf, io, metrics, registration))
 def test_every_listed_name_exists(module):
     assert {"fuse", "io", "baselines", "registration"} <= set(dir(densefuse_tf))
     for name in module.__all__:
@@ -69,7 +106,7 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_metrics_and_settings_need_no_tensorflow():
     code = (
         "import sys, densefuse_tf; densefuse_tf.metrics.evaluate; "
-        "densefuse_tf.FusionSettings('1e2'); "
+        "densefuse_tf.FusionSettings('1e2'); densefuse_tf.list_checkpoints(); "
         "from densefuse_tf.training import settings; "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "densefuse_tf"
 FLOORS = (
     ("errors",),
     (
-        *("extras", "compiling", "loopback", "naming", "setting", "startup"),
+        *("extras", "compiling", "lambdas", "loopback", "naming", "setting", "startup"),
         "user_modules",
     ),
     ("io",),

@@ -87,7 +87,8 @@ class GTF:
 
     def __post_init__(self) -> None:
         check_positive("gtf", lambda_=self.lambda_, iterations=self.iterations)
-        check_choice("channels", self.channels, ("separate", "joint"))
+        channels = check_choice("channels", self.channels, ("separate", "joint"))
+        object.__setattr__(self, "channels", channels)
 
     @property
     def takes_color(self) -> bool:

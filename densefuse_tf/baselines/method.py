@@ -63,7 +63,7 @@ class Method(Protocol):
         """
 
 
-_Class = TypeVar("_Class", bound=type)
+_Class = TypeVar("_Class", bound=type[Method])
 # By name the class, or the module that registers it when the method is asked for.
 _METHODS: dict[str, type | str] = {
     name: f"densefuse_tf.baselines.{name}"
@@ -159,15 +159,17 @@ def converted(
     fields = option_fields(cls)
     values: dict[str, Any] = {}
     for given, value in options.items():
-        key = given.rstrip("_")
-        if key not in fields or key in others:
-            known = [field for field in fields if field not in others]
+        known = [field for field in fields if field not in others]
+        key = naming.find(given.rstrip("_"), known)
+        if key is None:
             raise UserError(
                 f"method {name} has no option {given!r}: "
                 + (f"expected one of {', '.join(known)}" if known else "it has none")
                 + naming.did_you_mean(given, known)
             )
         field = fields[key].name
+        if field in values:
+            raise UserError(f"option {key} of method {name} is given twice")
         values[field] = _converted(
             f"option {key} of method {name}", value, hints[field]
         )

@@ -64,7 +64,7 @@ def live(
       UserError: None of the first pairs can be fused; the rate is none; or what a
         source raises.
     """
-    check_rate("rate", rate)
+    rate = check_rate("rate", rate)
     if fuser is None:
         fuser = methods.kept(FusionSettings(**USUAL))
     if not isinstance(transform, RegistrationSettings):

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.setting import explained
@@ -48,12 +49,15 @@ class LiveSettings:
 
     def __post_init__(self):
         """Raises a UserError for a rate that is none."""
-        check_rate("live_rate", self.live_rate)
+        rate = check_rate("live_rate", self.live_rate)
+        object.__setattr__(self, "live_rate", rate)
 
 
-def check_rate(name: str, rate: str | float) -> None:
-    """Refuses what says nothing about when a picture is made."""
-    if not re.fullmatch(r"ir|vis|(?=.*[1-9])\d{1,3}(\.\d+)?", str(rate)):
+def check_rate(name: str, rate: str | float) -> str:
+    """Returns when a picture is made, or refuses what says nothing about that."""
+    rate = naming.find(str(rate), ("ir", "vis")) or str(rate)
+    if not re.fullmatch(r"ir|vis|(?=.*[1-9])\d{1,3}(\.\d+)?", rate):
         raise UserError(
             f"{name} is {rate!r}: expected ir, vis, or pictures a second, below 1000"
         )
+    return rate

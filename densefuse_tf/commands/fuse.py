@@ -36,6 +36,7 @@ Exit status: 0, 1 if some pairs of a folder could not be fused, 2 for a mistake.
 """
 
 import dataclasses
+import os
 import sys
 from typing import Any
 
@@ -167,7 +168,7 @@ def main() -> int:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:
         raise UserError("--fps goes with a video: give --video if these are its frames")
-    embedded = not _SOURCES.value and _VIS.value == EMBEDDED
+    embedded = not _SOURCES.value and _is_embedded()
     if live and embedded:
         raise UserError("--vis=embedded goes with images, not with --live")
     # A recording cannot be made again.
@@ -264,7 +265,19 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
     # As two lenses of one camera, both are in one file.
-    return KINDS, (_IR.value, _IR.value if _VIS.value == EMBEDDED else _VIS.value)
+    return KINDS, (_IR.value, _IR.value if _is_embedded() else _VIS.value)
+
+
+def _is_embedded() -> bool:
+    """Whether --vis asks for the photographs in the files of --ir."""
+    vis = _VIS.value
+    if vis == EMBEDDED or os.path.exists(vis):
+        return vis == EMBEDDED
+    if not naming.find(vis, [EMBEDDED]) and naming.nearest(vis, [EMBEDDED]):
+        raise UserError(
+            f"--vis={vis}: no such file or folder; did you mean {EMBEDDED}?"
+        )
+    return naming.find(vis, [EMBEDDED]) is not None
 
 
 def _description() -> str:

@@ -56,7 +56,7 @@ class RegisterSettings:
         "The image that is laid over the fixed one, usually the infrared one; its "
         "size and bit depth may differ.",
     )
-    model: str | None = setting(
+    model: registration.Model | None = setting(
         None, registration.MODELS_HELP, choices=registration.MODELS
     )
     points: str | os.PathLike | None = setting(
@@ -84,11 +84,11 @@ class RegisterSettings:
         "Write a picture of both images in turn, in squares: aligned edges go on "
         "across them.",
     )
-    uncovered: str = setting(
+    uncovered: registration.Uncovered = setting(
         "crop",
         "What becomes of the pixels that the moving image does not cover: cut off, or "
         "left at the fixed image's size, black or showing the fixed image.",
-        choices=("crop", "black", "fixed"),
+        choices=registration.UNCOVERED,
     )
 
     def files(self, *names: str) -> dict[str, pathlib.Path]:

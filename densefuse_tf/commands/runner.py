@@ -101,7 +101,7 @@ def _run(
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     try:
-        if any(argument in ("--help", "-h", "-help") for argument in argv[1:]):
+        if {"--help", "-h", "-help"} & set(argv[1:]):
             shown = description() if callable(description) else description
             shown = shown or "python -OO has dropped the text"
             text = flag_values.get_help(include_special_flags=False)
@@ -109,7 +109,7 @@ def _run(
             text = re.sub(r"(?m)^\S+:$", "flags:", text)
             print(f"{name}: {shown.strip()}\n{text}", flush=True)
             return 0
-        if "--version" in argv[1:]:
+        if {"--version", "-version"} & set(argv[1:]):
             print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
             return 0
         for argument, after in itertools.zip_longest(argv[1:], argv[2:], fillvalue=""):
@@ -121,7 +121,7 @@ def _run(
                 )
             flag, is_whole, path = argument.partition("=")
             path = os.path.expanduser(path if is_whole else after)
-            if flag.lstrip("-") == "flagfile" and os.path.exists(path):
+            if flag.lstrip("-") == "flagfile":
                 # absl would wait for the other end of a pipe.
                 files.open_to_read(path, "a file of flags").close()
         rest = flag_values(_spelled(argv, flag_values))[1:]
@@ -278,10 +278,13 @@ def _spelled(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
     for index, argument in enumerate(argv[1:], 1):
         if argument == "--":
             break
-        found = re.fullmatch(r"(?s)--?([A-Za-z][\w-]*)(=.*)?", argument)
+        found = re.fullmatch(r"(?is)--?(no[-_])?([A-Za-z][\w-]*)(=.*)?", argument)
         # What names no flag may be the value of the one before it.
-        if found and (name := naming.find(found[1], known)):
-            spelled[index] = f"--{name}{found[2] or ''}"
+        if found and (name := naming.find((found[1] or "")[:2] + found[2], known)):
+            value = found[3] or ""
+            spelled[index] = f"--{name}{value}"
+            if value and name not in flag_values:
+                raise UserError(f"--{name}{value}: expected --{name} alone")
     return spelled
 
 
@@ -293,9 +296,13 @@ def _wrong_flag(
     absl's quotes Python's own error.
     """
     if isinstance(error, flags.UnrecognizedFlagError):
-        near = naming.nearest(error.flagname, flag_values)
+        switches = [name for name in flag_values if flag_values[name].boolean]
+        known = [*flag_values, *(f"no{name}" for name in switches), "help", "version"]
+        near = naming.nearest(error.flagname, known)
         meant = "" if near is None else f"; did you mean --{near}?"
         return f"--{error.flagname}: unknown flag: see {command} --help{meant}"
+    if missing := re.fullmatch(r"Missing value for flag --?(\w+)", str(error)):
+        return f"--{missing[1]}: has no value: expected --{missing[1]}=VALUE"
     said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
     if said is None or not isinstance(error, flags.IllegalFlagValueError):
         return None

@@ -186,9 +186,9 @@ class Engine:
                 startup.import_tensorflow()
             self._fusers[key] = methods.build(settings)
         return self._fusers[key].with_output(
-            color=settings.color,
+            color=request.color,
             output_range=request.output_range,
-            palette=settings.palette,
+            palette=request.palette,
         )
 
 

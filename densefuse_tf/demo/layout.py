@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from densefuse_tf import lambdas
 from densefuse_tf.demo.engine import REGISTER
 from densefuse_tf.demo.request import RANGE
 from densefuse_tf.demo.request import Request
@@ -18,12 +19,11 @@ from densefuse_tf.fusion.settings import PALETTES
 from densefuse_tf.fusion.settings import PRECISIONS
 from densefuse_tf.fusion.settings import PRESETS
 from densefuse_tf.io import formats
-from densefuse_tf.model import checkpoints
 from densefuse_tf.model import strategies
 
 # A range without dead and hot pixels.
 OUTLIERS = "1%,99%"
-_LAMBDAS = [(f"{weight:g}", name) for name, weight in checkpoints.SSIM_WEIGHTS.items()]
+_LAMBDAS = [(f"{weight:g}", name) for name, weight in lambdas.SSIM_WEIGHTS.items()]
 _RANGES: list[str | int | float | tuple[str, str | int | float]] = [
     ("as it is (8 bits) or auto", ""),
     "auto",

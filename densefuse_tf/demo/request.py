@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
+from densefuse_tf.fusion.settings import ColorMode
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import OutputRange
+from densefuse_tf.fusion.settings import Palette
 from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 from densefuse_tf.pipelines.settings import EMBEDDED
@@ -51,13 +54,13 @@ class Request:
     method: str = FusionSettings.method
     strategy: str = FusionSettings.strategy
     checkpoint: str = str(FusionSettings.checkpoint)
-    output_range: str = FusionSettings.output_range
-    color: str = FusionSettings.color
+    output_range: OutputRange = FusionSettings.output_range
+    color: ColorMode = FusionSettings.color
     ir_range: str = ""
     vis_range: str = ""
     register: bool = False
     precision: str = FusionSettings.precision
-    palette: str = FusionSettings.palette
+    palette: Palette = FusionSettings.palette
     scale: bool = False
 
     @property

@@ -15,7 +15,9 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.fusion.settings import ColorMode
 from densefuse_tf.fusion.settings import OutputRange
+from densefuse_tf.fusion.settings import Palette
 from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
@@ -75,7 +77,11 @@ class ChannelFuser(abc.ABC):
         return self._color
 
     def with_output(
-        self: _Fuser, *, color: str, output_range: str, palette: str = PALETTES[0]
+        self: _Fuser,
+        *,
+        color: ColorMode,
+        output_range: OutputRange,
+        palette: Palette = PALETTES[0],
     ) -> _Fuser:
         """Returns one that shares the graph and makes other images of it."""
         other = object.__new__(type(self))

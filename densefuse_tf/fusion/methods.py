@@ -272,7 +272,7 @@ def fuse(
         "1e2", what `checkpoints.load_autoencoder` takes.
       method: One of `list_methods()`; all but DenseFuse fuse two sources.
       method_options: Options of another method by name: {"lambda": 2.5} of "gtf".
-        They may be keywords as well, as lambda_=2.5.
+        They may be keywords as well, as lambda_=2.5, which type checkers do not know.
       preset: "paper" or "camera", which says what the settings are that are not given:
         strategy="l1_norm" and color="luma" for cameras.
       register: Whether the infrared image is first laid over the visible one, whose

@@ -2,7 +2,5 @@
 
 import lazy_loader as _lazy_loader
 
-# Each is imported when it is first used.
-__getattr__, __dir__, __all__ = _lazy_loader.attach(
-    __name__, submodules=["finding", "images", "pixels", "temperatures", "video"]
-)
+# The names stand in __init__.pyi, each of which is loaded when it is first used.
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from densefuse_tf import naming
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import temperatures
@@ -133,7 +134,7 @@ def parse_range(text: str) -> ValueRange:
       A value range as `to_pixel_range` takes it.
     """
     parts = [part.strip() for part in text.split(",")]
-    if parts == ["auto"]:
+    if naming.find(text, ["auto"]):
         return "auto"
     are_percentiles = all(part.endswith("%") for part in parts)
     try:
@@ -179,6 +180,8 @@ def judge(
     Returns:
       What `scale` takes.
     """
+    if isinstance(value_range, str):
+        value_range = parse_range(value_range)
     if image.dtype == np.uint8 and value_range is None:
         return temperatures.Judged(0.0, 255.0)
     if value_range is None or value_range == "auto":
@@ -269,6 +272,7 @@ def _wrong_range(shown: object) -> UserError:
     return UserError(
         f"value range {shown!r}: expected auto, or two numbers or two percentiles of "
         "which the first is the smaller one: 7000,9000 or 1%,99%"
+        + naming.did_you_mean(shown, ["auto"])
     )
 
 

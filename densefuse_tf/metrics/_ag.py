@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -13,7 +14,7 @@ from densefuse_tf.metrics.metric import metric
     smallest=2,
     conventions=["toolkit", "vifb"],
 )
-def ag(fused: np.ndarray, *, convention: str = "intended") -> float:
+def ag(fused: np.ndarray, *, convention: Convention = "intended") -> float:
     """Computes AG, the mean strength of the gradient of the fused image.
 
     AG = mean over all pixels of sqrt((Fx^2 + Fy^2) / 2), F in 0..255. Fx and Fy are

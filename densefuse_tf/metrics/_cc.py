@@ -3,6 +3,7 @@
 import numpy as np
 
 from densefuse_tf.metrics._scd import corr2
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -12,13 +13,20 @@ from densefuse_tf.metrics.metric import metric
     formula="(corr2(A, F) + corr2(B, F)) / 2",
     range=(-1, 1),
 )
-def cc(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def cc(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes CC = (corr2(ir, fused) + corr2(vis, fused)) / 2.
 
     corr2 is Pearson's correlation over all pixels.
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       CC, -1 to 1; higher is better.

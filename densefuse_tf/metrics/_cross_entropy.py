@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -14,7 +15,13 @@ from densefuse_tf.metrics.metric import metric
     range=(-0.54, math.inf),
     higher_is_better=False,
 )
-def cross_entropy(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def cross_entropy(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes CE = (D(ir, fused) + D(vis, fused)) / 2 of the grey levels.
 
     D(S, F) = sum over levels l of p_l log2(p_l / q_l), p_l and q_l the shares of pixels
@@ -23,6 +30,7 @@ def cross_entropy(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       CE in bits, -0.54 to infinity; lower is better. 0 where all three histograms are

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -14,7 +15,7 @@ from densefuse_tf.metrics.metric import metric
     formula="mean of sqrt(Fx^2 + Fy^2), Sobel",
     range=(0, 255 * math.sqrt(20)),
 )
-def ei(fused: np.ndarray) -> float:
+def ei(fused: np.ndarray, *, convention: Convention = "intended") -> float:
     """Computes EI, the mean strength of Sobel's gradient of the fused image.
 
     EI = mean over all pixels of sqrt(Fx^2 + Fy^2), F in 0..255, Fx and Fy by Sobel's
@@ -22,6 +23,7 @@ def ei(fused: np.ndarray) -> float:
 
     Args:
       fused: The fused image, [H, W] uint8.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       EI in grey levels, 0 to 1140.4; higher is better.

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -11,13 +12,14 @@ from densefuse_tf.metrics.metric import metric
     formula="-Σ p log2 p over the 256 grey levels of F",
     range=(0, 8),
 )
-def entropy(fused: np.ndarray) -> float:
+def entropy(fused: np.ndarray, *, convention: Convention = "intended") -> float:
     """Computes En, the entropy of the grey levels of the fused image.
 
     En = -sum over l = 0..255 of p_l log2 p_l, with p_l the share of pixels of level l.
 
     Args:
       fused: The fused image, [H, W] uint8.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       The entropy in bits, 0 to 8; higher is better. 0 for a constant image.

@@ -1,15 +1,20 @@
 """FMI: the feature mutual information, by the fast method."""
 
 import functools
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pywt
 import scipy.fft
 
-from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.edge import edges
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.windows import window_scores
+from densefuse_tf.setting import check_choice
+
+Feature = Literal["wavelet", "dct", "edge", "none"]
 
 
 @metric(
@@ -38,7 +43,12 @@ from densefuse_tf.metrics.windows import window_scores
     smallest=3,
 )
 def fmi(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, feature: str = "wavelet"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    feature: Feature = "wavelet",
+    convention: Convention = "intended",
 ) -> float:
     """Computes FMI, the information that features of the images share.
 
@@ -62,6 +72,7 @@ def fmi(
         edges that MATLAB's `edge` finds; "none": the image itself. FMI_pixel is the
         authors' name for what holds no pixels: their call names no feature, and "edge"
         is the default of the Fast-FMI code.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       FMI, about 0 to 1; higher is better. The mixture is not always a distribution, so
@@ -94,10 +105,7 @@ def fmi(
       image has a flat stretch (that of stripes, say): such values depend on rounding
       here as in MATLAB.
     """
-    if not isinstance(feature, str) or feature not in FEATURES:
-        known = ", ".join(f'"{name}"' for name in FEATURES)
-        raise UserError(f"feature is {feature!r}: expected one of {known}")
-    extract = FEATURES[feature]
+    extract = FEATURES[check_choice("feature", feature, FEATURES)]
     rows = window_scores(*(extract(image / 255.0) for image in (ir, vis, fused)))
     return float(np.mean(rows))
 
@@ -136,4 +144,9 @@ def _pixels(image: np.ndarray) -> np.ndarray:
     return image
 
 
-FEATURES = {"wavelet": _wavelet, "dct": _cosine, "edge": edges, "none": _pixels}
+FEATURES: dict[Feature, Callable[[np.ndarray], np.ndarray]] = {
+    "wavelet": _wavelet,
+    "dct": _cosine,
+    "edge": edges,
+    "none": _pixels,
+}

@@ -6,6 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics._entropy import bits
 from densefuse_tf.metrics._entropy import entropy
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -17,7 +18,11 @@ from densefuse_tf.metrics.metric import metric
     conventions=["toolkit", "authors", "vifb"],
 )
 def mi(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes MI = I(ir; fused) + I(vis; fused) of the grey levels.
 

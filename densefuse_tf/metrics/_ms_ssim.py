@@ -9,6 +9,7 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.metrics.gaussian import RADIUS
 from densefuse_tf.metrics.gaussian import gaussian_mean
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import check_images
 from densefuse_tf.metrics.metric import metric
 
@@ -28,7 +29,13 @@ _SCALE_WEIGHTS /= _SCALE_WEIGHTS.sum()
     cost=2,
     smallest=_SMALLEST,
 )
-def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def ms_ssim(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes MS_SSIM, the similarity to the best patch that the sources allow.
 
     This is `mef_ssim` of two sources; its docstring has the formula.
@@ -38,6 +45,7 @@ def ms_ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
         hold one window.
       vis: Visible image, same size.
       fused: Fused image, same size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       MS_SSIM, 0 to 1; higher is better. Constant images are no exception: where

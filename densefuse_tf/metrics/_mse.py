@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -14,13 +15,20 @@ from densefuse_tf.metrics.metric import metric
     range=(0, 1),
     higher_is_better=False,
 )
-def mse(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def mse(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes MSE, the mean of the mean squared errors against both sources.
 
     MSE = (mean((ir - fused)^2) + mean((vis - fused)^2)) / 2 of images in [0, 1].
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       MSE, 0 to 1; lower is better. Times 255^2 it is in grey levels squared.

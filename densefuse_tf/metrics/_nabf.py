@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 _Edges = tuple[np.ndarray, np.ndarray]
@@ -15,7 +16,13 @@ _Edges = tuple[np.ndarray, np.ndarray]
     higher_is_better=False,
     smallest=2,
 )
-def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def nabf(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes Nabf, the fusion artifacts measure modified by Shreyamsha Kumar.
 
     With Sobel strengths g and angles a = atan(gv / gh) on images in [0, 1], kernels
@@ -32,6 +39,7 @@ def nabf(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       Nabf, 0 to 1; lower is better. 0 if the fused image is constant.

@@ -6,6 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics._mse import mse
 from densefuse_tf.metrics._mse import vifb_error
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -17,7 +18,11 @@ from densefuse_tf.metrics.metric import metric
     conventions=["toolkit", "vifb"],
 )
 def psnr(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes PSNR, the peak signal-to-noise ratio for the mean of both errors.
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.sensitivity import filtered
 from densefuse_tf.metrics.sensitivity import radial_frequencies
@@ -24,7 +25,11 @@ _RADIUS = 15
     conventions=["vifb"],
 )
 def q_cb(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes Q_CB, the perceptual quality measure of Chen and Blum.
 

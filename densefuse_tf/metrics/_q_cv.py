@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.sensitivity import filtered
 from densefuse_tf.metrics.sensitivity import radial_frequencies
@@ -26,7 +27,11 @@ _POWER = 5
     conventions=["vifb"],
 )
 def q_cv(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes Q_CV, the measure of Chen and Varshney.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 _Edges = tuple[np.ndarray, np.ndarray]
@@ -18,7 +19,11 @@ _VERTICAL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]])
     conventions=["vifb"],
 )
 def qabf(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes Qabf, the gradient-based measure of Xydeas and Petrovic.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from densefuse_tf.metrics._mse import squared_error
 from densefuse_tf.metrics._mse import vifb_error
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -18,7 +19,11 @@ from densefuse_tf.metrics.metric import metric
     conventions=["vifb"],
 )
 def rmse(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes RMSE, the mean of the root mean squared errors against both sources.
 

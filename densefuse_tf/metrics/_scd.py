@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -13,13 +14,20 @@ from densefuse_tf.metrics.metric import metric
     formula="corr2(F - B, A) + corr2(F - A, B)",
     range=(-2, 2),
 )
-def scd(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def scd(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes SCD = corr2(fused - vis, ir) + corr2(fused - ir, vis).
 
     corr2 is Pearson's correlation over all pixels.
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       SCD, -2 to 2; higher is better.

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -12,7 +13,7 @@ from densefuse_tf.metrics.metric import metric
     range=(0, 127.5),
     conventions=["toolkit"],
 )
-def sd(fused: np.ndarray, *, convention: str = "intended") -> float:
+def sd(fused: np.ndarray, *, convention: Convention = "intended") -> float:
     """Computes SD, the standard deviation of the grey levels of the fused image.
 
     SD = sqrt(mean((F - mean(F))^2)), F in 0..255, the mean over all pixels.

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -16,7 +17,7 @@ from densefuse_tf.metrics.metric import metric
     conventions=["toolkit", "vifb"],
     side_by_side=True,
 )
-def sf(fused: np.ndarray, *, convention: str = "intended") -> float:
+def sf(fused: np.ndarray, *, convention: Convention = "intended") -> float:
     """Computes SF, the root mean square of the differences between neighbours.
 
     SF = sqrt(RF^2 + CF^2), RF^2 the mean of (F(i, j) - F(i, j-1))^2 over all pairs of

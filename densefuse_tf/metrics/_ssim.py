@@ -4,6 +4,7 @@ import numpy as np
 
 from densefuse_tf.metrics._ssim_a import similarity_maps
 from densefuse_tf.metrics.gaussian import RADIUS
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 
@@ -14,13 +15,20 @@ from densefuse_tf.metrics.metric import metric
     range=(-2, 2),
     smallest=2 * RADIUS + 1,
 )
-def ssim(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def ssim(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes SSIM = SSIM(ir, fused) + SSIM(vis, fused), as the VIFB benchmark does.
 
     SSIM(X, Y) is that of `ssim_a`, over the windows that lie inside the image.
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       SSIM, -2 to 2; higher is better.

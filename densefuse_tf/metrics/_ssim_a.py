@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from densefuse_tf.metrics.gaussian import gaussian_mean
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 _C1 = 0.01**2
@@ -17,7 +18,13 @@ _C2 = 0.03**2
     formula="(SSIM(A, F) + SSIM(B, F)) / 2, border repeated",
     range=(-1, 1),
 )
-def ssim_a(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
+def ssim_a(
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
+) -> float:
     """Computes SSIM_a = (SSIM(ir, fused) + SSIM(vis, fused)) / 2, Eq. 8 of the paper.
 
       SSIM(X, Y) = mean of (2 mX mY + C1) (2 sXY + C2)
@@ -28,6 +35,7 @@ def ssim_a(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
 
     Args:
       ir, vis, fused: The images, [H, W] uint8 each, of one size.
+      convention: All have this definition; "vifb" takes colour images as well.
 
     Returns:
       SSIM_a, -1 to 1; higher is better. Constant images are no exception.

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from densefuse_tf.metrics.gaussian import gaussian_mean
+from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
 # An image and its weighted mean in every window.
@@ -27,7 +28,11 @@ _SMALLEST = 41
     conventions=["toolkit"],
 )
 def vif(
-    ir: np.ndarray, vis: np.ndarray, fused: np.ndarray, *, convention: str = "intended"
+    ir: np.ndarray,
+    vis: np.ndarray,
+    fused: np.ndarray,
+    *,
+    convention: Convention = "intended",
 ) -> float:
     """Computes VIF = VIF(ir, fused) + VIF(vis, fused), in the pixel domain.
 

@@ -122,7 +122,7 @@ class Metric:
         vis: np.ndarray,
         fused: np.ndarray,
         *,
-        convention: str = CONVENTIONS[0],
+        convention: Convention = "intended",
     ) -> float:
         """Computes the metric for one pair, as its function does.
 
@@ -180,7 +180,7 @@ def metric(
     conventions: Sequence[str] = (),
     side_by_side: bool = False,
     **facts: Any,
-) -> Callable[[Callable[..., float]], Callable[..., float]]:
+) -> Callable[[_Function], _Function]:
     """Makes a function of (ir, vis, fused), or of (fused), a metric of METRICS.
 
     The function is then called with checked images; see `checked`. Decorated again, it
@@ -199,7 +199,7 @@ def metric(
       A decorator.
     """
 
-    def decorate(function: Callable[..., float]) -> Callable[..., float]:
+    def decorate(function: _Function) -> _Function:
         if not hasattr(function, "images"):
             own = _by_channel(function, side_by_side)
             function = checked(smallest=smallest, conventions=conventions)(own)
@@ -235,7 +235,8 @@ def checked(
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
         names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-        if not conventions:
+        takes_convention = "convention" in signature.parameters
+        if not takes_convention:
             signature = signature.replace(parameters=[*parameters, _CONVENTION])
 
         @functools.wraps(function)
@@ -253,7 +254,7 @@ def checked(
             convention = given["convention"] = naming.pick(
                 convention, CONVENTIONS, f"convention is {convention!r}"
             )
-            if not conventions:
+            if not takes_convention:
                 del given["convention"]
             given |= check_images(
                 {name: given[name] for name in names},
@@ -276,7 +277,7 @@ def checked(
     return decorate
 
 
-def _by_channel(function: Callable, side_by_side: bool) -> Callable:
+def _by_channel(function: _Function, side_by_side: bool) -> _Function:
     """Makes a metric of grey images one of colour images too, with VIFB's mean."""
 
     @functools.wraps(function)
@@ -294,7 +295,7 @@ def _by_channel(function: Callable, side_by_side: bool) -> Callable:
             return function(**given | joined)
         return float(np.mean([function(**given | channel) for channel in channels]))
 
-    return of_channels
+    return typing.cast(_Function, of_channels)
 
 
 def check_images(

@@ -6,14 +6,15 @@ import pathlib
 import keras
 import numpy as np
 
+from densefuse_tf import lambdas
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
+from densefuse_tf.lambdas import SHORT_NAMES
+from densefuse_tf.lambdas import SSIM_WEIGHTS
+from densefuse_tf.lambdas import short_name
 from densefuse_tf.model import computing
 from densefuse_tf.model import network
 
-# lambda of L = lambda * L_ssim + L_p (Eq. 1), by the short name of its checkpoint.
-SSIM_WEIGHTS = {"1e0": 1.0, "1e1": 10.0, "1e2": 100.0, "1e3": 1000.0}
-SHORT_NAMES = tuple(SSIM_WEIGHTS)
 # The network's own files have 0.4 MB, those of the release with Adam's slots 0.9 MB.
 _MAX_BYTES = 20_000_000
 
@@ -41,11 +42,6 @@ _PYTORCH_NAMES = {
     "C4": ("conv4", 1),
     "C5": ("conv5", 1),
 }
-
-
-def list_checkpoints() -> tuple[str, ...]:
-    """Returns the short names of the trained models that come with the package."""
-    return SHORT_NAMES
 
 
 def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
@@ -107,18 +103,6 @@ def _load_pytorch(path: pathlib.Path, model: keras.Model) -> None:
         layer.bias.assign(arrays[f"{name}.bias"])
 
 
-def short_name(checkpoint: str | os.PathLike) -> str | None:
-    """Returns the short name that is meant: "1e2" by "1e2", "1E2" or "100".
-
-    None where it is another checkpoint.
-    """
-    try:
-        weight = float(str(checkpoint))
-    except ValueError:
-        return None
-    return next((n for n, each in SSIM_WEIGHTS.items() if each == weight), None)
-
-
 def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
     """Finds the file or the TensorFlow 1 prefix that `checkpoint` names.
 
@@ -128,6 +112,7 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
     expected = (
         f"expected one of {', '.join(SHORT_NAMES)}, a .keras file, the prefix of a "
         "TensorFlow 1 checkpoint or the authors' densefuse_gray.model"
+        + lambdas.did_you_mean(checkpoint)
     )
     if not isinstance(checkpoint, str | os.PathLike):
         for name, weight in SSIM_WEIGHTS.items():

@@ -122,7 +122,16 @@ _KIND = user_modules.Kind(
 )
 
 
-def strategy(name: str, **facts: Any) -> Callable[[_Function], _Function]:
+def strategy(
+    name: str,
+    *,
+    scales_with_sources: bool,
+    reach: int | None = None,
+    takes_parts: bool = False,
+    takes_differences: bool = False,
+    takes_window_radius: bool | None = None,
+    takes_offset: bool | None = None,
+) -> Callable[[_Function], _Function]:
     """Registers a function as the fusion strategy `name`.
 
     A function takes the place of one of the same module and name, so that a notebook's
@@ -130,8 +139,8 @@ def strategy(name: str, **facts: Any) -> Callable[[_Function], _Function]:
 
     Args:
       name: The name on the command line.
-      **facts: The other fields of `Strategy`: scales_with_sources, and where they apply
-        reach, takes_parts and takes_differences.
+      scales_with_sources, reach, takes_parts, takes_differences, takes_window_radius,
+        takes_offset: As in `Strategy`; the first has to be given.
 
     Raises:
       ValueError: The name is taken, or a fact contradicts the function's signature.
@@ -148,7 +157,16 @@ def strategy(name: str, **facts: Any) -> Callable[[_Function], _Function]:
         registered = keras.saving.register_keras_serializable(
             package="densefuse_tf", name=name
         )(function)
-        _STRATEGIES[name] = Strategy(name, registered, **facts)
+        _STRATEGIES[name] = Strategy(
+            name,
+            registered,
+            scales_with_sources,
+            reach,
+            takes_parts,
+            takes_differences,
+            takes_window_radius,
+            takes_offset,
+        )
         return registered
 
     return register

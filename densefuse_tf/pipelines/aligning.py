@@ -15,12 +15,13 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 
 if TYPE_CHECKING:
     from densefuse_tf.registration import Alignment
+    from densefuse_tf.registration import Model
     from densefuse_tf.registration import Registration
 
 # The pairs or frames whose transforms a rig's is the median of, at most.
 FIRST = 5
 
-_UNCOVERED: dict[str, str] = {
+_UNCOVERED: dict[str, registration.Uncovered] = {
     "crop": "crop",
     "black": "black",
     # Settings allow the one that stays as it is.
@@ -223,13 +224,13 @@ def _of_a_rig(
 
 
 def _register(
-    scene: Scene, settings: RegistrationSettings, model: str | None = None
+    scene: Scene, settings: RegistrationSettings, model: "Model | None" = None
 ) -> "Registration":
     """Registers a pair, by a model where one is given."""
     fixed_name, moving_name = settings.fixed_first(scene.names)
     guess = _guess(scene, settings)
     # The median of several needs one that is known.
-    usual = "affine" if settings.register == "once" else None
+    usual: Model | None = "affine" if settings.register == "once" else None
     model = settings.register_model or model or (guess[1] if guess else usual)
     found = registration.register(
         *settings.fixed_first(scene.sources),
@@ -250,7 +251,7 @@ def _register(
 
 def _guess(
     scene: Scene, settings: RegistrationSettings
-) -> tuple[np.ndarray, str] | None:
+) -> "tuple[np.ndarray, Model] | None":
     """Returns a matrix from the fixed to the moving image, and its model."""
     if settings.guess is not None:
         given = registration.load(settings.guess)

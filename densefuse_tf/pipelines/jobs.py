@@ -27,6 +27,7 @@ import apache_beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils import shared
 
+from densefuse_tf import lambdas
 from densefuse_tf import startup
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
@@ -163,14 +164,12 @@ class Work(apache_beam.DoFn):
 
 def with_absolute_paths(settings: FusionSettings) -> FusionSettings:
     """Returns the same settings for workers, who have another current folder."""
-    from densefuse_tf.model import checkpoints
-
     module = settings.strategy_module
     if module is not None and os.path.isfile(module):
         module = os.path.abspath(module)
         settings = dataclasses.replace(settings, strategy_module=module)
     checkpoint = os.fspath(settings.checkpoint)
-    if checkpoints.short_name(checkpoint) is not None:
+    if lambdas.short_name(checkpoint) is not None:
         return settings
     return dataclasses.replace(settings, checkpoint=os.path.abspath(checkpoint))
 

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from densefuse_tf import registration
 from densefuse_tf import startup
@@ -94,7 +94,7 @@ class RegistrationSettings:
     given.
     """
 
-    register: str | None = setting(
+    register: Literal["each", "once"] | None = setting(
         None,
         "Register the infrared and the visible image first; their sizes may differ. "
         "each: every pair by itself; once: the cameras are fixed to each other, the "
@@ -103,12 +103,12 @@ class RegistrationSettings:
         choices=("each", "once"),
         bare="auto",
     )
-    register_to: str = setting(
+    register_to: Literal["visible", "infrared"] = setting(
         "visible",
         "The image that stays as it is; the other one is laid over it.",
         choices=("visible", "infrared"),
     )
-    register_model: str | None = setting(
+    register_model: registration.Model | None = setting(
         None, registration.MODELS_HELP, choices=registration.MODELS
     )
     guess: str | os.PathLike | None = setting(
@@ -132,7 +132,7 @@ class RegistrationSettings:
         "Also write the transform to this file, as JSON; of one pair, or of all with "
         "--register=once.",
     )
-    uncovered: str = setting(
+    uncovered: Literal["crop", "visible", "infrared", "black"] = setting(
         "crop",
         "What becomes of pixels that only the image that stays has: crop, the result "
         "is cut to the area that both share; visible or infrared, the result has full "

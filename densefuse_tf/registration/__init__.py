@@ -10,14 +10,6 @@ See docs/registration.md.
 
 import lazy_loader as _lazy_loader
 
-# What a transform may do, each as much as the one before and more.
-MODELS = ("translation", "similarity", "affine", "homography")
-MODELS_HELP = (
-    "What the transform may do: translation, shift; similarity, scale and turn as "
-    "well; affine, shear as well; homography, perspective. By default affine, or a "
-    "homography where that matches clearly better."
-)
-
-# The other names stand in __init__.pyi. They are loaded when they are first used, so
+# The names stand in __init__.pyi. They are loaded when they are first used, so
 # that a look at whether a pair is aligned imports neither scikit-image nor SciPy.
 __getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -1,11 +1,15 @@
 # The public names: __init__.py reads them here, and loads each when it is first used.
-from .alignment import UNCOVERED as UNCOVERED
 from .alignment import Alignment as Alignment
 from .alignment import Rectangle as Rectangle
 from .alignment import checkerboard as checkerboard
 from .alignment import common_area as common_area
 from .alignment import warp as warp
 from .camera import placed as placed
+from .choices import MODELS as MODELS
+from .choices import MODELS_HELP as MODELS_HELP
+from .choices import UNCOVERED as UNCOVERED
+from .choices import Model as Model
+from .choices import Uncovered as Uncovered
 from .misalignment import looks_misaligned as looks_misaligned
 from .points import from_points as from_points
 from .points import read_points as read_points
@@ -16,6 +20,3 @@ from .rig import combine as combine
 from .storing import load as load
 from .storing import save as save
 from .warping import covered as covered
-
-MODELS: tuple[str, ...]
-MODELS_HELP: str

@@ -6,11 +6,13 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
+from densefuse_tf.registration.choices import UNCOVERED
+from densefuse_tf.registration.choices import Uncovered
 from densefuse_tf.registration.registration import Registration
 from densefuse_tf.registration.warping import covered
 from densefuse_tf.registration.warping import warp_matrix
+from densefuse_tf.setting import check_choice
 
-UNCOVERED = ("crop", "black", "fixed")
 # As many rows are tried as upper and lower edges.
 _MAX_EDGES = 1024
 
@@ -77,11 +79,8 @@ class Alignment:
       UserError: Another value of `uncovered`; with "crop", the images do not overlap.
     """
 
-    def __init__(self, registration: Registration, *, uncovered: str = "crop"):
-        if uncovered not in UNCOVERED:
-            raise UserError(
-                f"uncovered {uncovered!r}: expected one of {', '.join(UNCOVERED)}"
-            )
+    def __init__(self, registration: Registration, *, uncovered: Uncovered = "crop"):
+        uncovered = check_choice("uncovered", uncovered, UNCOVERED)
         self.registration = registration
         self.area = common_area(registration) if uncovered == "crop" else None
         self._covered = None

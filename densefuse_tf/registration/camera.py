@@ -4,9 +4,10 @@ import numpy as np
 
 from densefuse_tf.io.radiometric import Placing
 from densefuse_tf.registration import transforms
+from densefuse_tf.registration.choices import Model
 from densefuse_tf.registration.registration import Registration
 
-_MODEL = "similarity"
+_MODEL: Model = "similarity"
 
 
 def placed(

@@ -84,7 +84,7 @@ def find(
       factors: Scales to search: pixels of the moving image for one of the fixed image,
         both at full size.
       angles: Rotations to search, in degrees.
-      model: One of `transforms.MODELS`.
+      model: One of `MODELS`.
       guess: A transform around which to search, or None.
 
     Returns:

@@ -8,6 +8,7 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
 from densefuse_tf.registration import transforms
+from densefuse_tf.registration.choices import Model
 from densefuse_tf.registration.registration import Registration
 
 _LEAST = 4
@@ -22,7 +23,7 @@ def from_points(
     moving: np.ndarray,
     *,
     shapes: tuple[tuple[int, int], tuple[int, int]],
-    model: str = "affine",
+    model: Model = "affine",
     name: str = "the points",
 ) -> Registration:
     """Fits a transform to pairs of points by least squares.
@@ -31,7 +32,7 @@ def from_points(
       fixed, moving: [n, 2] coordinates (x, y) of the same n >= 4 places in both images;
         the centre of the pixel at the top left is (0, 0).
       shapes: Heights and widths of the fixed and of the moving image.
-      model: One of `transforms.MODELS`.
+      model: One of `MODELS`.
       name: What messages call the points.
 
     Returns:
@@ -42,7 +43,7 @@ def from_points(
       UserError: Fewer than four points, not finite, on a line, or so that no transform
         of the model fits them; an unknown model.
     """
-    transforms.check_model(model)
+    model = transforms.check_model(model)
     fixed, moving = (np.asarray(points, np.float64) for points in (fixed, moving))
     if not fixed.shape == moving.shape == (*fixed.shape[:1], 2):
         raise UserError(

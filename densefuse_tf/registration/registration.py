@@ -17,6 +17,7 @@ from densefuse_tf.registration import fields
 from densefuse_tf.registration import matching
 from densefuse_tf.registration import search
 from densefuse_tf.registration import transforms
+from densefuse_tf.registration.choices import Model
 from densefuse_tf.registration.matching import Found
 from densefuse_tf.registration.warping import warp_matrix
 
@@ -48,7 +49,7 @@ class Registration:
     Attributes:
       transform: Takes pixel coordinates (x, y) of the fixed image to those of the
         moving one; the centre of the pixel at the top left is (0, 0).
-      model: One of `transforms.MODELS`.
+      model: One of `MODELS`.
       fixed_shape, moving_shape: Heights and widths.
       score: Normalised product of the orientation fields, -1..1; None where images
         were not compared.
@@ -67,7 +68,7 @@ class Registration:
     """
 
     transform: skimage_transform.ProjectiveTransform
-    model: str
+    model: Model
     fixed_shape: tuple[int, int]
     moving_shape: tuple[int, int]
     score: float | None = None
@@ -99,7 +100,7 @@ def register(
     fixed: np.ndarray,
     moving: np.ndarray,
     *,
-    model: str | None = None,
+    model: Model | None = None,
     scales: tuple[float, float] | None = None,
     rotations: tuple[float, float] = (-8.0, 8.0),
     guess: np.ndarray | None = None,
@@ -132,8 +133,7 @@ def register(
         unknown model; a guess that is no transform.
     """
     is_free = model is None
-    model = model or "affine"
-    transforms.check_model(model)
+    model = transforms.check_model(model or "affine")
     grays = [
         _comparable(image, name)
         for image, name in zip((fixed, moving), names, strict=True)

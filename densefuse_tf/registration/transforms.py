@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from skimage import transform
 
-from densefuse_tf.errors import UserError
-from densefuse_tf.registration import MODELS
+from densefuse_tf.registration.choices import MODELS
+from densefuse_tf.registration.choices import Model
+from densefuse_tf.setting import check_choice
 
 _CLASSES = {
     "translation": transform.EuclideanTransform,
@@ -37,10 +38,9 @@ _DIRECTIONS = np.array(
 _PARAMETERS = {"translation": 2, "similarity": 4, "affine": 6, "homography": 8}
 
 
-def check_model(model: str) -> None:
-    """Raises a UserError unless `model` is one of `MODELS`."""
-    if model not in MODELS:
-        raise UserError(f"model {model!r}: expected one of {', '.join(MODELS)}")
+def check_model(model: str) -> Model:
+    """Returns the model that is meant, or raises a UserError."""
+    return check_choice("model", model, MODELS)
 
 
 def is_regular(matrix: np.ndarray) -> bool:

@@ -21,8 +21,8 @@ import math
 import os
 from collections.abc import Mapping
 
+from densefuse_tf import naming
 from densefuse_tf.errors import UserError
-from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
@@ -155,20 +155,17 @@ RECIPES = {
 }
 
 
+def find_network(name: str) -> str:
+    """Returns the name of a network in RECIPES, which may be given in another case."""
+    return naming.pick(name, RECIPES, f"unknown network {name!r}")
+
+
 def find_recipe(name: str | None = None, network: str = "densefuse") -> Recipe:
     """Returns a recipe of a network by their names, by default the network's first."""
-    if network not in RECIPES:
-        raise UserError(
-            f"unknown network {network!r}: expected one of {', '.join(RECIPES)}"
-        )
-    recipes = RECIPES[network]
+    recipes = RECIPES[find_network(network)]
     if name is None:
         return next(iter(recipes.values()))
-    if name not in recipes:
-        raise UserError(
-            f"unknown recipe {name!r}: expected one of {', '.join(recipes)}"
-        )
-    return recipes[name]
+    return recipes[naming.pick(name, recipes, f"unknown recipe {name!r}")]
 
 
 @explained
@@ -236,6 +233,7 @@ class TrainingSettings:
     resize: str = setting(
         "nearest",
         "How a photograph is resized: nearest (the release), bilinear, bicubic, area.",
+        choices=tuple(RESIZE_FILTERS),
     )
     random_crop: bool = setting(
         False, "Cut a random square out instead of squashing the photograph to one."
@@ -244,7 +242,9 @@ class TrainingSettings:
         None, "Keep the grey crops: 'memory', or the name of a file."
     )
     mixed_precision: str = setting(
-        "none", "float16 (GPUs) or bfloat16 for the network's inner layers."
+        "none",
+        "float16 (GPUs) or bfloat16 for the network's inner layers.",
+        choices=MIXED_PRECISION,
     )
     deterministic: bool = setting(
         False,
@@ -258,6 +258,7 @@ class TrainingSettings:
         for name in ("train_dir", "val_dir", "cache"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, os.fspath(path))
+        object.__setattr__(self, "network", find_network(self.network))
         recipe = find_recipe(self.recipe, self.network)
         object.__setattr__(self, "recipe", recipe.name)
         if self.ssim_weight is None:
@@ -275,5 +276,3 @@ class TrainingSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise UserError(f"{name} is {value}: expected a number of 0 or more")
-        check_choice("resize", self.resize, RESIZE_FILTERS)
-        check_choice("mixed_precision", self.mixed_precision, MIXED_PRECISION)

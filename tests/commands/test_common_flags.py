@@ -134,7 +134,7 @@ def test_help_imports_nothing_heavy(name, shown):
             "--stratgy: unknown flag: see fuse.py --help; did you m",
         ),
         ("--soup", "--soup: unknown flag: see fuse.py --help\n"),
-        ("--noskip_existin", "did you mean --skip_existing?"),
+        ("--noskip_existin", "did you mean --noskip_existing?"),
         ("--Output-Range=averge", "--output_range=averge: expected one of minmax, ave"),
         ("--Output-Range=averge", "; did you mean average?"),
         ("--noOverwrite", "--ir is missing"),

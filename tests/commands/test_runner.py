@@ -22,6 +22,7 @@ from densefuse_tf.commands import train_cnn
 from densefuse_tf.io import images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "pairs"
 COMMANDS = (curves, demo, evaluate, export, fuse, register, train, train_cnn)
 # The flags whose text is no path. Every other one takes ~ for the home folder.
 NO_PATHS = {
@@ -174,3 +175,43 @@ def test_flags_are_read_from_no_pipe(tmp_path, capsys, between):
     given = f"--flagfile{between}{tmp_path / 'pipe'}"
     assert run_with(None, *given.split(" ")) == 2
     assert "pipe: is not a regular file: expected a file of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    (
+        ("--nosave_raw=true", "--nosave_raw=true: expected --nosave_raw alone"),
+        ("--no-save-raw=1", "--nosave_raw=1: expected --nosave_raw alone"),
+        ("--strategy", "--strategy: has no value: expected --strategy=VALUE"),
+        ("--hlep", "--hlep: unknown flag: see test --help; did you mean --help?"),
+        ("--vresion", "unknown flag: see test --help; did you mean --version?"),
+        ("--no-overwite", "unknown flag: see test --help; did you mean --nooverwrite?"),
+        ("-straegy=mean", "unknown flag: see test --help; did you mean --strategy?"),
+        ("--flagfile=none.txt", "none.txt: cannot be read: No such file"),
+    ),
+)
+def test_a_mistake_in_a_flag_is_one_line(argument, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert fuse.run(["test", argument]) == runner.USAGE_ERROR
+    said = capsys.readouterr().err
+    assert line in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", ("--nooverwrite", "--no-overwrite", "--No_Overwrite"))
+def test_a_switch_is_turned_off_by_no_before_it(given, tmp_path, capsys):
+    (tmp_path / "fused.png").touch()
+    sources = [f"--{kind}={EXAMPLES / kind / 'hut.png'}" for kind in ("ir", "vis")]
+    assert (
+        fuse.run(["test", *sources, f"--output={tmp_path / 'fused.png'}", given]) == 2
+    )
+    assert "is not overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("vis", ("embeded", "Embedded"))
+def test_the_word_for_photographs_in_files_may_be_misspelt(vis, tmp_path, capsys):
+    source = EXAMPLES / "ir" / "hut.png"
+    output = tmp_path / "fused.png"
+    assert fuse.run(["test", f"--ir={source}", f"--vis={vis}", f"--output={output}"])
+    said = capsys.readouterr().err
+    expected = "did you mean embedded?" if vis == "embeded" else "has no temperatures"
+    assert expected in said

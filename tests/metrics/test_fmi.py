@@ -124,5 +124,5 @@ def test_default_is_the_wavelet(pair):
 
 @pytest.mark.parametrize("feature", ["gradient", None, ["dct"]])
 def test_unknown_feature(pair, feature):
-    with pytest.raises(UserError, match=r"feature is .*: expected one of \"wavelet"):
+    with pytest.raises(UserError, match=r"feature is .*: expected one of wavelet, dct"):
         fmi(*pair, feature=feature)

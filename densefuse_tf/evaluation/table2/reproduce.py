@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from densefuse_tf import baselines
+from densefuse_tf import lambdas
 from densefuse_tf import naming
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
@@ -179,12 +180,15 @@ def _names(entry: Entry, pair: ProtocolPair) -> tuple[str, str]:
 
 def _lambdas(settings: Table2Settings) -> list[str]:
     """Returns the lambdas in the order of the table."""
-    given = paper.LAMBDAS if settings.lambdas is None else settings.lambdas
-    unknown = [name for name in given if name not in paper.LAMBDAS]
-    if unknown or not given:
-        raise UserError(
-            f"--lambdas={','.join(given)}: expected some of {', '.join(paper.LAMBDAS)}"
-        )
+    given = paper.LAMBDAS
+    if settings.lambdas is not None:
+        given = tuple(lambdas.short_name(name) or name for name in settings.lambdas)
+    for name in given or ("",):
+        if name not in paper.LAMBDAS:
+            raise UserError(
+                f"--lambdas={','.join(given)}: expected some of "
+                f"{', '.join(paper.LAMBDAS)}" + lambdas.did_you_mean(name)
+            )
     return [name for name in paper.LAMBDAS if name in given]
 
 
