@@ -89,6 +89,66 @@ def test_training_makes_atoms_of_norm_1_that_fit_better_and_better(pair):
     assert errors[0] > errors[1] > errors[2]
 
 
+def naive_codes(samples, atoms):
+    """Orthogonal matching pursuit by least squares, [n, 256]."""
+    codes = np.zeros((len(samples), len(atoms)))
+    for sample, code in zip(samples, codes, strict=True):
+        taken, rest = [], sample
+        while len(taken) < 16 and np.max((atoms @ rest) ** 2) >= 1e-14:
+            taken.append(int(np.argmax((atoms @ rest) ** 2)))
+            code[taken] = np.linalg.lstsq(atoms[taken].T, sample, rcond=None)[0]
+            rest = sample - code @ atoms
+    return codes
+
+
+def naive_training(pair, seed, iterations):
+    """K-SVD as KSVDBox 13 has it, one atom after the other, all errors anew."""
+    samples = np.array(
+        [
+            image[top : top + 7, left : left + 7].ravel(order="F") / 255
+            for image in pair
+            for top in range(0, image.shape[0] - 6, 3)
+            for left in range(0, image.shape[1] - 6, 3)
+        ]
+    )
+    norms = np.linalg.norm(samples, axis=1)
+    random = np.random.default_rng(seed)
+    first = random.choice(np.flatnonzero(norms**2 > 1e-6), 256, replace=False)
+    atoms = samples[first] / norms[first, None]
+    for _ in range(iterations):
+        codes, free, replaced = naive_codes(samples, atoms), [*range(len(samples))], []
+
+        def replace(atom, errors, atoms=atoms, free=free):
+            worst = max(free, key=lambda sample: errors[sample])
+            free.remove(worst)
+            atoms[atom] = samples[worst] / norms[worst]
+
+        for atom in random.permutation(256):
+            users = np.flatnonzero(codes[:, atom])
+            if not len(users):
+                replace(atom, ((samples - codes @ atoms) ** 2).sum(axis=1))
+                replaced.append(atom)
+                continue
+            own = codes[users, atom]
+            rest = samples[users] - codes[users] @ atoms + np.outer(own, atoms[atom])
+            atoms[atom] = own @ rest / np.linalg.norm(own @ rest)
+            codes[users, atom] = rest @ atoms[atom]
+        errors = ((samples - codes @ atoms) ** 2).sum(axis=1)
+        uses = (np.abs(codes) > 1e-7).sum(axis=0)
+        for atom in range(256):
+            likeness = np.delete(atoms @ atoms[atom], atom) ** 2
+            if atom not in replaced and (likeness.max() > 0.99**2 or uses[atom] < 4):
+                replace(atom, errors)
+    return atoms.T
+
+
+def test_training_is_k_svd(pair):
+    small = [image[:46, :49] for image in pair]
+    found = dictionaries.trained(*small, seed=3, iterations=2)
+    np.testing.assert_allclose(found, naive_training(small, 3, 2), rtol=0, atol=1e-8)
+    assert dictionaries.ITERATIONS == 50
+
+
 def test_training_depends_on_the_seed_alone(pair):
     one, again, other = (
         dictionaries.trained(*pair, seed=seed, iterations=2) for seed in (0, 0, 1)

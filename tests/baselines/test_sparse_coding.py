@@ -1,6 +1,7 @@
 """Patches and orthogonal matching pursuit."""
 
 import numpy as np
+import pytest
 
 from densefuse_tf.baselines import sparse_coding
 
@@ -29,9 +30,13 @@ def test_patches_at_a_stride_begin_at_the_corner():
     np.testing.assert_array_equal(vectors[:, 0], image[0:8:3, 0:6:3].ravel())
 
 
-def test_pursue_equals_a_pursuit_by_least_squares():
+# How much of each atom is its own, and not the atom's before it.
+@pytest.mark.parametrize("own", [1.0, 0.01])
+def test_pursue_equals_a_pursuit_by_least_squares(own):
     random = np.random.default_rng(0)
     dictionary = _dictionary(random)
+    dictionary[:, 1::2] = (1 - own) * dictionary[:, ::2] + own * dictionary[:, 1::2]
+    dictionary /= np.linalg.norm(dictionary, axis=0)
     signals = random.standard_normal((25, 20))
     atoms, coefficients = _pursue(signals, dictionary)
     for signal, own_atoms, own_coefficients in zip(

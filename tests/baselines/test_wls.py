@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from densefuse_tf.baselines import wls
 from densefuse_tf.baselines.wls import WLS
 
 
@@ -78,6 +79,11 @@ def test_it_equals_straight_loops(shape, weight, scene):
     pair = scene(*shape)
     raw = WLS(lambda_=weight).raw(*pair)
     np.testing.assert_allclose(raw, naive_wls(*pair, weight), atol=1e-11)
+
+
+def test_a_tie_of_details_goes_to_the_infrared_image():
+    detail = np.array([0.0, 0.25, -0.25])
+    assert not wls._choose(detail, -detail).any()
 
 
 def test_base_and_details_add_up_to_the_image(scene):

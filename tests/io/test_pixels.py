@@ -68,6 +68,12 @@ def test_given_range_clips():
     assert scaled.tolist() == [[0, 0], [127.5, 255]] and value_range == (1000, 3000)
 
 
+def test_hundredths_of_a_kelvin_are_told_apart():
+    image = np.array([[300.0, 300.01], [300.02, 300.04]])
+    scaled, _ = pixels.to_pixel_range(image, (300.0, 300.04))
+    np.testing.assert_allclose(scaled, [[0, 63.75], [127.5, 255]], atol=1e-4)
+
+
 def test_constant_image_becomes_0():
     scaled, value_range = pixels.to_pixel_range(np.full((3, 3), 7, np.uint16))
     assert not scaled.any() and value_range == (7.0, 7.0)
@@ -115,6 +121,21 @@ def test_parse_range_refuses_anything_else(text):
     with pytest.raises(UserError, match="expected auto, or two numbers") as caught:
         pixels.parse_range(text)
     assert repr(text) in str(caught.value)
+
+
+def test_to_uint8_rounds_halves_to_even_and_saturates():
+    values = np.array([[-7, -0.51, 0.5, 1.5], [2.5, 254.49, 254.51, 300]], np.float32)
+    assert pixels.to_uint8(values).tolist() == [[0, 0, 0, 2], [2, 254, 255, 255]]
+    same = ramp(4, 5)
+    assert pixels.to_uint8(same) is same
+
+
+def test_false_colours_lie_apart_by_more_than_a_share_of_the_largest():
+    grey = np.full((8, 8, 3), 200.0, np.float32)
+    for apart, is_found in ((5, False), (7, True)):
+        image = grey.copy()
+        image[..., 2] -= apart
+        assert pixels.is_in_false_colors(image) == is_found
 
 
 def test_extremes_are_outliers_where_few_pixels_make_the_range():

@@ -17,7 +17,8 @@ needs_flyr = pytest.mark.skipif(
 )
 SHOWN = image_bytes.smooth(60, 80)
 CELSIUS = np.linspace(-10, 120, 30 * 40).reshape(30, 40)
-PHOTOGRAPH = np.stack([np.tile(np.arange(128, dtype=np.uint8), (96, 1))] * 3, 2)
+RAMP = np.tile(np.arange(128, dtype=np.uint8), (96, 1))
+PHOTOGRAPH = np.stack([RAMP, 160 - RAMP, RAMP // 2], axis=2)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def spoiled():
         image[where] = values
         return what, image, foreign
 
-    for rows in (1, 2, 4):
+    for rows in (1, 2, 8):
         noise = rng.integers(0, 65536, (rows, width))
         yield case(f"{rows} rows of telemetry below", np.s_[-rows:], noise)
         yield case(f"{rows} rows of telemetry above", np.s_[:rows], noise)
@@ -58,9 +58,14 @@ def spoiled():
     yield case("a dead row", np.s_[60], 0)
     yield case("a dead column", np.s_[:, 7], 65535)
     yield case("dead columns", np.s_[:, [3, 80, 159]], 0)
+    yield case("a row that is a little off", np.s_[60], 7500)
     yield case("a row of noise", np.s_[33], rng.integers(200, 300, width))
     yield case("half a row", np.s_[50, :80], 0)
     yield case("single pixels", ([3, 30, 119], [4, 99, 159]), [0, 65535, 40000])
+    glowing = scene()
+    glowing[29:32, 98:101] += 60
+    where = ([30], [99])
+    yield case("a pixel with a little glow", where, 10000, counts(glowing))
     yield case("a pair of pixels", ([30, 31], [99, 100]), [65535, 60000])
     border = np.pad(np.zeros((height - 8, width - 8), bool), 4, constant_values=True)
     yield case("a black border", border, 0)
@@ -71,12 +76,16 @@ def spoiled():
     celsius = ((scene() - 7000) / 20 + 25).astype(np.float32)
     for value in (-9999, -32768, np.finfo(np.float32).min, 1e6):
         yield case(f"holes of {value:g}", hole, value, celsius)
+    yield case("a small hole", np.hypot(y - 60, x - 50) < 4, 0)
     yield case("holes of NaN", hole, np.nan, celsius)
     for angle in (3, -7):
         turned = ndimage.rotate(scene(), angle, reshape=False, order=1)
         inside = ndimage.rotate(np.ones(SHAPE), angle, reshape=False, order=1)
         # The edge of the border is mixed of 0 and the scene.
         yield f"turned by {angle}", counts(turned), inside < 0.999
+        # So does that of one of -9999.
+        turned = ndimage.rotate(celsius, angle, reshape=False, order=1, cval=-9999)
+        yield f"turned by {angle} in degrees", turned, inside < 0.999
     image, foreign = counts(scene()), np.zeros(SHAPE, bool)
     image[-3:], image[:, :4], image[50, 50] = rng.integers(0, 65536, (3, 160)), 0, 60000
     foreign[-3:] = foreign[:, :4] = foreign[50, 50] = True
@@ -110,6 +119,7 @@ def hot_and_cold():
         ("sun", 3, 1, 50000),
         ("flare", 1, 0.6, 20000),
         ("candle", 0.5, 0.5, 20000),
+        ("spark", 0.5, 0.5, 1000),
         ("ice", 8, 1, -3000),
     ):
         for row, column in ((60, 80), (3, 150), (119, 40)):
@@ -307,6 +317,17 @@ def test_a_closed_shutter_is_an_empty_frame():
     flat = [temperatures.judge(np.full((9, 9), value, np.uint16)) for value in (5, 9)]
     whole, empty = temperatures.together(flat)
     assert empty == [] and (whole.low, whole.high) == (5, 9)
+
+
+def test_a_frame_is_flat_that_spreads_by_a_quarter_of_the_others():
+    assert temperatures.is_flat(np.array([0, 10, 11]), 40).tolist() == [1, 1, 0]
+
+
+def test_one_restless_frame_makes_no_other_one_empty():
+    frames = [temperatures.Judged(100, 140, (101, 139), 40) for _ in range(4)]
+    restless = temperatures.Judged(5000, 6000, (5001, 5999), 1000)
+    whole, empty = temperatures.together([*frames, restless])
+    assert empty == [] and (whole.low, whole.high) == (100, 6000)
 
 
 def test_outliers_are_what_lies_outside_of_a_thousandth_at_either_end():

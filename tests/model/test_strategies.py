@@ -1,6 +1,7 @@
 """Eq. 4-7 and the other strategies by NumPy twins, silent sources, registration."""
 
 import functools
+import inspect
 
 import numpy as np
 import numpy_densefuse
@@ -38,11 +39,36 @@ def test_l1_norm_equals_numpy(count, radius, size):
         np.testing.assert_allclose(fused[index], expected, rtol=1e-5)
 
 
-def test_l1_norm_has_radius_1_as_in_the_paper():
-    maps = feature_maps(2)
-    np.testing.assert_array_equal(
-        strategies.l1_norm(maps), strategies.l1_norm(maps, window_radius=1)
-    )
+def test_the_radius_is_1_as_in_the_paper_unless_another_is_given():
+    functions = [strategies.get(name).function for name in ("l1_norm", *TWINS)]
+    functions += [
+        activity.activity_level_map,
+        activity.detail_level_map,
+        activity.l1_norm_weights,
+    ]
+    for function in functions:
+        assert inspect.signature(function).parameters["window_radius"].default == 1
+
+
+@pytest.mark.parametrize("factor", (1, 1e9))
+def test_activity_and_detail_levels_equal_numpy(factor):
+    (maps,) = feature_maps(1)
+    maps *= np.float32(factor)
+    maps[..., ::3] *= -1
+    for found, level in (
+        (activity.activity_level_map(maps, 2), activity_level),
+        (activity.detail_level_map(maps, 2), detail),
+    ):
+        for index in range(2):
+            expected = level(np.float64(maps[index]), 2)
+            np.testing.assert_allclose(found[index, ..., 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ("l1_norm", "l1_norm_softmax", "choose_max"))
+def test_weights_of_the_largest_floats_are_finite(name):
+    maps = [np.full((1, 3, 4, 64), 3e38, np.float32)] * 4
+    fused = strategies.get(name).function(maps)
+    np.testing.assert_allclose(fused, maps[0], rtol=1e-5)
 
 
 def test_weights_sum_to_1():
