@@ -45,6 +45,16 @@ def test_a_saved_autoencoder_loads_with_keras_alone(untrained_deepfuse, pair):
     np.testing.assert_allclose(loaded(inputs), model(inputs), rtol=1e-6)
 
 
+def test_initial_kernels_are_truncated_normal_and_biases_zero(untrained_deepfuse):
+    layers = deepfuse.variables(untrained_deepfuse[1]).items()
+    kernels = [np.ravel(value) for name, value in layers if name.endswith("kernel")]
+    values = np.concatenate(kernels)
+    # 0.1, cut at two standard deviations.
+    assert np.abs(values).max() <= 0.2
+    assert values.std() == pytest.approx(0.088, rel=0.02)
+    assert not any(np.any(value) for name, value in layers if name.endswith("bias"))
+
+
 def test_the_shipped_weights_reconstruct_photographs(shared):
     files = sorted((shared / "train/coco_val2014").glob("*.jpg"))[:3]
     photographs = np.stack([iio.imread(file, mode="L") for file in files])
