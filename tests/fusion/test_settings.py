@@ -6,12 +6,30 @@ import pytest
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import preset_values
 
 
 def test_every_field_has_a_default_and_a_description():
     for field in dataclasses.fields(FusionSettings):
         assert field.default is not dataclasses.MISSING
         assert field.metadata["help"].endswith(".")
+
+
+def test_the_defaults_are_those_of_the_paper():
+    default = FusionSettings()
+    assert (default.checkpoint, default.strategy) == ("1e2", "addition")
+    assert (default.window_radius, default.num_sources) == (1, 2)
+    assert (default.output_range, default.color) == ("minmax", "auto")
+    assert (default.precision, default.memory_budget) == ("float32", 1.0)
+
+
+def test_a_preset_is_the_defaults_but_for_some():
+    assert preset_values("paper") == {}
+    camera = {"strategy": "l1_norm", "color": "luma"}
+    assert preset_values("camera") == camera
+    for preset, values in (("paper", {}), ("camera", camera)):
+        of_video = {**values, "output_range": "average"}
+        assert preset_values(preset, is_video=True) == of_video
 
 
 @pytest.mark.parametrize(
