@@ -35,6 +35,8 @@ docs: .venv/docs-$(VERSION)
 	TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m sphinx -q -W --keep-going docs docs/_build
 	echo "the documents: docs/_build/index.html"
 
+# Where a copy of the package was installed before, pip leaves Numba's files in a folder that
+# would hide the package: it is removed.
 .venv/core-$(VERSION): EXTRAS =
 .venv/test-$(VERSION): EXTRAS = [test]
 .venv/docs-$(VERSION): EXTRAS = [docs]
@@ -45,4 +47,5 @@ docs: .venv/docs-$(VERSION)
 	echo "setting up .venv: once, some minutes"
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/pip install -qq -c constraints.txt -e '.$(EXTRAS)'
+	rm -rf .venv/lib/python3*/site-packages/densefuse_tf
 	touch $@
