@@ -80,7 +80,7 @@ CSS = """
 #settings {grid-area: settings}
 #results {grid-area: results}
 #details {grid-area: details}
-#layout:has(#old) :is(#fused, [id$=_slider], #metrics) {opacity: 0.4}
+#layout:has(#old) :is(#fused, [id$=_slider], [id^=map_], #metrics) {opacity: 0.4}
 #strategy .wrap {flex-direction: column; gap: 4px}
 #strategy label {padding: 4px 8px}
 #footer {padding-top: 16px}
