@@ -76,9 +76,9 @@ def main() -> None:
     max_pixels = int(_MAX_MEGAPIXELS.value * 1e6)
     pairs = examples.find(_EXAMPLES.value)
     startup.import_tensorflow()
-    from densefuse_tf.demo import server as serving
+    from densefuse_tf.demo import server
 
-    with serving.own_folder() as root:
+    with server.own_folder() as root:
         # Uploads and results go into folders that end with the page. Gradio reads where
         # when it is imported, and it calls nobody.
         cache, tempfile.tempdir = (
@@ -90,32 +90,22 @@ def main() -> None:
         os.environ["GRADIO_TEMP_DIR"] = cache
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         from densefuse_tf.demo import page
-        from densefuse_tf.demo.engine import Engine
-        from densefuse_tf.demo.jobs import Jobs
 
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
-        size = max(_FOLDER_MEGABYTES.value * 10**6, 4 * page.upload_limit(max_pixels))
-        kept = serving.Folder(cache, size)
-        running = Jobs(Engine(max_pixels))
-        documents = _DOCUMENTS if (_DOCUMENTS / "index.html").is_file() else None
-        shown = page.build(running, pairs, kept, documents)
-        server, address = page.launch(
-            shown,
+        with page.serving(
+            pairs,
             host=_HOST.value,
             port=_PORT.value,
             max_pixels=max_pixels,
-            examples=pairs,
-            folder=kept,
+            cache=cache,
+            cache_bytes=_FOLDER_MEGABYTES.value * 10**6,
             icon=pathlib.Path(root) / "icon.png",
-            documents=documents,
-        )
-        print(f"page: {address} (Ctrl-C ends it)", flush=True)
-        ended.wait()
-        server.close()
-        running.close()
-        shown.close(verbose=False)
+            documents=_DOCUMENTS if (_DOCUMENTS / "index.html").is_file() else None,
+        ) as address:
+            print(f"page: {address} (Ctrl-C ends it)", flush=True)
+            ended.wait()
 
 
 def _check_host(host: str) -> None:

@@ -1,5 +1,6 @@
 """Builds the page of densefuse-demo with Gradio, and serves it."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 import densefuse_tf
 from densefuse_tf.demo import answers
 from densefuse_tf.demo import layout
+from densefuse_tf.demo.engine import Engine
 from densefuse_tf.demo.jobs import Jobs
 from densefuse_tf.demo.request import Request
 from densefuse_tf.demo.server import Folder
@@ -30,7 +32,7 @@ _LEAST_UPLOAD = 2**20
 _DOCUMENTS = "/documents"
 
 
-def build(
+def _build(
     running: Jobs,
     examples: Sequence[Sequence[pathlib.Path]],
     folder: Folder,
@@ -39,7 +41,7 @@ def build(
     """Builds the page, which offers examples, (infrared, visible) each.
 
     The folder is the one that Gradio keeps uploads and results in. Documents are the
-    folder of the built pages, which `launch` serves and the page links to.
+    folder of the built pages, which `serving` serves and the page links to.
     """
 
     def show(file):
@@ -144,32 +146,36 @@ def _links(documents: pathlib.Path | None) -> list[str]:
     ]
 
 
-def launch(
-    page: gr.Blocks,
+@contextlib.contextmanager
+def serving(
+    examples: Sequence[Sequence[pathlib.Path]],
     *,
     host: str,
     port: int,
     max_pixels: int,
-    examples: Sequence[Sequence[pathlib.Path]],
-    folder: Folder,
+    cache: str,
+    cache_bytes: int,
     icon: pathlib.Path,
     documents: pathlib.Path | None,
-) -> "tuple[Server, str]":
+) -> Iterator[str]:
     """Serves the page in threads of its own, on this machine alone.
 
     Args:
-      page: From `build`.
+      examples: The pairs that the page offers.
       host: The address of this machine to listen on.
       port: The port, which has to be free.
       max_pixels: The largest image; uploads that could not be one are refused.
-      examples: As `build` took them, like the next one.
-      folder: Refuses an upload for which it has no room.
+      cache: The folder in which Gradio keeps uploads and results.
+      cache_bytes: How large it becomes; there is room for four uploads in any case.
       icon: Where the page's icon is written.
-      documents: As `build` took it.
+      documents: The folder of the built pages, or None.
 
-    Returns:
-      What serves, and the page's address.
+    Yields:
+      The page's address.
     """
+    folder = Folder(cache, max(cache_bytes, 4 * _upload_limit(max_pixels)))
+    running = Jobs(Engine(max_pixels))
+    page = _build(running, examples, folder, documents)
     _draw_icon(icon)
     app = fastapi.FastAPI(openapi_url=None)
     if documents is not None:
@@ -180,7 +186,7 @@ def launch(
         "/",
         server_name=host,
         server_port=port,
-        max_file_size=upload_limit(max_pixels),
+        max_file_size=_upload_limit(max_pixels),
         allowed_paths=[str(path) for pair in examples for path in pair],
         theme=layout.THEME,
         css=layout.CSS,
@@ -198,10 +204,15 @@ def launch(
     page.has_launched = True
     server = Server(Guard(app, host, folder), host, port)
     name = f"[{host}]" if ":" in host else host
-    return server, f"http://{name}:{port}/"
+    try:
+        yield f"http://{name}:{port}/"
+    finally:
+        server.close()
+        running.close()
+        page.close(verbose=False)
 
 
-def upload_limit(max_pixels: int) -> int:
+def _upload_limit(max_pixels: int) -> int:
     """Returns the size of the largest upload, in bytes."""
     return max(_LEAST_UPLOAD, _BYTES_PER_PIXEL * max_pixels)
 
