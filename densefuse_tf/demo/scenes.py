@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from densefuse_tf.io import images
+from densefuse_tf.io import pixels
 
 # Pixels over which one depth turns into the next.
 _EDGE_SIGMA = 2.0
@@ -94,7 +95,7 @@ def focal_planes(
     if photo.ndim == 3:
         shares = shares[..., None]
     mixed = (share * sharp + (1.0 - share) * blurred for share in shares)
-    return [np.rint(image).astype(np.uint8) for image in mixed]
+    return [pixels.to_uint8(image) for image in mixed]
 
 
 def exposures(
@@ -127,4 +128,4 @@ def _developed(radiance: np.ndarray) -> np.ndarray:
     linear = np.clip(radiance, 0.0, 1.0)
     curved = 1.055 * linear ** (1 / 2.4) - 0.055
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, curved)
-    return np.rint(255.0 * encoded).astype(np.uint8)
+    return pixels.to_uint8(255.0 * encoded)
