@@ -1,8 +1,11 @@
-"""The rooms of the package: imports go down only and never in a circle."""
+"""The rooms of the package: imports go down only, never in a circle; its messages."""
 
 import ast
+import errno
 import functools
+import os
 import pathlib
+import re
 
 import pytest
 
@@ -153,3 +156,28 @@ def test_the_library_prints_nothing_and_reads_no_surroundings(name):
     # TensorFlow's log level is set, not read, where TensorFlow is imported.
     allowed = {"startup": ["os.environ"]}
     assert wrong in ([], allowed.get(name, []))
+
+
+def texts() -> str:
+    """The texts in the package, in lines; a bar stands where a value is put in."""
+    found = []
+    for tree in trees().values():
+        for node in ast.walk(tree):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            values = [getattr(part, "value", None) for part in parts]
+            found.append("|".join(each for each in values if isinstance(each, str)))
+    return "\n".join(found)
+
+
+def test_the_documents_have_the_messages_of_the_program():
+    page = (PACKAGE.parent / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    assert len(rows) > 20
+    system = os.strerror(errno.ENOSPC), os.strerror(errno.EROFS).lower()
+    said = "\n".join([texts(), *system])
+    for row in rows:
+        for message in re.findall("`([^`]+)`", row):
+            # Between names, numbers and what is left out.
+            for part in re.split(r"\.\.\.|\.\[\w+\]|[\dx]*\d|\b[A-Z]+\b", message):
+                words = part if len(part) > 3 else ""
+                assert words in said, f"{message}: {words!r}"
