@@ -23,6 +23,11 @@ def short_name(checkpoint: str | os.PathLike) -> str | None:
     return next((n for n, each in SSIM_WEIGHTS.items() if each == weight), None)
 
 
+def file_name(short_name: str) -> str:
+    """Returns the name of the file of a trained model."""
+    return f"densefuse_{short_name}.keras"
+
+
 def did_you_mean(checkpoint: object) -> str:
     """Returns the end of an error that names the nearest short name; "" if none is.
 

@@ -21,10 +21,8 @@ def reproduce(
     chosen: settings.Table2Settings, outputs: Outputs, panels: str | None
 ) -> None:
     """Reproduces Table II; writes tables, and pictures into the folder `panels`."""
-    if chosen.has_ours and (
-        chosen.checkpoint_dir is None or chosen.strategy_module is not None
-    ):
-        # Whoever looks for the models of this project or a strategy imports it.
+    if chosen.has_ours and chosen.strategy_module is not None:
+        # A module of strategies imports it.
         startup.import_tensorflow()
     plan = reproducing.plan(chosen)
     outputs.check([plan.inputs])

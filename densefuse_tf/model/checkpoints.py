@@ -122,7 +122,7 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
             f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
         )
     if (name := short_name(checkpoint)) is not None:
-        return weights.shipped(f"densefuse_{name}.keras")
+        return weights.shipped(lambdas.file_name(name))
     return weights.find(checkpoint, expected, pytorch=True)
 
 

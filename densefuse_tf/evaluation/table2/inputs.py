@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from densefuse_tf import lambdas
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.io import finding
 from densefuse_tf.io import pixels
+from densefuse_tf.io import weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +84,13 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
     """
     found = {}
     if folder is None:
-        from densefuse_tf.model import checkpoints
-
         for name in paper.LAMBDAS:
             with contextlib.suppress(UserError):
-                found[name] = checkpoints.locate(name)
+                found[name] = weights.shipped(lambdas.file_name(name))
         return found
     folder = scoring.existing_folder(folder)
     for name in paper.LAMBDAS:
-        for path in (folder / f"densefuse_{name}.keras", folder / name / "model.keras"):
+        for path in (folder / lambdas.file_name(name), folder / name / "model.keras"):
             if path.is_file():
                 found[name] = path
                 break

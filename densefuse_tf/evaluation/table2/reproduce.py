@@ -80,7 +80,7 @@ def plan(settings: Table2Settings) -> Plan:
         raise UserError(
             "--data_dir is missing: expected the folder of IR<n>.png and VIS<n>.png"
         )
-    lambdas = _lambdas(settings)
+    chosen = _lambdas(settings)
     entries = [
         rows.registered(name, options, averages=settings.averages)
         for name, options in _methods(settings).items()
@@ -94,7 +94,7 @@ def plan(settings: Table2Settings) -> Plan:
     rows.check_names(entries)
     checkpoints = {}
     if settings.has_ours:
-        checkpoints = _checkpoints(settings.checkpoint_dir, lambdas)
+        checkpoints = _checkpoints(settings.checkpoint_dir, chosen)
         entries += rows.ours(
             checkpoints,
             window_radius=settings.window_radius,
@@ -222,17 +222,17 @@ def _methods(settings: Table2Settings) -> dict[str, Mapping[str, str]]:
 
 
 def _checkpoints(
-    folder: str | os.PathLike | None, lambdas: Sequence[str]
+    folder: str | os.PathLike | None, chosen: Sequence[str]
 ) -> dict[str, pathlib.Path]:
     """Returns the checkpoint for each lambda."""
     found = inputs.find_checkpoints(folder)
-    missing = [name for name in lambdas if name not in found]
+    missing = [name for name in chosen if name not in found]
     if missing:
         there = ",".join(found)
         raise UserError(
             f"{folder or 'the models of this project'}: no checkpoint for lambda "
-            f"{', '.join(missing)}: expected densefuse_{missing[0]}.keras, "
+            f"{', '.join(missing)}: expected {lambdas.file_name(missing[0])}, "
             f"..._{missing[0]}.ckpt.index or {missing[0]}/model.keras"
             + (f"; --lambdas={there} takes those that are there" if there else "")
         )
-    return {name: found[name] for name in lambdas}
+    return {name: found[name] for name in chosen}
