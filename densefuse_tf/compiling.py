@@ -40,9 +40,8 @@ class compiled:
 
     def _made(self):
         import numba
-        from numba.core import caching
 
-        class Cache(caching.FunctionCache):
+        class Cache(numba.core.caching.FunctionCache):
             """Is left alone where it is damaged or the disk is full."""
 
             def load_overload(self, *arguments):
