@@ -81,11 +81,11 @@ def test_read_refuses_files_that_are_missing_or_damaged(tmp_path, put, dictionar
 
 
 def test_training_makes_atoms_of_norm_1_that_fit_better_and_better(pair):
-    trained = {n: dictionaries.trained(*pair, seed=0, iterations=n) for n in (1, 4, 12)}
+    trained = {n: dictionaries.trained(*pair, seed=0, iterations=n) for n in (1, 2, 4)}
     for dictionary in trained.values():
         assert dictionary.shape == dictionaries.SHAPE
         np.testing.assert_allclose(np.linalg.norm(dictionary, axis=0), 1, atol=1e-12)
-    errors = [_error(pair, trained[n]) for n in (1, 4, 12)]
+    errors = [_error(pair, trained[n]) for n in (1, 2, 4)]
     assert errors[0] > errors[1] > errors[2]
 
 

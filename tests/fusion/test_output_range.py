@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from densefuse_tf.fusion.output_range import average_divisor
 from densefuse_tf.fusion.output_range import to_pixels
 from densefuse_tf.fusion.output_range import to_pixels_in_graph
 from densefuse_tf.fusion.settings import OUTPUT_RANGES
+from densefuse_tf.fusion.settings import FusionSettings
 
 
 def test_minmax_is_the_rescale_of_the_release():
@@ -46,6 +48,12 @@ def test_average_divides_rounds_and_clips():
     image = to_pixels(raw, "average", 2)
     np.testing.assert_array_equal(image, [0, 0, 50, 51, 255, 255])
     assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("strategy", "divisor"), [("addition", 3), ("l1_norm", 1)])
+def test_only_a_sum_of_sources_is_divided(strategy, divisor):
+    settings = FusionSettings(strategy=strategy, num_sources=3)
+    assert average_divisor(settings) == divisor
 
 
 def test_clip_cuts_off_and_truncates():

@@ -16,6 +16,7 @@ from densefuse_tf.io import files
 from densefuse_tf.training import photographs
 from densefuse_tf.training.photographs import CropCache
 from densefuse_tf.training.photographs import Crops
+from densefuse_tf.training.settings import TrainingSettings
 
 SIZE = 16
 
@@ -155,8 +156,50 @@ def test_random_crop_is_a_part_of_the_photograph(tmp_path):
     }
     places = np.ndindex(2, 3)
     assert seen == {grey[y : y + 16, x : x + 16].tobytes() for y, x in places}
-    small = Crops(size=64, random_crop=True)
-    assert small.read(path, np.random.default_rng(0)).shape == (64, 64)
+    # Enlarged until the shorter side, 17 pixels, has 64, the longer one has 68.
+    small = Crops(size=64, random_crop=True).read(path, np.random.default_rng(0))
+    rows = ((np.arange(64) + 0.5) * 17 / 64).astype(int)
+    columns = ((np.arange(68) + 0.5) * 18 / 68).astype(int)
+    enlarged = grey[np.ix_(rows, columns)]
+    assert any((enlarged[:, x : x + 64] == small).all() for x in range(5))
+
+
+def test_a_random_crop_is_another_one_in_each_epoch(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(grey).save(path)
+    crops = Crops(size=SIZE, random_crop=True)
+    batches = photographs.Photographs([path], crops, seed=4).training_batches(1)
+    for position, (crop, _) in enumerate(batches.take(4).as_numpy_iterator()):
+        expected = crops.read(path, np.random.default_rng([4, position]))
+        np.testing.assert_array_equal(crop[0, ..., 0], expected)
+
+
+def test_photographs_are_held_out_by_the_seed(folder):
+    paths = photographs.find_photographs(folder)
+    held_out = set(np.random.default_rng(5).permutation(7)[:3].tolist())
+    settings = TrainingSettings(folder, num_val_images=3, image_size=SIZE, seed=5)
+    training, validation = photographs.split(settings)
+    assert validation.paths == [paths[i] for i in sorted(held_out)]
+    assert training.paths == [path for path in paths if path not in validation.paths]
+
+
+def test_the_first_photographs_of_a_folder_validate_and_are_taken_whole(folder):
+    settings = TrainingSettings(
+        folder / "set0",
+        folder / "set1",
+        num_val_images=2,
+        image_size=SIZE,
+        random_crop=True,
+    )
+    training, validation = photographs.split(settings)
+    assert [path.name for path in training.paths] == [f"{n}.png" for n in (0, 2, 4, 6)]
+    assert [path.name for path in validation.paths] == ["1.png", "3.png"]
+    grey = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(grey).save(validation.paths[0])
+    ((crop, _),) = validation.validation_batches(2, limit=1).as_numpy_iterator()
+    expected = Crops(SIZE).read(validation.paths[0], np.random.default_rng(0))
+    np.testing.assert_array_equal(crop[0, ..., 0], expected)
 
 
 def test_interleaved_batch_alternates_two_photographs_along_the_row(tmp_path):

@@ -1,5 +1,6 @@
 """The settings of a run, against the paper's section IV-A."""
 
+from densefuse_tf.training.photographs import Crops
 from densefuse_tf.training.settings import TrainingSettings
 
 
@@ -12,5 +13,6 @@ def test_the_defaults_are_those_of_the_paper():
     # takes the nearest pixel.
     assert (default.image_size, default.resize) == (256, "nearest")
     assert not default.random_crop
+    assert Crops() == Crops(256, "nearest", False)
     # Figures 5 and 6 have a point for each 100 iterations.
     assert (default.num_val_images, default.val_every) == (1000, 100)
