@@ -100,6 +100,8 @@ def test_mean_leaves_undefined_values_out():
     means = scoring.mean(rows)
     assert means["En"] == 1.5 and means["SCD"] == 1.0
     assert np.isnan(scoring.average([float("nan")]))
+    # A mean, and no median.
+    assert scoring.average([1, 2, 6]) == 3
 
 
 class Frame(np.ndarray):

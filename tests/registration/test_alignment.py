@@ -35,6 +35,13 @@ def test_warp_by_whole_pixels_copies_them(dtype, channels):
     assert (warped[:, 26:] == 9).all()
 
 
+@pytest.mark.parametrize(("shift", "to"), [(0.4, 0), (0.6, 1)])
+def test_warp_rounds_whole_numbers_to_the_nearest(shift, to):
+    image = np.tile(np.arange(30, dtype=np.uint8), (20, 1))
+    warped = registration.warp(image, of(shifted_by(shift, 0), (20, 30), (20, 30)))
+    np.testing.assert_array_equal(warped[:, 3:-4], image[:, 3:-4] + to)
+
+
 @pytest.mark.parametrize("factor", [2, 4])
 def test_warp_smooths_before_it_shrinks(factor):
     """By a Gaussian of (factor - 1) / 2 pixels, as scikit-image's resize does."""

@@ -11,11 +11,11 @@ from densefuse_tf.registration import transforms
 
 
 def test_without_a_shift_both_centres_lie_together():
-    found = registration.placed(Placing(1.6, 0, 0), (480, 640), (60, 80))
+    found = registration.placed(Placing(1.6, 0, 0), (500, 640), (60, 80))
     assert found.model == "similarity"
     assert not found.accepted
-    assert (found.fixed_shape, found.moving_shape) == ((480, 640), (60, 80))
-    middle = transforms.apply(found.matrix, np.array([[319.5, 239.5]]))
+    assert (found.fixed_shape, found.moving_shape) == ((500, 640), (60, 80))
+    middle = transforms.apply(found.matrix, np.array([[319.5, 249.5]]))
     np.testing.assert_allclose(middle, [[39.5, 29.5]])
     # The photograph is 1.6 times as wide as what the thermal image shows.
     ends = transforms.apply(np.linalg.inv(found.matrix), np.array([[0, 0], [80, 0]]))
