@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import os
 import re
@@ -24,13 +25,13 @@ _REMARK = re.compile(
 )
 
 
+@functools.cache
 def load_tensorflow() -> None:
     """Imports TensorFlow without its remarks, and changes nothing else of the process.
 
-    A program that uses the library gets it so, unless it has imported it already.
+    A program that uses the library gets it so. What it has printed where the program
+    has imported it before is the program's.
     """
-    if "tensorflow" in sys.modules:
-        return
     with hushed(only=_REMARK.match):
         import tensorflow
 

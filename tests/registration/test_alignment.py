@@ -164,7 +164,7 @@ def test_alignment_refuses_another_size_than_was_registered(visible):
 
 def test_alignment_refuses_an_unknown_choice():
     found = of(np.eye(3), (20, 30), (20, 30))
-    with pytest.raises(UserError, match="uncovered 'white': expected one of crop"):
+    with pytest.raises(UserError, match="uncovered is 'white': expected one of crop"):
         registration.Alignment(found, uncovered="white")
 
 

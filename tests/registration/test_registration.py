@@ -166,7 +166,9 @@ def test_register_refuses_an_image_too_small(visible):
 
 
 def test_register_refuses_an_unknown_model(visible):
-    with pytest.raises(UserError, match="model 'rigid': expected one of translation"):
+    with pytest.raises(
+        UserError, match="model is 'rigid': expected one of translation"
+    ):
         registration.register(visible, visible, model="rigid")
 
 
