@@ -12,6 +12,7 @@ package: see docs/serving.md. Exit status: 0, 2 for a mistake.
 import sys
 
 from absl import flags
+from absl import logging
 
 from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
@@ -39,6 +40,7 @@ def main() -> None:
         raise UserError("--output is missing: expected a new name, DIR/1 for instance")
     fusion_settings = common_flags.read(FusionSettings, _FLAGS)
     settings = common_flags.read(ExportSettings, _FLAGS)
+    logging.info("exporting %s, which takes some ten seconds", _OUTPUT.value)
     startup.import_tensorflow()
     from densefuse_tf.serving import export
 

@@ -31,8 +31,12 @@ def fuse_pairs(request: FusionRequest) -> int:
     Raises:
       UserError: As `folder.fuse` raises it.
     """
+    shown = _Shown(request)
     try:
-        summary = folder.fuse(request, _Shown(request))
+        summary = folder.fuse(request, shown)
+    except KeyboardInterrupt:
+        shown.interrupted()
+        raise
     except PipelineError as error:
         print(f"not all pairs were fused: {error}", file=sys.stderr)
         return 1
@@ -53,7 +57,12 @@ def fuse_sequence(request: FusionRequest) -> int:
     from densefuse_tf.pipelines import sequences
 
     start = time.monotonic()
-    if sequences.fuse(request, _Shown(request)):
+    try:
+        is_written = sequences.fuse(request, _Shown(request))
+    except KeyboardInterrupt:
+        progress.say(f"{request.output}: is not written: a video is kept once it ends")
+        raise
+    if is_written:
         progress.say(f"written in {time.monotonic() - start:.1f} s: {request.output}")
     else:
         progress.say(f"{request.output}: is there already, and is left as it is")
@@ -82,6 +91,7 @@ class _Shown(Events):
 
     def __init__(self, request: FusionRequest):
         self._request = request
+        self._count = self._done = 0
 
     def planned(self, todo: Sequence[Pair], count: int) -> None:
         for pair in todo[:_PLAN_SHOWN]:
@@ -104,13 +114,32 @@ class _Shown(Events):
             return
         if self._request.run.runner is not None:
             with progress.bar_of_runner(count, " pairs") as advance:
-                yield advance
+                yield self._counting(count, advance)
         elif count > 1:
             with progress.bar(None, count, " pairs") as shown:
-                yield shown.update
+                yield self._counting(count, shown.update)
         else:
             with progress.elapsed(f"fusing with {settings.title}"):
                 yield lambda done: None
+
+    def _counting(
+        self, count: int, advance: Callable[[int], object]
+    ) -> Callable[[int], object]:
+        self._count = count
+
+        def counted(done: int) -> None:
+            self._done += done
+            advance(done)
+
+        return counted
+
+    def interrupted(self) -> None:
+        """Says what is there of many pairs."""
+        if self._count:
+            progress.say(
+                f"{self._done} of {self._count} pairs are done: their results are kept "
+                f"in {self._request.output}, and --skip_existing goes on with the rest"
+            )
 
     def surveyed(self, footage: "Footage") -> None:
         progress.say(

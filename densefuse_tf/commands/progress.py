@@ -1,11 +1,20 @@
-"""Shows what a command does, and how far it is; bars are for terminals alone."""
+"""Shows what a command does, and how far it is.
+
+Terminals show bars. Elsewhere, in a log for instance, work that takes long writes a
+line now and then.
+"""
 
 import contextlib
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from densefuse_tf.errors import one_line
+
+# Where nobody watches, a line is written so often.
+_SECONDS = 30.0
 
 
 def say(line: str) -> None:
@@ -87,24 +96,47 @@ def _alive(line) -> Iterator[None]:
     """Shows a line of tqdm anew each second until the body ends, and closes it."""
     done = threading.Event()
 
+    seconds = _SECONDS if line.delay else 1
+
     def show() -> None:
-        while not done.wait(1):
+        while not done.wait(seconds):
             line.refresh()
 
     thread = threading.Thread(target=show, daemon=True)
-    if not line.disable:
-        thread.start()
+    thread.start()
     try:
         yield
     finally:
         done.set()
-        if thread.ident is not None:
-            thread.join()
+        thread.join()
         line.close()
 
 
-def _line(items: Iterable | None = None, **settings):
+class _Lines:
+    """Writes what a bar shows as lines, without what steers a terminal."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if text := text.strip():
+            self._stream.write(f"{text}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _line(items: Iterable | None = None, file=None, **settings):
     # Its import takes 0.1 s, which --help and one pair do without.
     import tqdm
 
-    return tqdm.tqdm(items, disable=None, **settings)
+    file = file or sys.stderr
+    if not file.isatty():
+        # The first line comes when so much time is over.
+        often = dict.fromkeys(("delay", "mininterval", "maxinterval"), _SECONDS)
+        settings |= {"file": _Lines(file), **often}
+        settings["bar_format"] = re.sub(
+            r"({l_bar}|{percentage:3.0f}%\|)?{bar}\| ", "", settings["bar_format"]
+        )
+        return tqdm.tqdm(items, **settings)
+    return tqdm.tqdm(items, file=file, **settings)
