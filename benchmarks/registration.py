@@ -110,6 +110,8 @@ def main() -> None:
     folder = pathlib.Path(_DATA_DIR.value)
     rows: list[dict] = []
     aligned = aligned_pairs(folder)
+    if not aligned and set(_RUN_PARTS.value) - {"landmarks", "raw"}:
+        raise UserError(f"{folder}: has no tno/VIS<n>.png: expected --data_dir=FOLDER")
     if "speed" in _RUN_PARTS.value:
         speed(next(pair for pair in aligned if pair.fixed.shape == (576, 768)))
     if "landmarks" in _RUN_PARTS.value:
