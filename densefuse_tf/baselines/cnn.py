@@ -173,7 +173,7 @@ class CNN:
         inputs = [
             (image / 255).astype(np.float32)[None, :, :, None] for image in (ir, vis)
         ]
-        focus = focus_map(self._scores(*inputs), ir.shape)
+        focus = focus_map(self._scores(*inputs)[0], ir.shape)
         min_pixels = math.ceil(self.region_ratio * ir.shape[0] * ir.shape[1])
         return focus, remove_small_regions(focus > 0.5, min_pixels)
 
@@ -199,6 +199,6 @@ class CNN:
 
         def scores(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             with computing.precisely():
-                return np.asarray(run(first, second))[0]
+                return np.asarray(run(first, second))
 
         return scores
