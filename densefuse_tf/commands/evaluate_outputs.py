@@ -54,7 +54,7 @@ class Outputs:
                     f"{name}={path}: is named as an image or a checkpoint: expected "
                     "another suffix"
                 )
-            files.check_writable(pathlib.Path(path).parent)
+            files.make_folder(pathlib.Path(path).parent)
 
     def show(self, table: Table, notes: Sequence[str] = ()) -> None:
         """Prints a table and notes on it, and writes both as Markdown and LaTeX."""

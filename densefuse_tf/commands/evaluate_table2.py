@@ -31,7 +31,7 @@ def reproduce(
         _check_panels(panels, plan.inputs, pictures)
     for folder in (chosen.work_dir, panels):
         if folder is not None:
-            files.check_writable(pathlib.Path(folder))
+            files.make_folder(pathlib.Path(folder))
     for name, path in plan.checkpoints.items():
         progress.say(f"lambda {name}: {path}")
     progress.say(f"{plan.count} images to fuse and evaluate, kept in {chosen.work_dir}")

@@ -258,7 +258,7 @@ def _check_outputs(settings: RegisterSettings) -> None:
                 f"{name}={path}: is named {path.suffix or 'without suffix'}: expected "
                 f"{expected}"
             )
-        files.check_writable(path.parent)
+        files.make_folder(path.parent)
 
 
 def _check_depth(settings: RegisterSettings, name: str, image: np.ndarray) -> None:

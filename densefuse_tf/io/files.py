@@ -358,7 +358,7 @@ def check_replaceable(path: str | os.PathLike) -> None:
         )
 
 
-def check_writable(folder: pathlib.Path) -> None:
+def make_folder(folder: pathlib.Path) -> None:
     """Makes the folder if it is missing, and refuses one that cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
     # answered here, and at once.
     fuser = request.fuser()
     for path in (planned[0].output, *beside.values()):
-        files.check_writable(path.parent)
+        files.make_folder(path.parent)
     aligner = None
     if registration.is_on and todo:
         # All pairs take part, so that what a run that was cut off left is aligned in

@@ -85,7 +85,7 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> bool:
 
     fuser = request.fuser()
     for path in (pathlib.Path(output), *beside):
-        files.check_writable(path.parent)
+        files.make_folder(path.parent)
     footage = surveying.survey(
         opened,
         value_ranges=options.value_ranges,

@@ -236,11 +236,11 @@ def test_rows_are_written_whole_with_names_of_any_bytes(path):
 
 
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
-    files.check_writable(tmp_path / "a" / "b")
+    files.make_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="file: .* a part of this path is a file"):
-        files.check_writable(tmp_path / "file")
+        files.make_folder(tmp_path / "file")
 
 
 @pytest.mark.parametrize("links", [True, False])
