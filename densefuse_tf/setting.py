@@ -38,14 +38,14 @@ def check_values(settings: Any) -> None:
     for field in dataclasses.fields(settings):
         value, known = getattr(settings, field.name), field.metadata
         if "choices" in known and value != field.default:
-            chosen = check_choice(field.name, value, known["choices"])
+            chosen = pick_choice(field.name, value, known["choices"])
             object.__setattr__(settings, field.name, chosen)
         least = known.get("lower_bound")
         if None not in (value, least) and value < least:
             raise UserError(f"{field.name} is {value}: expected {least} or more")
 
 
-def check_choice(name: str, value: str, choices: Iterable[_Text]) -> _Text:
+def pick_choice(name: str, value: str, choices: Iterable[_Text]) -> _Text:
     """Returns the choice that is meant, or refuses what is none of a few words."""
     return naming.pick(value, choices, f"{name} is {value!r}")
 

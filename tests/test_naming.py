@@ -68,7 +68,7 @@ def test_another_number_names_none(name):
         (lambda: checkpoints.locate("l1e2"), "1e2"),
         (lambda: settings.find_recipe("relese"), "release"),
         (lambda: settings.find_recipe(network="deepfus"), "deepfuse"),
-        (lambda: transforms.check_model("afine"), "affine"),
+        (lambda: transforms.pick_model("afine"), "affine"),
         (lambda: pixels.parse_range("atuo"), "auto"),
     ),
 )
@@ -84,7 +84,7 @@ def test_choices_are_taken_in_any_case_where_they_are_looked_up():
     assert training.resize == "bilinear"
     assert methods.settings("gtf", {"Lambda": 2}).configured.lambda_ == 2
     assert gtf.GTF(channels="JOINT").takes_color
-    assert transforms.check_model("Affine") == "affine"
+    assert transforms.pick_model("Affine") == "affine"
     assert pixels.parse_range(" Auto ") == "auto"
     assert LiveSettings(live_rate="VIS").live_rate == "vis"
 

@@ -11,7 +11,7 @@ from densefuse_tf.baselines.method import check_pair
 from densefuse_tf.baselines.method import check_positive
 from densefuse_tf.baselines.method import method
 from densefuse_tf.io import pixels
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 
 # W where U is still S.
 _FIRST_FIDELITY = 2 * 0.1**0.5
@@ -87,7 +87,7 @@ class GTF:
 
     def __post_init__(self) -> None:
         check_positive("gtf", lambda_=self.lambda_, iterations=self.iterations)
-        channels = check_choice("channels", self.channels, ("separate", "joint"))
+        channels = pick_choice("channels", self.channels, ("separate", "joint"))
         object.__setattr__(self, "channels", channels)
 
     @property

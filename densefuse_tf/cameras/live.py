@@ -11,7 +11,7 @@ from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.pairing import pairs
 from densefuse_tf.cameras.ranges import SteadyRange
 from densefuse_tf.cameras.settings import USUAL
-from densefuse_tf.cameras.settings import check_rate
+from densefuse_tf.cameras.settings import pick_rate
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import ChannelFuser
@@ -64,7 +64,7 @@ def live(
       UserError: None of the first pairs can be fused; the rate is none; or what a
         source raises.
     """
-    rate = check_rate("rate", rate)
+    rate = pick_rate("rate", rate)
     if fuser is None:
         fuser = methods.kept(FusionSettings(**USUAL))
     if not isinstance(transform, RegistrationSettings):

@@ -33,7 +33,7 @@ class Counts:
     delays: list[float] = dataclasses.field(default_factory=list)
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
-    def is_out(self, moment: float) -> None:
+    def add_picture(self, moment: float) -> None:
         """Counts the picture of a frame that came at this moment."""
         self.delays.append(time.monotonic() - moment)
 

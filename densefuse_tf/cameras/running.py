@@ -107,9 +107,9 @@ def fuse(
                 sink = showing.Sink(output, image.shape[:2])
                 stack.enter_context(contextlib.closing(sink))
             if sink is None:
-                counts.is_out(moment)
+                counts.add_picture(moment)
             else:
-                sink.add(image, functools.partial(counts.is_out, moment))
+                sink.add(image, functools.partial(counts.add_picture, moment))
 
 
 def _create(path: str | os.PathLike, overwrite: bool) -> io.FileIO:

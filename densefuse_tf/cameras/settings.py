@@ -49,11 +49,11 @@ class LiveSettings:
 
     def __post_init__(self):
         """Raises a UserError for a rate that is none."""
-        rate = check_rate("live_rate", self.live_rate)
+        rate = pick_rate("live_rate", self.live_rate)
         object.__setattr__(self, "live_rate", rate)
 
 
-def check_rate(name: str, rate: str | float) -> str:
+def pick_rate(name: str, rate: str | float) -> str:
     """Returns when a picture is made, or refuses what says nothing about that."""
     rate = naming.find(str(rate), ("ir", "vis")) or str(rate)
     if not re.fullmatch(r"ir|vis|(?=.*[1-9])\d{1,3}(\.\d+)?", rate):

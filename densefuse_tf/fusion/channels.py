@@ -22,7 +22,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import palettes
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 
 _Fuser = TypeVar("_Fuser", bound="ChannelFuser")
 _CHANNELS = 3
@@ -86,9 +86,9 @@ class ChannelFuser(abc.ABC):
         """Returns one that shares the graph and makes other images of it."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
-        other._color = check_choice("color", color, COLOR_MODES)
-        other.output_range = check_choice("output_range", output_range, OUTPUT_RANGES)
-        other.palette = check_choice("palette", palette, PALETTES)
+        other._color = pick_choice("color", color, COLOR_MODES)
+        other.output_range = pick_choice("output_range", output_range, OUTPUT_RANGES)
+        other.palette = pick_choice("palette", palette, PALETTES)
         return other
 
     @abc.abstractmethod
@@ -153,7 +153,7 @@ class ChannelFuser(abc.ABC):
         raw = self._fused(prepared, color, names)
         chosen = self.output_range if output_range is None else output_range
         if isinstance(chosen, str):
-            chosen = check_choice("output_range", chosen, OUTPUT_RANGES)
+            chosen = pick_choice("output_range", chosen, OUTPUT_RANGES)
         image = self._to_pixels(raw, chosen)
         if color == "luma":
             chroma = [source for source in prepared if pixels.is_color(source)]

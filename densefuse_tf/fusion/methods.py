@@ -40,7 +40,7 @@ from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 from densefuse_tf.setting import takes
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class MethodSettings:
     def __post_init__(self):
         """Refuses what no method can do."""
         for name, choices in (("color", COLOR_MODES), ("palette", PALETTES)):
-            chosen = check_choice(name, getattr(self, name), choices)
+            chosen = pick_choice(name, getattr(self, name), choices)
             object.__setattr__(self, name, chosen)
         if self.num_sources != _NUM_SOURCES:
             raise UserError(

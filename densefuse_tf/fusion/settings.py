@@ -7,9 +7,9 @@ import typing
 from typing import Any, ClassVar, Literal, TypedDict
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.setting import check_choice
 from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
+from densefuse_tf.setting import pick_choice
 from densefuse_tf.setting import setting
 
 OutputRange = Literal["minmax", "average", "clip"]
@@ -151,7 +151,7 @@ def preset_values(preset: str, *, is_video: bool = False) -> dict[str, Any]:
     Raises:
       UserError: There is no such preset.
     """
-    values = PRESETS[check_choice("preset", preset, PRESETS)]
+    values = PRESETS[pick_choice("preset", preset, PRESETS)]
     return values | {"output_range": "average"} if is_video else values
 
 

@@ -12,7 +12,7 @@ from densefuse_tf.metrics.edge import edges
 from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 from densefuse_tf.metrics.windows import window_scores
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 
 Feature = Literal["wavelet", "dct", "edge", "none"]
 
@@ -105,7 +105,7 @@ def fmi(
       image has a flat stretch (that of stripes, say): such values depend on rounding
       here as in MATLAB.
     """
-    extract = FEATURES[check_choice("feature", feature, FEATURES)]
+    extract = FEATURES[pick_choice("feature", feature, FEATURES)]
     rows = window_scores(*(extract(image / 255.0) for image in (ir, vis, fused)))
     return float(np.mean(rows))
 

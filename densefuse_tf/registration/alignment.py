@@ -11,7 +11,7 @@ from densefuse_tf.registration.choices import Uncovered
 from densefuse_tf.registration.registration import Registration
 from densefuse_tf.registration.warping import covered
 from densefuse_tf.registration.warping import warp_matrix
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 
 # As many rows are tried as upper and lower edges.
 _MAX_EDGES = 1024
@@ -80,7 +80,7 @@ class Alignment:
     """
 
     def __init__(self, registration: Registration, *, uncovered: Uncovered = "crop"):
-        uncovered = check_choice("uncovered", uncovered, UNCOVERED)
+        uncovered = pick_choice("uncovered", uncovered, UNCOVERED)
         self.registration = registration
         self.area = common_area(registration) if uncovered == "crop" else None
         self._covered = None

@@ -43,7 +43,7 @@ def from_points(
       UserError: Fewer than four points, not finite, on a line, or so that no transform
         of the model fits them; an unknown model.
     """
-    model = transforms.check_model(model)
+    model = transforms.pick_model(model)
     fixed, moving = (np.asarray(points, np.float64) for points in (fixed, moving))
     if not fixed.shape == moving.shape == (*fixed.shape[:1], 2):
         raise UserError(

@@ -133,7 +133,7 @@ def register(
         unknown model; a guess that is no transform.
     """
     is_free = model is None
-    model = transforms.check_model(model or "affine")
+    model = transforms.pick_model(model or "affine")
     grays = [
         _comparable(image, name)
         for image, name in zip((fixed, moving), names, strict=True)

@@ -11,7 +11,7 @@ from skimage import transform
 
 from densefuse_tf.registration.choices import MODELS
 from densefuse_tf.registration.choices import Model
-from densefuse_tf.setting import check_choice
+from densefuse_tf.setting import pick_choice
 
 _CLASSES = {
     "translation": transform.EuclideanTransform,
@@ -38,9 +38,9 @@ _DIRECTIONS = np.array(
 _PARAMETERS = {"translation": 2, "similarity": 4, "affine": 6, "homography": 8}
 
 
-def check_model(model: str) -> Model:
+def pick_model(model: str) -> Model:
     """Returns the model that is meant, or raises a UserError."""
-    return check_choice("model", model, MODELS)
+    return pick_choice("model", model, MODELS)
 
 
 def is_regular(matrix: np.ndarray) -> bool:
