@@ -90,7 +90,10 @@ def fuse(request: FusionRequest, events: Events = SILENT) -> Summary:
         scenes = finding.pair(request.sources)
     planned = planning.plan(scenes, request.output)
     beside = _beside(request, planned)
-    todo = _check(request, planned, list(beside.values()))
+    _check(request, planned, list(beside.values()))
+    todo = planned
+    if options.skip_existing:
+        todo = planning.without_result(planned, options)
     # The temperatures inside of a file have another size than its header says.
     is_inside = options.infrared and todo and radiometric.maker(todo[0].sources[0])
     if launcher is None and not registration.is_on and todo and not is_inside:
@@ -196,8 +199,8 @@ def _beside(request: FusionRequest, planned: Sequence[Pair]) -> dict[str, pathli
 
 def _check(
     request: FusionRequest, planned: Sequence[Pair], beside: Sequence[pathlib.Path]
-) -> Sequence[Pair]:
-    """Refuses outputs that would do harm; returns the pairs that have no result yet."""
+) -> None:
+    """Refuses outputs that would do harm."""
     registration, options = request.registration, request.options
     others: Sequence[pathlib.Path] = beside
     if options.save_raw:
@@ -217,9 +220,6 @@ def _check(
             "--save_transform goes with one pair, or with --register=once: "
             f"--register=each finds a transform for each of {count} pairs"
         )
-    if options.skip_existing:
-        return planning.without_result(planned, options)
-    return planned
 
 
 def _on_beam(
