@@ -33,10 +33,17 @@ _CONTAINERS = {"rtsp": "rtsp", "rtmp": "flv"}
 # In seconds: how soon the page shows a picture, and how long a sink may take to end.
 _SOON, _PATIENCE = 0.02, 10.0
 _MULTIPART = "multipart/x-mixed-replace; boundary=frame"
-_PAGE = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>live</title>
-<style>body{font-family:sans-serif}img{max-width:100%}iframe{border:0;width:100%}
-</style><img src="picture" alt="the fused picture"><iframe src="numbers"></iframe>"""
-_AGAIN = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="1">'
+_HEAD = """<!DOCTYPE html><html lang="en">
+<meta charset="utf-8"><title>DenseFuse, live</title>
+<meta name="viewport" content="width=device-width">
+<style>body{margin:4px;font-family:sans-serif;font-size:14px}
+img{display:block;width:100%;max-height:85vh;object-fit:contain;background:black}
+iframe{border:0;width:100%;height:10vh}</style>"""
+_PAGE = (
+    f'{_HEAD}<img src="picture" alt="the fused picture">'
+    '<iframe src="numbers" title="numbers"></iframe>'
+)
+_AGAIN = f'{_HEAD}<meta http-equiv="refresh" content="1">'
 
 
 def is_file(output: str) -> bool:

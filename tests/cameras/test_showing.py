@@ -45,6 +45,8 @@ def test_the_page_has_the_picture_and_the_numbers(page):
     page.line = "12 pictures in a second <&"
     text = ask(page).read().decode()
     assert 'src="picture"' in text and 'src="numbers"' in text
+    # A telephone would show it as wide as a desk's screen, and small.
+    assert "width=device-width" in text
     assert "12 pictures in a second &lt;&amp;" in ask(page, "/numbers").read().decode()
     assert ask(page, "/nothing").status == 404
 
