@@ -4,9 +4,11 @@ Flags, the documents and help() are made of it.
 """
 
 import dataclasses
+import functools
 import inspect
 import re
 import textwrap
+import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
@@ -51,7 +53,24 @@ def pick_choice(name: str, value: str, choices: Iterable[_Text]) -> _Text:
 
 
 def explained(cls: type[_Class]) -> type[_Class]:
-    """Decorates a dataclass: its docstring gets what each setting means."""
+    """Decorates a dataclass of settings.
+
+    Its docstring gets what each means, and a wrong name is told with the nearest one.
+    """
+    known = [each.name for each in dataclasses.fields(typing.cast(Any, cls))]
+    make = cls.__init__
+
+    @functools.wraps(make)
+    def init(self, *values: Any, **named: Any) -> None:
+        for name in named:
+            if name not in known:
+                raise UserError(
+                    f"{cls.__name__} has no setting {name!r}: expected one of "
+                    f"{', '.join(known)}{naming.did_you_mean(name, known)}"
+                )
+        make(self, *values, **named)
+
+    cls.__init__ = init  # type: ignore[method-assign]
     # Python may have dropped the docstrings.
     if cls.__doc__:
         doc = inspect.cleandoc(cls.__doc__)

@@ -1,5 +1,7 @@
 """Names in any case, with - or _, and the nearest one of those there are."""
 
+import dataclasses
+
 import pytest
 
 import densefuse_tf
@@ -66,6 +68,9 @@ def test_another_number_names_none(name):
         (lambda: densefuse_tf.Fuser(stratgy="l1_norm"), "strategy"),
         (lambda: methods.settings("gtf", {"lamda": 2}), "lambda"),
         (lambda: checkpoints.locate("l1e2"), "1e2"),
+        (lambda: FusionSettings(stratgy="l1_norm"), "strategy"),
+        (lambda: dataclasses.replace(FusionSettings(), colour="luma"), "color"),
+        (lambda: settings.TrainingSettings(train_dri="photos"), "train_dir"),
         (lambda: settings.find_recipe("relese"), "release"),
         (lambda: settings.find_recipe(network="deepfus"), "deepfuse"),
         (lambda: transforms.pick_model("afine"), "affine"),
