@@ -23,6 +23,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import extras
 from densefuse_tf.commands import runner
 from densefuse_tf.io import images
 
@@ -57,6 +58,7 @@ _SECONDS = 0.2
 
 
 def main() -> None:
+    extras.require("beam", "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         put_pairs(folder)

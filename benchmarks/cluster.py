@@ -32,6 +32,7 @@ import numpy as np
 from absl import flags
 from beam import peak_memory
 
+from densefuse_tf import extras
 from densefuse_tf.commands import runner
 from densefuse_tf.io import images
 
@@ -83,6 +84,7 @@ class Waiting:
 
 
 def main() -> None:
+    extras.require("dask", "this benchmark")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         if _PAIRS.value:

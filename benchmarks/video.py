@@ -18,6 +18,7 @@ import measuring
 import numpy as np
 from absl import flags
 
+from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.commands import runner
 
@@ -61,6 +62,7 @@ _MEMORY_IN = flags.DEFINE_string(
 
 
 def main() -> None:
+    extras.require("video", "this benchmark")
     if _MEMORY_IN.value is not None:
         memory(pathlib.Path(_MEMORY_IN.value))
         return
