@@ -86,6 +86,8 @@ def draw(
                 # One recipe may have a term that another has not.
                 [row.get(column, math.nan) for row in shown],
                 linewidth=1.2,
+                # A line through one point shows nothing.
+                marker="o" if len(shown) == 1 else None,
                 label=name,
             )
         axis.set_xlabel("iteration")

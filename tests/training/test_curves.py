@@ -54,6 +54,13 @@ def test_command_draws_both_figures(tmp_path, capsys):
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
 
 
+def test_a_history_of_one_point_shows_it(tmp_path):
+    curves.draw({"λ = 100": ROWS[:1]}, tmp_path / "figure.png")
+    picture = np.asarray(Image.open(tmp_path / "figure.png").convert("RGB"))
+    panels = picture[:, : int(0.9 * picture.shape[1])]  # The legend is at the right.
+    assert (panels == (31, 119, 180)).all(axis=-1).sum() > 50
+
+
 @pytest.mark.parametrize(
     ("ssim_weight", "name", "label"),
     [
