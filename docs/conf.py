@@ -29,7 +29,8 @@ html_title = f"densefuse_tf {release}"
 html_theme_options = {"show_prev_next": False, "navbar_center": []}
 html_static_path = ["_static"]
 html_css_files = ["wide.css"]
-html_sidebars = {"**": ["globaltoc.html"]}
+html_sidebars = {"**": ["pages.html"]}
+templates_path = ["_templates"]
 
 
 # Files of other folders are pages here, too.

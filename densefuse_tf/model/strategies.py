@@ -139,8 +139,7 @@ def strategy(
 
     Args:
       name: The name on the command line.
-      scales_with_sources, reach, takes_parts, takes_differences, takes_window_radius,
-        takes_offset: As in `Strategy`; the first has to be given.
+      scales_with_sources: As in `Strategy`, like the others, which may be left out.
 
     Raises:
       ValueError: The name is taken, or a fact contradicts the function's signature.
