@@ -82,10 +82,20 @@ def test_warp_keeps_more_of_a_texture_than_linear_interpolation():
 
 def test_warp_needs_no_neighbour_outside_of_the_image():
     image = np.full((20, 30), 80, np.uint8)
+    # Values are cut to the range of the image, which is all there is.
+    image[9, 9], image[9, 19] = 0, 255
     warped = registration.warp(image, of(shifted_by(0.5, 0.5), (20, 30), (20, 30)))
-    assert (warped[:19, :29] == 80).all()
+    for part in (np.s_[:5, :29], np.s_[14:19, :29], np.s_[:19, :5], np.s_[:19, 24:29]):
+        assert (warped[part] == 80).all()
     assert (warped[19] == 0).all()
     assert (warped[:, 29] == 0).all()
+
+
+@pytest.mark.parametrize(("beyond", "is_covered"), [(1e-9, True), (1e-3, False)])
+def test_pixels_on_the_border_but_for_rounding_are_covered(beyond, is_covered):
+    for x, y in ((beyond, 0), (-beyond, 0), (0, beyond), (0, -beyond)):
+        mask = warping.covered(shifted_by(x, y), (20, 30), (20, 30))
+        assert mask.all() == is_covered
 
 
 def test_warp_in_bands_equals_warp_at_once(monkeypatch, visible, warp):
