@@ -19,6 +19,7 @@ def test_from_points_finds_the_transform_of_exact_points(model):
     assert found.accepted
     assert found.consistency == pytest.approx(0, abs=1e-6)
     np.testing.assert_allclose(found.matrix, MATRIX, atol=1e-6)
+    assert registration.from_points(POINTS, target, shapes=SHAPES).model == "affine"
 
 
 def test_from_points_says_how_far_the_points_are_off():
