@@ -74,6 +74,13 @@ def test_hundredths_of_a_kelvin_are_told_apart():
     np.testing.assert_allclose(scaled, [[0, 63.75], [127.5, 255]], atol=1e-4)
 
 
+def test_only_where_next_to_all_lies_outside_of_a_range_it_is_said():
+    image = np.arange(1000, dtype=np.uint16).reshape(20, 50)
+    assert "become 0 with" in pixels.outside(image, (998, 2000))
+    assert "become 255 with" in pixels.outside(image, (-5, 1))
+    assert pixels.outside(image, (980, 2000)) == pixels.outside(image, (-5, 20)) == ""
+
+
 def test_constant_image_becomes_0():
     scaled, value_range = pixels.to_pixel_range(np.full((3, 3), 7, np.uint16))
     assert not scaled.any() and value_range == (7.0, 7.0)
