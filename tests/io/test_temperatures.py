@@ -84,9 +84,10 @@ def spoiled():
         inside = ndimage.rotate(np.ones(SHAPE), angle, reshape=False, order=1)
         # The edge of the border is mixed of 0 and the scene.
         yield f"turned by {angle}", counts(turned), inside < 0.999
-        # So does that of one of -9999.
-        turned = ndimage.rotate(celsius, angle, reshape=False, order=1, cval=-9999)
-        yield f"turned by {angle} in degrees", turned, inside < 0.999
+    # Rectified, such a border mixes with the scene.
+    mixed = np.full((height, 11), -999.0)
+    mixed[:, 10] = -999 * 0.3 + celsius[:, 10] * 0.7
+    yield case("a border that mixes", np.s_[:, :11], mixed, celsius)
     image, foreign = counts(scene()), np.zeros(SHAPE, bool)
     image[-3:], image[:, :4], image[50, 50] = rng.integers(0, 65536, (3, 160)), 0, 60000
     foreign[-3:] = foreign[:, :4] = foreign[50, 50] = True
