@@ -36,12 +36,12 @@ missing, because they train a dictionary for each pair, which takes minutes.
 
 `r` is `--window_radius`. The metrics are those of [metrics.md](metrics.md), of the grey
 images where there is colour; ↑ says that more is better, and the best value of a column
-is bold. A table has the metrics that its scene allows; *the truth* is the photograph that
-the sources were made of. *MEF-SSIM* is that of Ma, Zeng and Wang
+is bold. A table has the metrics that its scene allows; *the truth* is the photograph
+that the sources were made of. *MEF-SSIM* is that of Ma, Zeng and Wang
 (doi:10.1109/TIP.2015.2442920), by `densefuse_tf.metrics.mef_ssim`. Photographs of 384
 pixels are shown enlarged to 620.
 
-In some minutes `python -m benchmarks.gallery.make` makes this page and its pictures anew.
+`python -m benchmarks.gallery.make` makes this page and its pictures anew, in minutes.
 """
 
 _CLOSING = """\
