@@ -1,5 +1,6 @@
 """The names of the package itself, and what type checkers and editors see of them."""
 
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -12,8 +13,15 @@ import densefuse_tf
 from densefuse_tf import io
 from densefuse_tf import metrics
 from densefuse_tf import registration
+from densefuse_tf.cameras.settings import LiveSettings
+from densefuse_tf.commands.register import RegisterSettings
+from densefuse_tf.evaluation.table2.settings import Table2Settings
 from densefuse_tf.fusion import settings
 from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.pipelines.settings import FileOptions
+from densefuse_tf.pipelines.settings import RegistrationSettings
+from densefuse_tf.serving.settings import ExportSettings
+from densefuse_tf.training.settings import TrainingSettings
 
 RIGHT = """
 import dataclasses
@@ -141,6 +149,22 @@ def test_keywords_are_the_fields_of_the_settings():
         assert parameters[name].default == default
     parameters = inspect.signature(densefuse_tf.fuse).parameters
     assert fields.keys() - parameters.keys() == {"num_sources"}
+
+
+@pytest.mark.parametrize(
+    "cls",
+    (
+        *(settings.FusionSettings, ExportSettings, Table2Settings, TrainingSettings),
+        *(FileOptions, RegistrationSettings, RegisterSettings, LiveSettings),
+    ),
+)
+def test_type_checkers_know_what_may_be_chosen(cls):
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        chosen = set(typing.get_args(hints[field.name]))
+        for kind in chosen.copy():
+            chosen |= set(typing.get_args(kind))
+        assert set(field.metadata.get("choices", ())) <= chosen, field.name
 
 
 @pytest.mark.parametrize("what", (densefuse_tf.fuse, Fuser.__init__))

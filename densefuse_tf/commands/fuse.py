@@ -238,7 +238,7 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
         if "checkpoint" not in methods.options(name):
             raise UserError(f"--checkpoint: method {name} has no weights")
         options["checkpoint"] = str(_FLAGS["checkpoint"].value)
-    looks = {each: str(_FLAGS[each].value) for each in ("color", "palette")}
+    looks: dict[str, Any] = {each: _FLAGS[each].value for each in ("color", "palette")}
     looks |= {each: usual[each] for each in looks if each in usual}
     return methods.settings(name, options, num_sources=num_sources, **looks)
 

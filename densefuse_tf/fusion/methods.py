@@ -33,8 +33,10 @@ from densefuse_tf.fusion.channels import load_sources
 from densefuse_tf.fusion.channels import source_names
 from densefuse_tf.fusion.settings import COLOR_MODES
 from densefuse_tf.fusion.settings import PALETTES
+from densefuse_tf.fusion.settings import ColorMode
 from densefuse_tf.fusion.settings import FusionOptions
 from densefuse_tf.fusion.settings import FusionSettings
+from densefuse_tf.fusion.settings import Palette
 from densefuse_tf.fusion.settings import Preset
 from densefuse_tf.fusion.settings import preset_values
 from densefuse_tf.io import images
@@ -81,8 +83,8 @@ class MethodSettings:
     method: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
     num_sources: int = _NUM_SOURCES
-    color: str = FusionSettings.color
-    palette: str = FusionSettings.palette
+    color: ColorMode = FusionSettings.color
+    palette: Palette = FusionSettings.palette
     configured: Method = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
@@ -198,8 +200,8 @@ def settings(
     options: Mapping[str, Any] | None = None,
     *,
     num_sources: int = FusionSettings.num_sources,
-    color: str = FusionSettings.color,
-    palette: str = FusionSettings.palette,
+    color: ColorMode = FusionSettings.color,
+    palette: Palette = FusionSettings.palette,
 ) -> AnySettings:
     """Makes the settings of a method.
 

@@ -1,13 +1,16 @@
 """Settings of an export; importing them needs no TensorFlow."""
 
 import dataclasses
+import typing
+from typing import Literal
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
-FORMATS = ("saved_model", "litert", "onnx")
+Format = Literal["saved_model", "litert", "onnx"]
+FORMATS: tuple[Format, ...] = typing.get_args(Format)
 
 
 @explained
@@ -15,7 +18,7 @@ FORMATS = ("saved_model", "litert", "onnx")
 class ExportSettings:
     """Says in which form a fusion graph is exported."""
 
-    format: str = setting(
+    format: Format = setting(
         "saved_model",
         "saved_model, for TensorFlow and TensorFlow Serving; litert (needs the extra "
         "litert); onnx (needs the extra onnx).",

@@ -25,6 +25,7 @@ from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.training.settings import RESIZE_FILTERS
+from densefuse_tf.training.settings import Resize
 from densefuse_tf.training.settings import TrainingSettings
 
 # Whether the file of a crop could be read, as a cache keeps it.
@@ -43,7 +44,7 @@ class Crops:
     """
 
     size: int = 256
-    resize: str = "nearest"
+    resize: Resize = "nearest"
     random_crop: bool = False
 
     def read(self, path: pathlib.Path, random: np.random.Generator) -> np.ndarray:

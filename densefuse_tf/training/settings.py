@@ -19,7 +19,9 @@ Notes:
 import dataclasses
 import math
 import os
+import typing
 from collections.abc import Mapping
+from typing import Literal
 
 from densefuse_tf import naming
 from densefuse_tf.errors import UserError
@@ -27,14 +29,17 @@ from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
-# The name of each way to resize a photograph, and Pillow's name of its filter.
-RESIZE_FILTERS = {
+Network = Literal["densefuse", "deepfuse"]
+Resize = Literal["nearest", "bilinear", "bicubic", "area"]
+MixedPrecision = Literal["none", "float16", "bfloat16"]
+# For each way to resize a photograph, Pillow's name of its filter.
+RESIZE_FILTERS: dict[Resize, str] = {
     "nearest": "NEAREST",
     "bilinear": "BILINEAR",
     "bicubic": "BICUBIC",
     "area": "BOX",
 }
-MIXED_PRECISION = ("none", "float16", "bfloat16")
+MIXED_PRECISION: tuple[MixedPrecision, ...] = typing.get_args(MixedPrecision)
 # A continued run may change how long it is, how often it saves, and where crops are
 # kept: these settings do not touch the numbers.
 MAY_CHANGE = ("epochs", "iterations", "save_every", "cache")
@@ -117,7 +122,7 @@ class Recipe:
 
 
 # By network, as `trainer` builds it, then by name.
-RECIPES = {
+RECIPES: dict[Network, dict[str, Recipe]] = {
     "densefuse": {
         "paper": Recipe(
             "paper",
@@ -155,7 +160,7 @@ RECIPES = {
 }
 
 
-def find_network(name: str) -> str:
+def find_network(name: str) -> Network:
     """Returns the name of a network in RECIPES, which may be given in another case."""
     return naming.pick(name, RECIPES, f"unknown network {name!r}")
 
@@ -196,7 +201,9 @@ class TrainingSettings:
         "on a CPU; by default all. The end of the run takes all in any case.",
         lower_bound=1,
     )
-    network: str = setting("densefuse", f"The network to train: {', '.join(RECIPES)}.")
+    network: Network = setting(
+        "densefuse", f"The network to train: {', '.join(RECIPES)}."
+    )
     recipe: str = setting(
         None,
         "The losses: paper, or release, as the published weights were made; by default "
@@ -230,7 +237,7 @@ class TrainingSettings:
     image_size: int = setting(
         256, "Height and width of the crops in pixels.", lower_bound=11
     )
-    resize: str = setting(
+    resize: Resize = setting(
         "nearest",
         "How a photograph is resized: nearest (the release), bilinear, bicubic, area.",
         choices=tuple(RESIZE_FILTERS),
@@ -241,7 +248,7 @@ class TrainingSettings:
     cache: str | os.PathLike | None = setting(
         None, "Keep the grey crops: 'memory', or the name of a file."
     )
-    mixed_precision: str = setting(
+    mixed_precision: MixedPrecision = setting(
         "none",
         "float16 (GPUs) or bfloat16 for the network's inner layers.",
         choices=MIXED_PRECISION,

@@ -2,15 +2,17 @@
 
 import dataclasses
 import os
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from densefuse_tf import naming
 from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
 
-AVERAGES = ("uniform", "paper")
+Averages = Literal["uniform", "paper"]
+AVERAGES: tuple[Averages, ...] = typing.get_args(Averages)
 # In --methods: this project's rows, and every row there is.
 OURS, ALL = "ours", "all"
 
@@ -48,7 +50,7 @@ class Table2Settings:
         "a Python file, or the dotted name of a module, that registers fusion methods "
         "of your own, which --methods names; see CONTRIBUTING.md.",
     )
-    averages: str = _field(
+    averages: Averages = _field(
         AVERAGES[0],
         "uniform: every cell averages the 20 pairs, and each method has one setting. "
         "paper: CBF, GTF and DeepFuse average SCD and MS_SSIM over 21 pairs (20 is "
