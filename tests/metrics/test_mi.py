@@ -62,3 +62,10 @@ def test_authors_value_is_twice_the_entropy_whatever_the_sources(pair):
     ir, vis, fused = pair
     for sources in ((ir, vis), (fused, fused), (255 - ir, ir)):
         assert mi(*sources, fused, convention="authors") == 2 * entropy(fused)
+
+
+@pytest.mark.parametrize("size", [(2, 7), (2, 19), (3, 9)])
+def test_independent_images_share_nothing_and_not_less(size):
+    # By rounding the two entropies add up to less than the joint one.
+    rows, columns = np.indices(size).astype(np.uint8)
+    assert mi(rows, rows, columns) == 0
