@@ -1,5 +1,6 @@
 """Other methods in the place of DenseFuse: their channels, colours and mistakes."""
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -357,3 +358,16 @@ def test_fuse_says_why_it_cannot_register():
         densefuse_tf.fuse(pair, register=True)
     with pytest.raises(UserError, match="register takes two sources, infrared first"):
         densefuse_tf.fuse([*pair, photograph(2)], register=True)
+
+
+@pytest.mark.parametrize(("beyond", "is_taken"), [(0.4, True), (0.6, False)])
+def test_floats_beyond_0_to_255_by_arithmetic_alone_are_taken(beyond, is_taken):
+    image = np.full((8, 8), 100, np.float32)
+    image[0], image[1] = -beyond, 255 + beyond
+    expected = contextlib.nullcontext()
+    if not is_taken:
+        expected = pytest.raises(
+            UserError, match=r"ir has values of .*: expected 0..25"
+        )
+    with expected:
+        densefuse_tf.fuse([image, image], method="cbf")
