@@ -259,3 +259,12 @@ def test_what_comes_after_the_first_page_may_be_broken(put, offset):
     (count,) = struct.unpack_from("<H", data, 8)
     struct.pack_into("<I", data, 10 + 12 * count, offset)
     np.testing.assert_array_equal(images.read(put(bytes(data))), GREY)
+
+
+def test_inks_let_pass_what_they_leave_of_white_rounded(tmp_path):
+    path = tmp_path / "inks.tif"
+    inks = np.random.default_rng(0).integers(0, 256, (12, 9, 4), np.uint8)
+    tifffile.imwrite(path, inks, photometric="separated")
+    white = 255 - inks.astype(int)
+    expected = np.floor(white[..., :3] * white[..., 3:] / 255 + 0.5)
+    np.testing.assert_array_equal(images.read(path), expected)
