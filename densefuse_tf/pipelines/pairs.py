@@ -110,7 +110,8 @@ def prepare_aligner(
         error, read = None, False
         for pair in pairs:
             try:
-                found = reading.read(pair.sources, options)
+                # What is said of a pair is said when it is fused.
+                found = reading.read(pair.sources, options, tell=False)
             except UserError as caught:
                 error = error or caught
             else:

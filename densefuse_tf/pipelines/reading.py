@@ -15,6 +15,7 @@ from densefuse_tf.io import radiometric
 from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
+    from densefuse_tf.io.temperatures import Judged
     from densefuse_tf.registration import Registration
 
 
@@ -82,10 +83,18 @@ def stored(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
     )
 
 
-def read(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
-    """Reads the sources of a pair and brings them to 0..255; see `stored`."""
+def read(
+    paths: Sequence[pathlib.Path], options: FileOptions, *, tell: bool = True
+) -> Read:
+    """Reads the sources of a pair and brings them to 0..255; see `stored`.
+
+    Args:
+      paths: The files.
+      options: Says how they are read.
+      tell: Whether the log says what is done to their values.
+    """
     found = stored(paths, options)
-    if found.unread:
+    if found.unread and tell:
         logging.warning("%s", found.unread)
     sources, values = [], found.values
     count = len(paths)
@@ -96,24 +105,28 @@ def read(paths: Sequence[pathlib.Path], options: FileOptions) -> Read:
     ):
         # 8-bit images stay as they are, unless a range is asked for.
         if image.dtype != np.uint8 or value_range is not None:
-            if said := pixels.outside(image, value_range):
-                logging.warning("%s: %s", name, said)
             judged = pixels.judge(image, value_range)
-            if judged.found:
-                logging.warning(pixels.LEFT_OUT, name, judged.found, flag)
-            if judged.has_outliers:
-                logging.warning(
-                    "%s: its extremes %g and %g, which become 0 and 255, are far from "
-                    "almost all of its values, so that the contrast is low: "
-                    "%s1%%,99%% leaves such dead or hot pixels out",
-                    *(name, judged.low, judged.high, flag),
-                )
+            if tell:
+                unit = " degrees Celsius" * (index == 0 and values.are_celsius)
+                _tell(name, pixels.outside(image, value_range), judged, flag, unit)
             image = pixels.scale(image, judged)
-            unit = " degrees Celsius" * (index == 0 and values.are_celsius)
-            logging.info(
-                "%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit
-            )
             if index == 0:
                 values = values._replace(low=judged.low, high=judged.high)
         sources.append(image)
     return dataclasses.replace(found, sources=tuple(sources), values=values)
+
+
+def _tell(name: str, outside: str, judged: "Judged", flag: str, unit: str) -> None:
+    """Says what becomes 0 and 255, and what looks wrong with it."""
+    if outside:
+        logging.warning("%s: %s", name, outside)
+    if judged.found:
+        logging.warning(pixels.LEFT_OUT, name, judged.found, flag)
+    if judged.has_outliers:
+        logging.warning(
+            "%s: its extremes %g and %g, which become 0 and 255, are far from almost "
+            "all of its values, so that the contrast is low: %s1%%,99%% leaves such "
+            "dead or hot pixels out",
+            *(name, judged.low, judged.high, flag),
+        )
+    logging.info("%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import videos
@@ -138,11 +139,14 @@ def test_a_folder_goes_on_after_pairs_that_are_not_registered(files, run):
 def test_once_applies_one_transform_to_all_pairs(files, run):
     for number in (2, 3):
         image = images.read("ir/1.png")
-        images.write(f"ir/{number}.png", 255 - image if number == 2 else image // 2)
+        stored = 255 - image if number == 2 else image * np.uint16(50)
+        iio.imwrite(f"ir/{number}.png", stored)
     flags = ("--register=once", "--save_transform=t.json", "--uncovered=visible")
     status, _, errors = run(*FOLDERS, "--output=out", *flags)
     assert status == 0
     assert "one transform for all: the median of 3, which differ from it by" in errors
+    # Each pair is read twice, and what is said of it is said once.
+    assert errors.count("ir/3.png: ") == errors.count(" brought to 0..255") == 1
     found = registration.load("t.json")
     assert transforms.distance(found.matrix, SHIFT, SHAPE) < 1
     assert [images.read(f"out/{n}.png").shape for n in (1, 2, 3)] == [SHAPE] * 3
