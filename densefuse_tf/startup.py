@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -15,7 +16,8 @@ from densefuse_tf.errors import UserError
 
 # Parameters of glibc's mallopt, from malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
-
+# Held while standard error is hushed.
+_HUSHING = threading.Lock()
 
 # What TensorFlow prints while it loads and nobody need see: remarks, warnings, and that
 # there is no GPU.
@@ -104,8 +106,23 @@ def hushed(only: Callable[[bytes], object] | None = None) -> Iterator[None]:
     """Hides what libraries in any language print to standard error.
 
     It is shown after all if the body raises anything but a UserError. Lines for which
-    `only` is given and returns false are shown when the body has ended.
+    `only` is given and returns false are shown when the body has ended. Inside of
+    another one, of this thread or of another, nothing more is hidden: two that put
+    standard error back in the wrong order would lose it.
     """
+    if not _HUSHING.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _redirected(only):
+            yield
+    finally:
+        _HUSHING.release()
+
+
+@contextlib.contextmanager
+def _redirected(only: Callable[[bytes], object] | None) -> Iterator[None]:
+    """Hides standard error, as `hushed` does, for one at a time."""
     try:
         stderr = os.dup(2)
     except OSError:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -59,3 +60,24 @@ def test_errors_come_through_when_remarks_are_hidden(capfd):
             os.write(2, REMARKS)
             raise UserError("a mistake")
     assert capfd.readouterr().err == ""
+
+
+def test_threads_that_hush_at_once_leave_standard_error_as_it_was():
+    """The one that begins first ends first."""
+    both, first_is_out = threading.Barrier(2, timeout=30), threading.Event()
+    before = os.fstat(2)
+
+    def second():
+        both.wait()
+        with startup.hushed():
+            both.wait()
+            first_is_out.wait(30)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with startup.hushed():
+        both.wait()
+        both.wait()
+    first_is_out.set()
+    thread.join()
+    assert os.path.samestat(os.fstat(2), before)

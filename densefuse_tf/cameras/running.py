@@ -140,7 +140,10 @@ def _each_second(counts: Counts, tell: Sequence[Tell], table: io.FileIO) -> None
         nonlocal failed
         if failed is None:
             try:
-                table.write(f"{','.join(cells)}\n".encode())
+                text = f"{','.join(cells)}\n".encode()
+                # A disk that gets full takes a part, and fails the next time.
+                while text:
+                    text = text[table.write(text) :]
             except OSError as error:
                 failed = error
 
@@ -156,5 +159,9 @@ def _each_second(counts: Counts, tell: Sequence[Tell], table: io.FileIO) -> None
         for each in tell:
             each(line)
         write([f"{value:.6g}" for value in (*row, *late)] + [""] * (2 - len(late)))
+    try:
+        table.close()
+    except OSError as error:
+        failed = failed or error
     if failed is not None:
         raise files.cannot_write(str(table.name), failed)

@@ -152,6 +152,12 @@ def main() -> int:
         if _FLAGS[name].present:
             raise UserError(f"--{name} {'does not go' if live else 'goes'} with --live")
     names, sources = _sources()
+    embedded = not _SOURCES.value and _is_embedded()
+    if live and embedded:
+        raise UserError("--vis=embedded goes with images, not with --live")
+    if embedded:
+        # As two lenses of one camera, both are in one file.
+        sources = sources[:1] * 2
     output = _OUTPUT.value or ""
     if not output and not (live and _FLAGS["live_page"].value):
         raise UserError("--output is missing: expected a file, or a folder for several")
@@ -168,9 +174,6 @@ def main() -> int:
         raise UserError("--skip_existing does not go with --overwrite: expected one")
     if _FPS.value is not None and not is_video:
         raise UserError("--fps goes with a video: give --video if these are its frames")
-    embedded = not _SOURCES.value and _is_embedded()
-    if live and embedded:
-        raise UserError("--vis=embedded goes with images, not with --live")
     # A recording cannot be made again.
     options["overwrite"] = _FLAGS["overwrite"].value and (
         not live or bool(_FLAGS["overwrite"].present)
@@ -264,8 +267,7 @@ def _sources() -> tuple[tuple[str, ...], tuple[str, ...]]:
     for flag in (_IR, _VIS):
         if flag.value is None:
             raise UserError(f"--{flag.name} is missing: expected --ir and --vis")
-    # As two lenses of one camera, both are in one file.
-    return KINDS, (_IR.value, _IR.value if _is_embedded() else _VIS.value)
+    return KINDS, (_IR.value, _VIS.value)
 
 
 def _is_embedded() -> bool:

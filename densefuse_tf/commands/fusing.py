@@ -60,7 +60,7 @@ def fuse_sequence(request: FusionRequest) -> int:
     try:
         is_written = sequences.fuse(request, _Shown(request))
     except KeyboardInterrupt:
-        progress.say(f"{request.output}: is not written: a video is kept once it ends")
+        progress.say(f"{request.output}: is kept once it is whole: nothing is written")
         raise
     if is_written:
         progress.say(f"written in {time.monotonic() - start:.1f} s: {request.output}")
@@ -87,7 +87,7 @@ def fuse_live(request: FusionRequest, settings: LiveSettings) -> int:
 
 
 class _Shown(Events):
-    """Prints what happens, and shows bars on a terminal."""
+    """Prints what happens, and shows bars."""
 
     def __init__(self, request: FusionRequest):
         self._request = request
@@ -137,8 +137,9 @@ class _Shown(Events):
         """Says what is there of many pairs."""
         if self._count:
             progress.say(
-                f"{self._done} of {self._count} pairs are done: their results are kept "
-                f"in {self._request.output}, and --skip_existing goes on with the rest"
+                f"{self._done} of {self._count} pairs are done: results are kept in "
+                f"{self._request.output}; --skip_existing goes on with pairs that have "
+                "none there"
             )
 
     def surveyed(self, footage: "Footage") -> None:

@@ -5,6 +5,7 @@ line now and then.
 """
 
 import contextlib
+import math
 import os
 import re
 import sys
@@ -65,7 +66,7 @@ def frames(items: Iterable, total: int | None, what: str) -> Iterable:
 
 @contextlib.contextmanager
 def counted(count: int, unit: str) -> Iterator[Callable[[str], object]]:
-    """Shows a bar of work that may take minutes a piece, anew each second.
+    """Shows a bar of work that may take minutes a piece, anew now and then.
 
     Yields what moves it on by one, and takes the words that stand at its end.
     """
@@ -74,6 +75,8 @@ def counted(count: int, unit: str) -> Iterator[Callable[[str], object]]:
         unit=unit,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}"
         "{postfix}]",
+        # `_alive` shows it often enough.
+        mininterval=math.inf,
     )
 
     def advance(words: str) -> None:
@@ -86,17 +89,16 @@ def counted(count: int, unit: str) -> Iterator[Callable[[str], object]]:
 
 @contextlib.contextmanager
 def elapsed(what: str) -> Iterator[None]:
-    """Shows what is done and for how long, anew each second, until the body ends."""
+    """Shows what is done and for how long, anew now and then, until the body ends."""
     with _alive(_line(desc=what, bar_format="{desc} [{elapsed}]")):
         yield
 
 
 @contextlib.contextmanager
 def _alive(line) -> Iterator[None]:
-    """Shows a line of tqdm anew each second until the body ends, and closes it."""
+    """Shows a line of tqdm anew now and then until the body ends, and closes it."""
     done = threading.Event()
-
-    seconds = _SECONDS if line.delay else 1
+    seconds = 1 if sys.stderr.isatty() else _SECONDS
 
     def show() -> None:
         while not done.wait(seconds):
@@ -133,8 +135,8 @@ def _line(items: Iterable | None = None, file=None, **settings):
     file = file or sys.stderr
     if not file.isatty():
         # The first line comes when so much time is over.
-        often = dict.fromkeys(("delay", "mininterval", "maxinterval"), _SECONDS)
-        settings |= {"file": _Lines(file), **often}
+        seldom = dict.fromkeys(("delay", "mininterval", "maxinterval"), _SECONDS)
+        settings = {**seldom, **settings, "file": _Lines(file)}
         settings["bar_format"] = re.sub(
             r"({l_bar}|{percentage:3.0f}%\|)?{bar}\| ", "", settings["bar_format"]
         )

@@ -41,6 +41,7 @@ from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
 from densefuse_tf.io import temperatures
+from densefuse_tf.registration import choices
 from densefuse_tf.setting import setting
 
 
@@ -57,7 +58,7 @@ class RegisterSettings:
         "size and bit depth may differ.",
     )
     model: registration.Model | None = setting(
-        None, registration.MODELS_HELP, choices=registration.MODELS
+        None, choices.MODELS_HELP, choices=choices.MODELS
     )
     points: str | os.PathLike | None = setting(
         None,
@@ -88,7 +89,7 @@ class RegisterSettings:
         "crop",
         "What becomes of the pixels that the moving image does not cover: cut off, or "
         "left at the fixed image's size, black or showing the fixed image.",
-        choices=registration.UNCOVERED,
+        choices=choices.UNCOVERED,
     )
 
     def files(self, *names: str) -> dict[str, pathlib.Path]:

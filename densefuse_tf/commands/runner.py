@@ -121,7 +121,7 @@ def _run(
                 )
             flag, is_whole, path = argument.partition("=")
             path = os.path.expanduser(path if is_whole else after)
-            if flag.lstrip("-") == "flagfile":
+            if path and re.fullmatch("--?flagfile", flag, re.IGNORECASE):
                 # absl would wait for the other end of a pipe.
                 files.open_to_read(path, "a file of flags").close()
         rest = flag_values(_spelled(argv, flag_values))[1:]
@@ -271,9 +271,15 @@ def _refuse_repeated(flag_values: flags.FlagValues) -> None:
             raise UserError(f"--{name} is given {flag.present} times: expected once")
 
 
+def _names(flag_values: flags.FlagValues) -> list[str]:
+    """Returns the names of all flags, and of switches that with no before it."""
+    switches = (name for name in flag_values if flag_values[name].boolean)
+    return [*flag_values, *(f"no{name}" for name in switches)]
+
+
 def _spelled(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
     """Spells flags as they are defined, those in another case or with - for _."""
-    known = [*flag_values, *(f"no{name}" for name in flag_values)]
+    known = _names(flag_values)
     spelled = list(argv)
     for index, argument in enumerate(argv[1:], 1):
         if argument == "--":
@@ -296,8 +302,7 @@ def _wrong_flag(
     absl's quotes Python's own error.
     """
     if isinstance(error, flags.UnrecognizedFlagError):
-        switches = [name for name in flag_values if flag_values[name].boolean]
-        known = [*flag_values, *(f"no{name}" for name in switches), "help", "version"]
+        known = [*_names(flag_values), "help", "version"]
         near = naming.nearest(error.flagname, known)
         meant = "" if near is None else f"; did you mean --{near}?"
         return f"--{error.flagname}: unknown flag: see {command} --help{meant}"
@@ -334,14 +339,14 @@ class _Log(python_logging.Handler):
     """Writes log lines to standard error, above a progress bar where there is one."""
 
     def emit(self, record: python_logging.LogRecord) -> None:
-        # There is none where it has not been imported.
-        tqdm = sys.modules.get("tqdm")
+        # There is none where it has not been imported, or not to its end.
+        bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
         try:
             line = self.format(record)
             if not record.exc_info:
                 line = one_line(line)
             if record.levelno > python_logging.INFO:
                 line = f"{record.levelname.lower()}: {line}"
-            (tqdm.tqdm.write if tqdm else print)(line, file=sys.stderr)
+            (bars.write if bars else print)(line, file=sys.stderr)
         except Exception:
             self.handleError(record)

@@ -186,9 +186,9 @@ class Engine:
                 startup.import_tensorflow()
             self._fusers[key] = methods.build(settings)
         return self._fusers[key].with_output(
-            color=request.color,
+            color=settings.color,
             output_range=request.output_range,
-            palette=request.palette,
+            palette=settings.palette,
         )
 
 
@@ -265,11 +265,11 @@ def _renamed(text: str, names: dict[pathlib.Path, str]) -> str:
 
     Its sizes are width x height, and what settings of the page solve names these.
     """
-    for flag, setting in _WORDS.items():
-        text = text.replace(flag, setting)
     parts = re.split("|".join(map(re.escape, map(str, names))), text)
     found = re.findall("|".join(map(re.escape, map(str, names))), text)
     parts = [re.sub(r"\b(\d+)x(\d+)\b", r"\2x\1", part) for part in parts]
+    for flag, setting in _WORDS.items():
+        parts = [part.replace(flag, setting) for part in parts]
     known = {str(path): name for path, name in names.items()}
     shown = itertools.zip_longest(parts, [known[path] for path in found], fillvalue="")
     return "".join(itertools.chain.from_iterable(shown))

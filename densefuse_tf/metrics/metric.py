@@ -219,8 +219,7 @@ def checked(
     defined for it.
 
     Every metric can be called with `convention`, one of CONVENTIONS. It is passed on
-    to a metric that has values of its own under one of them; any other metric has one
-    definition, which holds under all.
+    to a function that takes it; any other has one definition, which holds under all.
 
     Args:
       smallest, conventions: As `metric` takes them.
@@ -236,6 +235,11 @@ def checked(
         parameters = list(signature.parameters.values())
         names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         takes_convention = "convention" in signature.parameters
+        if conventions and not takes_convention:
+            raise ValueError(
+                f"{function.__name__} has conventions of its own: expected a parameter "
+                "named convention"
+            )
         if not takes_convention:
             signature = signature.replace(parameters=[*parameters, _CONVENTION])
 

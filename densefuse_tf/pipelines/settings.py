@@ -12,6 +12,7 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import formats
 from densefuse_tf.pipelines.running import RunnerOptions
+from densefuse_tf.registration import choices
 from densefuse_tf.setting import check_values
 from densefuse_tf.setting import explained
 from densefuse_tf.setting import setting
@@ -109,7 +110,7 @@ class RegistrationSettings:
         choices=("visible", "infrared"),
     )
     register_model: registration.Model | None = setting(
-        None, registration.MODELS_HELP, choices=registration.MODELS
+        None, choices.MODELS_HELP, choices=choices.MODELS
     )
     guess: str | os.PathLike | None = setting(
         None,

@@ -6,7 +6,6 @@ from .alignment import common_area as common_area
 from .alignment import warp as warp
 from .camera import placed as placed
 from .choices import MODELS as MODELS
-from .choices import MODELS_HELP as MODELS_HELP
 from .choices import UNCOVERED as UNCOVERED
 from .choices import Model as Model
 from .choices import Uncovered as Uncovered

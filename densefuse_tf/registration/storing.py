@@ -9,6 +9,7 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.registration import choices
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.registration import Registration
 
@@ -61,7 +62,7 @@ def load(path: str | os.PathLike) -> Registration:
     if content.get("version") != _VERSION:
         raise _unexpected(name, f"has version {content.get('version')!r}")
     model = content.get("model")
-    if model not in transforms.MODELS:
+    if model not in choices.MODELS:
         raise _unexpected(name, f"has the model {model!r}")
     try:
         matrix = np.array(content["matrix"], np.float64)

@@ -4,6 +4,7 @@
 """
 
 import csv
+import io
 import os
 import pathlib
 import signal
@@ -17,6 +18,7 @@ import streams
 import videos
 
 from densefuse_tf.cameras import running
+from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.settings import USUAL
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fusing
@@ -260,6 +262,20 @@ def test_a_table_on_a_full_disk_costs_no_picture(tmp_path, capsys, short):
     said = capsys.readouterr().err
     assert said.count("/dev/full: cannot be written: No space left on device") == 1
     assert len(videos.read(tmp_path / "c.mkv")[0]) == 2
+
+
+def test_rows_are_written_whole_where_a_disk_takes_a_part_at_a_time():
+    class Disk(io.BytesIO):
+        def write(self, data):
+            return super().write(data[:3])
+
+        def close(self):
+            self.content = self.getvalue()
+
+    counts, disk = Counts(), Disk()
+    counts.ended.set()
+    running._each_second(counts, [], disk)
+    assert disk.content == f"{','.join(running._COLUMNS)}\n".encode()
 
 
 def test_the_settings_are_those_for_cameras(monkeypatch):

@@ -36,7 +36,7 @@ def test_a_log_has_a_line_now_and_then_and_nothing_that_steers(often, capsys):
     assert all(line == line.strip() for line in lines)
     assert any(line.startswith("1/4 [") for line in lines)
     assert "0/3 images [00:00<?]" in lines
-    assert any(line.endswith("1 was kept before]") for line in lines)
+    assert sum(line.endswith("1 was kept before]") for line in lines) == 1
     assert "fusing with jsr [00:00]" in lines
 
 
@@ -45,6 +45,17 @@ def test_a_log_has_nothing_of_what_is_quick(capsys):
     assert list(progress.frames(range(4), None, "reading")) == [0, 1, 2, 3]
     with progress.elapsed("fusing with jsr"):
         pass
+    assert capsys.readouterr().err == ""
+
+
+def test_whoever_wants_no_bars_has_none(often, monkeypatch, capsys):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    with progress.counted(3, " images") as advance:
+        time.sleep(0.1)
+        advance("1 was kept before")
+    with progress.elapsed("fusing with jsr"):
+        time.sleep(0.1)
+    assert list(progress.bar(range(4), 4, " pairs")) == [0, 1, 2, 3]
     assert capsys.readouterr().err == ""
 
 
@@ -65,7 +76,7 @@ def test_ctrl_c_says_which_pairs_are_there(tmp_path, monkeypatch, capsys):
     assert fuse.run(["fuse.py", *arguments]) == runner.INTERRUPTED
     said = capsys.readouterr()
     assert said.out == (
-        f"1 of 3 pairs are done: their results are kept in {tmp_path}, and "
-        "--skip_existing goes on with the rest\n"
+        f"1 of 3 pairs are done: results are kept in {tmp_path}; --skip_existing goes "
+        "on with pairs that have none there\n"
     )
     assert said.err == "fuse.py: interrupted\n"

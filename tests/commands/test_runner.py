@@ -180,6 +180,7 @@ def test_flags_are_read_from_no_pipe(tmp_path, capsys, between):
 @pytest.mark.parametrize(
     ("argument", "line"),
     (
+        ("flagfile", "unexpected argument 'flagfile': see test --help"),
         ("--nosave_raw=true", "--nosave_raw=true: expected --nosave_raw alone"),
         ("--no-save-raw=1", "--nosave_raw=1: expected --nosave_raw alone"),
         ("--strategy", "--strategy: has no value: expected --strategy=VALUE"),
@@ -188,6 +189,8 @@ def test_flags_are_read_from_no_pipe(tmp_path, capsys, between):
         ("--no-overwite", "unknown flag: see test --help; did you mean --nooverwrite?"),
         ("-straegy=mean", "unknown flag: see test --help; did you mean --strategy?"),
         ("--flagfile=none.txt", "none.txt: cannot be read: No such file"),
+        ("--flagfile", "--flagfile: has no value: expected --flagfile=VALUE"),
+        ("--no-output=x", "--no-output: unknown flag: see test --help"),
     ),
 )
 def test_a_mistake_in_a_flag_is_one_line(argument, line, capsys, tmp_path, monkeypatch):

@@ -314,3 +314,13 @@ def test_a_convention_is_taken_in_any_case():
     assert metrics.sd(image, convention="Toolkit") == metrics.sd(
         image, convention="toolkit"
     )
+
+
+def test_conventions_of_its_own_need_the_parameter():
+    with pytest.raises(
+        ValueError, match="brightest .*: expected a parameter named con"
+    ):
+
+        @module.checked(conventions=["toolkit"])
+        def brightest(fused):
+            return fused.max()
