@@ -5,11 +5,11 @@ line now and then.
 """
 
 import contextlib
-import math
 import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from densefuse_tf.errors import one_line
@@ -75,8 +75,6 @@ def counted(count: int, unit: str) -> Iterator[Callable[[str], object]]:
         unit=unit,
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}"
         "{postfix}]",
-        # `_alive` shows it often enough.
-        mininterval=math.inf,
     )
 
     def advance(words: str) -> None:
@@ -101,8 +99,10 @@ def _alive(line) -> Iterator[None]:
     seconds = 1 if sys.stderr.isatty() else _SECONDS
 
     def show() -> None:
-        while not done.wait(seconds):
-            line.refresh()
+        while not done.wait(seconds) and not line.disable:
+            # It may have been shown when it moved on.
+            if time.time() - line.last_print_t >= seconds:
+                line.refresh()
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
@@ -119,9 +119,12 @@ class _Lines:
 
     def __init__(self, stream):
         self._stream = stream
+        self._last = ""
 
     def write(self, text: str) -> None:
-        if text := text.strip():
+        text = text.strip()
+        if text not in ("", self._last):
+            self._last = text
             self._stream.write(f"{text}\n")
 
     def flush(self) -> None:

@@ -306,8 +306,10 @@ def _wrong_flag(
         near = naming.nearest(error.flagname, known)
         meant = "" if near is None else f"; did you mean --{near}?"
         return f"--{error.flagname}: unknown flag: see {command} --help{meant}"
-    if missing := re.fullmatch(r"Missing value for flag --?(\w+)", str(error)):
-        return f"--{missing[1]}: has no value: expected --{missing[1]}=VALUE"
+    missing = r"Missing value for flag --?(\w+)|--(flagfile) with no argument"
+    if found := re.fullmatch(missing, str(error)):
+        name = found[1] or found[2]
+        return f"--{name}: has no value: expected --{name}=VALUE"
     said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
     if said is None or not isinstance(error, flags.IllegalFlagValueError):
         return None

@@ -1,10 +1,12 @@
 """What shows how far a command is, in a terminal and in a log."""
 
+import functools
 import io
 import sys
 import time
 
 import pytest
+import tqdm
 
 from densefuse_tf.commands import fuse
 from densefuse_tf.commands import fusing
@@ -33,6 +35,7 @@ def test_a_log_has_a_line_now_and_then_and_nothing_that_steers(often, capsys):
     said = capsys.readouterr().err
     assert not set("\r\x1b|") & set(said)
     lines = said.splitlines()
+    assert len(set(lines)) == len(lines)
     assert all(line == line.strip() for line in lines)
     assert any(line.startswith("1/4 [") for line in lines)
     assert "0/3 images [00:00<?]" in lines
@@ -49,7 +52,8 @@ def test_a_log_has_nothing_of_what_is_quick(capsys):
 
 
 def test_whoever_wants_no_bars_has_none(often, monkeypatch, capsys):
-    monkeypatch.setenv("TQDM_DISABLE", "1")
+    # As TQDM_DISABLE=1 makes it.
+    monkeypatch.setattr(tqdm, "tqdm", functools.partial(tqdm.tqdm, disable=True))
     with progress.counted(3, " images") as advance:
         time.sleep(0.1)
         advance("1 was kept before")
