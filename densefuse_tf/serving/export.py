@@ -44,10 +44,13 @@ def _leaving_no_source() -> Iterator[None]:
     They have been imported by then. What a kill leaves is removed after a day.
     """
     files.remove_abandoned(tempfile.gettempdir(), f"{_GENERATED}*.py")
-    before = set(sys.modules)
+    before, no_bytecode = set(sys.modules), sys.dont_write_bytecode
+    # Python would put it beside them.
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = no_bytecode
         for name in set(sys.modules) - before:
             if name.startswith(_GENERATED):
                 pathlib.Path(str(sys.modules[name].__file__)).unlink(missing_ok=True)

@@ -206,7 +206,8 @@ def test_processes_give_the_same_files(pairs, expected, checkpoint):
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.returncode == 1, run.stderr
     assert "5 of 7 pairs fused in " in run.stdout
-    assert run.stderr.splitlines()[0] == "2 of 7 pairs were not fused:"
+    # Where it takes long, a line before it says how far it is.
+    assert "2 of 7 pairs were not fused:" in run.stderr.splitlines()
     (pairs / "out/fuse_report.csv").unlink()
     assert contents(pairs / "out") == expected
 

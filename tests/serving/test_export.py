@@ -1,5 +1,6 @@
 """What an export writes, and what it refuses."""
 
+import sys
 import tempfile
 
 import pytest
@@ -49,6 +50,7 @@ def test_nothing_is_left_in_the_temporary_folder(write, tmp_path, monkeypatch):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     written = []
     made = tempfile.NamedTemporaryFile
     monkeypatch.setattr(

@@ -45,6 +45,6 @@ def test_the_losses_of_a_step_are_means_over_the_batch():
         steps = (new.numpy() - old)[clear]
         expected = -1e-4 * np.sign(gradient)[clear]
         np.testing.assert_allclose(steps, expected, rtol=0, atol=1e-6)
-    adam = trainer.optimizer.get_config()
-    assert (adam["name"], adam["beta_1"], adam["beta_2"]) == ("adam", 0.9, 0.999)
+    adam = trainer.optimizer
+    assert (type(adam).__name__, adam.beta_1, adam.beta_2) == ("Adam", 0.9, 0.999)
     assert trainer.step((images, positions))["total_loss"] < step["total_loss"]
