@@ -110,10 +110,12 @@ def test_older_frames_are_dropped_and_never_queued():
         ir.put((0.0, "i0"))
         vis.put((0.0, "v0"))
 
-    threading.Thread(target=feed, daemon=True).start()
+    feeding = threading.Thread(target=feed, daemon=True)
+    feeding.start()
     for _, _, frames in pairs((ir, vis), "vis", 1.0, counts):
         made.append(frames)
         if len(made) == 1:
+            feeding.join(30)
             # Computing takes long: others come meanwhile.
             ir.put(*((0.01 * index, f"i{index}") for index in range(1, 9)))
             vis.put(*((0.01 * index, f"v{index}") for index in range(1, 9)))

@@ -4,6 +4,7 @@
 """
 
 import csv
+import functools
 import io
 import os
 import pathlib
@@ -53,6 +54,8 @@ class Run:
             ],
             cwd=ROOT,
             stderr=self.log,
+            # What a script starts in the background ignores it.
+            preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     @property
