@@ -78,6 +78,7 @@ PAIR = ("--ir=ir/IR1.png", "--vis=vis/VIS1.png")
 FOLDERS = ("--ir=ir", "--vis=vis")
 
 
+@pytest.mark.guard
 def test_a_preset_says_what_is_not_given(pairs, run):
     images.write(pairs / "vis/VIS1.png", photograph(5, (3,)))
 

@@ -81,6 +81,7 @@ def test_another_run_in_the_folder_is_refused(photos, tmp_path, capfd):
     assert (tmp_path / "run" / "model.keras").read_bytes() == model
 
 
+@pytest.mark.guard
 def test_a_full_disk_is_one_line_and_keeps_the_save(photos, small_disk, capfd):
     """It has room for the first save only."""
     run_dir = small_disk(2000)
