@@ -13,7 +13,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-# Of Planck's law in the form that the cameras store, near those of an E40.
+# The constants of Planck's law as the cameras store it are near those of an E40.
 R1, R2, B, F, OFFSET = 14906.0, 0.01, 1396.6, 1.0, -7261
 _KELVIN = 273.15
 _MOST = 65000

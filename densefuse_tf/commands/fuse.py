@@ -275,11 +275,12 @@ def _is_embedded() -> bool:
     vis = _VIS.value
     if vis == EMBEDDED or os.path.exists(vis):
         return vis == EMBEDDED
-    if not naming.find(vis, [EMBEDDED]) and naming.nearest(vis, [EMBEDDED]):
+    is_meant = naming.find(vis, [EMBEDDED]) is not None
+    if not is_meant and naming.nearest(vis, [EMBEDDED]):
         raise UserError(
             f"--vis={vis}: no such file or folder; did you mean {EMBEDDED}?"
         )
-    return naming.find(vis, [EMBEDDED]) is not None
+    return is_meant
 
 
 def _description() -> str:

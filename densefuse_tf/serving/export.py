@@ -45,7 +45,7 @@ def _leaving_no_source() -> Iterator[None]:
     """
     files.remove_abandoned(tempfile.gettempdir(), f"{_GENERATED}*.py")
     before, no_bytecode = set(sys.modules), sys.dont_write_bytecode
-    # Python would put it beside them.
+    # Python would leave their bytecode beside them.
     sys.dont_write_bytecode = True
     try:
         yield

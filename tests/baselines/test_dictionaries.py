@@ -95,7 +95,7 @@ def naive_codes(samples, atoms):
     for sample, code in zip(samples, codes, strict=True):
         taken, rest = [], sample
         while len(taken) < 16 and np.max(squares := (atoms @ rest) ** 2) >= 1e-14:
-            # Of atoms that tie, the first one.
+            # The first of the atoms that tie is taken.
             taken.append(np.flatnonzero(squares >= squares.max() * (1 - 1e-9))[0])
             code[taken] = np.linalg.lstsq(atoms[taken].T, sample, rcond=None)[0]
             rest = sample - code @ atoms
@@ -145,7 +145,7 @@ def naive_training(pair, seed, iterations):
 
 def test_training_is_k_svd(pair):
     small = [image[:46, :49].copy() for image in pair]
-    # Of many equal patches several become atoms, of which one alone is used.
+    # Several of the equal patches become atoms, and only one of these is used.
     small[0][:22, :22] = 200
     found = dictionaries.trained(*small, seed=3, iterations=2)
     np.testing.assert_allclose(found, naive_training(small, 3, 2), rtol=0, atol=1e-8)

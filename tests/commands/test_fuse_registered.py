@@ -29,7 +29,7 @@ from tests.registration.conftest import similarity
 
 WARP = similarity(1.1, 4.0, (12, -9))
 SHIFT = similarity(1, 0, (6, 4))
-# Of SHIFT.
+# These points are moved by SHIFT.
 POINTS = "0,0,6,4\n200,0,206,4\n200,150,206,154\n0,150,6,154\n"
 PAIR = ("--ir=ir.png", "--vis=vis.png")
 FOLDERS = ("--ir=ir", "--vis=vis")

@@ -140,7 +140,7 @@ def test_the_mean_is_that_of_the_service():
     source[0, 0] = 127.0
     found = low_precision.level_in_graph([tf.constant(source)] * 2)
     assert low_precision.level([source, source]) == found == 127
-    # Of unequal sources it is the mean, rounded to the nearest even number.
+    # The level of unequal sources is their mean, rounded to the nearest even number.
     sources = [np.full((4, 5), value, np.float32) for value in (10, 21)]
     found = low_precision.level_in_graph(list(map(tf.constant, sources)))
     assert low_precision.level(sources) == found == 16

@@ -176,7 +176,7 @@ def test_images_of_any_size_in_any_order(fusers, name, data, count):
     if count == 2 and name == "addition":
         np.testing.assert_array_equal(other.raw, fused.raw)
         np.testing.assert_array_equal(other.image, fused.image)
-    # Of 0..255k; the levels of pixels depend on the extremes.
+    # The raw output is compared, in 0..255k: levels of pixels depend on the extremes.
     np.testing.assert_allclose(other.raw, fused.raw, atol=1e-2)
 
 

@@ -151,7 +151,7 @@ def test_what_a_strategy_of_a_module_fused_is_kept_for_its_code(
 def test_registered_methods_get_options_and_files_by_pair(tmp_path, blend):
     for n in paper.PAIRS:
         np.save(tmp_path / f"table{n}.npy", np.zeros(2))
-    # Of two, the one that convert_weights writes is taken.
+    # Where a pair has both files, the one that convert_weights writes is taken.
     np.savez(tmp_path / "table8.npz", D=np.zeros(2))
     entry = rows.registered("blend", {"weight": "0.25", "table": str(tmp_path)})
     settings = entry.settings()
