@@ -42,7 +42,8 @@ def radiometric(
       celsius: Temperatures, [h, w].
       photograph: uint8, [H, W, 3].
       placing: real_to_ir and the shift (x, y).
-      as_png: Whether the counts are a PNG, with their bytes the wrong way round.
+      as_png: Whether the counts are a PNG, with their bytes the wrong way round, and
+        the photograph is one of Y, Cb and Cr.
       low_bytes_first: Whether the directory is as drones' cameras write it: numbers of
         the other order, and no entry free.
     """
@@ -50,9 +51,14 @@ def radiometric(
     if celsius is not None:
         raw = counts(celsius)
         stored = _encoded(raw.byteswap(), "PNG") if as_png else raw.tobytes()
-        records += [(1, _image_header(raw) + stored), (32, _camera_info())]
+        records += [(1, _image_header(raw) + stored), (32, camera_info())]
     if photograph is not None:
         stored = _encoded(photograph, "JPEG", quality=95)
+        if as_png:
+            planes = photograph
+            if photograph.ndim == 3:
+                planes = np.asarray(Image.fromarray(photograph).convert("YCbCr"))
+            stored = _encoded(planes, "PNG")
         records.append((14, _image_header(photograph) + stored))
     if placing is not None:
         x1, x2, y1, y2 = 0, 79, 0, 59
@@ -90,7 +96,7 @@ def _image_header(image: np.ndarray) -> bytes:
     return struct.pack("<3H", 2, width, height).ljust(32, b"\0")
 
 
-def _camera_info() -> bytes:
+def camera_info() -> bytes:
     info = bytearray(900)
     room = 20 + _KELVIN
     for place, *values in (

@@ -12,6 +12,7 @@ from typing import Any
 # The largest image that is read by default, in pixels.
 MAX_PIXELS = 200_000_000
 JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Format:
 FORMATS = (
     Format(
         "PNG",
-        (b"\x89PNG\r\n\x1a\n",),
+        (PNG_START,),
         suffixes=(".png",),
         is_read=True,
         # A third of the time that the default level 6 takes, for files as small.

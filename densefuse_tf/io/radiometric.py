@@ -27,6 +27,9 @@ _EXTRA = "flir"
 # start of the FFF file that the segments hold.
 _FIRST_SEGMENT = re.compile(rb"\xff\xe1(..)FLIR\0\x01\0.(?=[AF]FF\0)", re.DOTALL)
 _ENTRY = 32
+# Numbers of records, and what stands before the image of the photograph's.
+_PHOTOGRAPH, _CAMERA = 14, 32
+_HEADER = 32
 # The maker's name as EXIF data have it.
 _DJI = b"DJI\0"
 _HELP = "the camera's maker has software that writes TIFF files, which are read"
@@ -132,11 +135,24 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
 
     try:
         with open(path, "rb") as file:
-            content = flyr.unpack(io.BytesIO(_high_bytes_first(file.read())))
+            data = _high_bytes_first(file.read())
+        content = flyr.unpack(io.BytesIO(data))
         # Counts that no temperature gives become NaN.
         with np.errstate(all="ignore"):
             celsius = content.celsius.astype(np.float32)
         photograph, figures = content.optical, content.pip_info
+        stream = flyr.records.extract_flir_app1(io.BytesIO(data))
+        records = flyr.records.parse_flir_records(stream)
+        fff = memoryview(stream.getvalue())
+        if fff[records[_CAMERA][2] :][:2] == b"\0\2":
+            raise ValueError("numbers with the high bytes first")
+        if photograph is not None and photograph.ndim == 3:
+            photograph = photograph[..., :3]
+            image = fff[records[_PHOTOGRAPH][2] + _HEADER :]
+            # Cameras that store a PNG put Y, Cb and Cr in the place of red, green and
+            # blue: https://exiftool.org/TagNames/FLIR.html, "FLIR EmbeddedImage".
+            if image[: len(formats.PNG_START)] == formats.PNG_START:
+                photograph = pixels.to_uint8(pixels.from_ycbcr(photograph))
     except Exception as error:
         # Damaged files, and those of other makers, raise anything.
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:100]
@@ -156,7 +172,6 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
     if gaps is not None:
         celsius = np.ma.masked_array(celsius, gaps)
     if photograph is not None:
-        photograph = photograph[..., :3] if photograph.ndim == 3 else photograph
         pixels.check(photograph, f"the photograph in {name}")
     placing = None
     if figures is not None and math.isfinite(figures.real_to_ir):

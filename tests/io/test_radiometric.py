@@ -40,6 +40,23 @@ def test_temperatures_and_the_photograph_are_read(file, stored):
 
 
 @needs_flyr
+def test_a_grey_photograph_is_read(file):
+    found = radiometric.read(file(CELSIUS, RAMP, as_png=True)).photograph
+    np.testing.assert_array_equal(found, RAMP)
+
+
+@needs_flyr
+def test_a_camera_that_stores_numbers_the_other_way_round_is_one_line(file):
+    path = file(CELSIUS)
+    data = bytearray(path.read_bytes())
+    at = data.index(radiometric_files.camera_info())
+    data[at : at + 2] = b"\0\2"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="x.jpg: .* not read.* the high bytes first"):
+        radiometric.read(path)
+
+
+@needs_flyr
 def test_a_file_of_many_segments_is_read(file):
     photograph = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     found = radiometric.read(file(CELSIUS, photograph))
