@@ -87,7 +87,7 @@ def execute(path: pathlib.Path, folder: pathlib.Path) -> nbformat.NotebookNode:
     with tempfile.TemporaryDirectory() as private:
         variables = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
         environment = os.environ | {
-            **dict.fromkeys((*variables, "IPYTHONDIR"), private),
+            **dict.fromkeys((*variables, "IPYTHONDIR", "TMPDIR"), private),
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYTHONPATH": os.pathsep.join(
                 [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

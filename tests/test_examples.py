@@ -119,6 +119,7 @@ def test_the_script_makes_the_readmes_picture(tmp_path):
 
 # Run last in the notebook of the tests: what it has computed.
 NOSY_CELL = """
+import tempfile
 np.savez(
     "found.npz",
     **{f"fused/{name}": image for name, image in fused.items()},
@@ -126,6 +127,7 @@ np.savez(
     **{f"initial/{name}": activity for name, activity in initial.items()},
     **{f"averaged/{name}": activity for name, activity in averaged.items()},
     weights=[plane(weight) for weight in weights],
+    temporary=tempfile.mkdtemp(),
 )
 """
 STRATEGIES = ("addition", "l1_norm", "squared_l1_norm")
@@ -193,6 +195,11 @@ def test_the_notebook_prints_no_warning(executed):
         for output in cell.outputs:
             assert output.get("name") != "stderr"
             assert not re.search(r"\b\w*(Warning|Error)\b", output.get("text", ""))
+
+
+@pytest.mark.guard
+def test_what_the_notebook_leaves_in_the_temporary_folder_goes(executed):
+    assert not pathlib.Path(str(executed[1]["temporary"])).exists()
 
 
 @pytest.mark.guard
