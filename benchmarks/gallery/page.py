@@ -28,15 +28,14 @@ _INTRODUCTION = """\
 # Gallery
 
 This page shows what each strategy makes of infrared and visible images, and of two
-other fusion problems which the paper's conclusion names. All DenseFuse results are
-those of the shipped model of lambda = 100, which was trained on photographs alone. The
-methods that the paper compares with are {methods},
-as `--method` runs them; they fuse three sources two at a time. jsr and jsrsd are
-missing, because they train a dictionary for each pair, which takes minutes.
+other fusion problems which the paper's conclusion names. The DenseFuse results are
+those of the shipped model of lambda = 100, which was trained on photographs alone.
+The other methods are {methods}, as `--method` runs them;
+they fuse three sources two at a time. jsr and jsrsd, which train a dictionary for
+minutes, are left out.
 
-`r` is `--window_radius`. The metrics are those of [metrics.md](metrics.md), of the grey
-images where there is colour; ↑ says that more is better, and the best value of a column
-is bold. A table has the metrics that its scene allows; *the truth* is the photograph
+`r` is `--window_radius`. The [metrics](metrics.md) are those of the grey images. More
+is better (↑), and the best value of a column is bold. *The truth* is the photograph
 that the sources were made of. *MEF-SSIM* is that of Ma, Zeng and Wang
 (doi:10.1109/TIP.2015.2442920), by `densefuse_tf.metrics.mef_ssim`. Photographs of 384
 pixels are shown enlarged to 620.
@@ -47,9 +46,9 @@ pixels are shown enlarged to 620.
 _CLOSING = """\
 ## What is missing
 
-No pair of medical images, and no infrared and visible pair in colour, could be had
-under terms that let it be shown here. Folders of your own make a page of your own;
-their images are matched by name, and each flag can be left out:
+No medical pair, and no infrared and visible pair in colour, could be had under terms
+that let it be shown here. Folders of your own make a page of your own. Their images are
+matched by name, and each flag can be left out:
 
     python -m benchmarks.gallery.make --output=own/gallery.md --noexamples \\
         --infrared_visible=IR,VIS --multi_focus=NEAR,FAR --multi_exposure=LOW,MID,HIGH

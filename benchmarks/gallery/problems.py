@@ -93,8 +93,8 @@ PROBLEMS = (
         title="Infrared and visible",
         advice="Take one of the strategies of the paper. Over the pairs of Table II "
         "`addition` has the higher SCD, SSIM_a and MS_SSIM; `l1_norm` has the higher "
-        "En and Qabf, and brighter objects. The strategies that go by detail suit "
-        "sources that show the same things; here they leave patches of both images.",
+        "En and Qabf, and brighter objects. The strategies that go by detail leave "
+        "patches of both images here.",
         command="--strategy=l1_norm",
         settings=_settings(
             "minmax",
@@ -113,9 +113,9 @@ PROBLEMS = (
         advice="Take `detail_choose_max`, and `--output_range=average`, which keeps "
         "the brightness of the sources. A larger window leaves fewer wrong choices "
         "where there is noise. `choose_max`, the usual rule, needs a window of radius "
-        "8, since its activity follows brightness as much as sharpness. Qabf says "
-        "little here: it counts the faint edges of the blurred sources as well, and "
-        "ranks results first that are further from the truth.",
+        "8, because its activity follows brightness as much as sharpness. Qabf counts "
+        "the faint edges of the blurred sources as well, and ranks results first that "
+        "are further from the truth.",
         command="--strategy=detail_choose_max --output_range=average",
         settings=_settings(
             "average",
@@ -135,11 +135,11 @@ PROBLEMS = (
         title="Multi-exposure",
         advice="Take `detail_softmax` with a window whose radius is about a twelfth of "
         "the image's width: an exposure that is too dark or cut at white has little "
-        "detail and little weight, and a wide window lets the weights change slowly, "
-        "so that no seam shows. `l1_norm`, `choose_max` and `maximum` favour what is "
-        "bright, and therefore what is over-exposed. Give the exposure with the best "
-        "colours last: with `--color=luma` the result has its colours. Where one "
-        "exposure alone shows nearly everything, none of this helps.",
+        "detail and little weight, and a wide window shows no seam. `l1_norm`, "
+        "`choose_max` and `maximum` favour what is bright, and therefore what is "
+        "over-exposed. Give the exposure with the best colours last: with "
+        "`--color=luma` the result has its colours. Where one exposure alone shows "
+        "nearly everything, none of this helps.",
         command="--strategy=detail_softmax --window_radius=32 --color=luma",
         settings=_settings(
             "minmax",
@@ -185,13 +185,13 @@ def examples(problem: Problem, folder: pathlib.Path) -> list[Scene]:
                     "hut",
                     "A man beside a hut",
                     "Look at the man, who is bright in the infrared image alone, and "
-                    "at the windows and the roof of the hut.",
+                    "at the windows and the roof.",
                 ),
                 (
                     "street",
                     "A street by night",
                     "Look at the people and the cars of the infrared image, and "
-                    "at the lettering above the shops, which is in the visible one.",
+                    "at the lettering of the visible one.",
                 ),
             )
         ]
@@ -232,9 +232,9 @@ def examples(problem: Problem, folder: pathlib.Path) -> list[Scene]:
             name="coffee_exposures",
             title="A cup in uneven light",
             made="Photograph: `skimage.data.coffee` by Rachel Michetti, CC0. " + _LIGHT,
-            look="Look at the table on the far left and the far right, which no single "
-            "exposure shows both, and at the top right corner, where the exposure that "
-            "gives the colours is cut at white and the colours are lost.",
+            look="Look at the far left and the far right of the table, which no "
+            "single exposure shows both, and at the top right corner, where the "
+            "exposure that gives the colours is cut at white.",
             sources=scenes.exposures(coffee, _STOPS),
             captions=captions,
         ),
