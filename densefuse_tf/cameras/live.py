@@ -39,30 +39,32 @@ def live(
 ) -> Generator[tuple[float, np.ndarray], None, None]:
     """Fuses the newest frames of two cameras, again and again, until one ends.
 
-    A thread for each camera keeps its newest frame alone. What is wrong with a frame, a
-    shutter's for instance, costs that frame, and is said in the log.
+    A thread for each camera keeps only its newest frame. A frame that cannot be fused,
+    a shutter's for instance, is left out, and the log says why.
 
     Args:
       ir: Gives (time in seconds, infrared frame), and may wait for each. Frames are
         [height, width] or [height, width, 3], uint8, uint16 or float.
       vis: The visible camera, by the same clock.
-      fuser: What fuses; by default with the settings of --live.
+      fuser: What fuses; by default DenseFuse with preset="camera" and
+        output_range="average".
       rate: A picture is made with each "ir" or "vis" frame, or so many times a second.
-      max_skew: Frames that are farther apart are not fused, in seconds.
+      max_skew: Frames that are more seconds apart are not fused.
       range_memory: How long a value range takes to follow the scene, in seconds; 0 for
         the range of each frame by itself.
-      ranges: Of each camera, as `pixels.to_pixel_range` takes it; two numbers stay.
+      ranges: The value range of each camera, as `pixels.to_pixel_range` takes it; two
+        numbers hold for all frames.
       transform: The file that densefuse-register wrote, or more about the alignment;
-        without it frames have one size.
-      counts: Is kept up to date.
+        without it all frames need one size.
+      counts: Counts dropped, unpaired and failed frames, and delays, during the run.
 
     Yields:
       The time of the frame with which a picture is made; and the picture, uint8
       [height, width] or [height, width, 3].
 
     Raises:
-      UserError: None of the first pairs can be fused; the rate is none; or what a
-        source raises.
+      UserError: None of the first pairs can be fused, or the rate is no rate; what a
+        source raises is raised as well.
     """
     rate = pick_rate("rate", rate)
     if fuser is None:

@@ -128,10 +128,11 @@ class ChannelFuser(abc.ABC):
 
         Args:
           sources: k images of one size, at least 2x2: paths of files, images of Pillow,
-            or arrays [H, W] or [H, W, 3]. Of a FLIR camera's file as the infrared image
-            of a pair the temperatures are stretched to 0..255. uint8 is taken as it is,
-            uint16 is stretched from its own minimum and maximum to 0..255, floats have
-            to be in 0..255 already (`pixels.to_pixel_range` brings it there).
+            or arrays [H, W] or [H, W, 3]. uint8 is taken as it is, uint16 is stretched
+            from its own minimum and maximum to 0..255, and floats have to be in 0..255
+            already (`pixels.to_pixel_range` brings them there). If the infrared image
+            of a pair is the file of a FLIR camera, its temperatures are stretched to
+            0..255.
           names: What to call the sources in an error; by default their files, else
             ir and vis, or source_1 ... source_k.
           output_range: As `output_range.to_pixels` takes it, for this call: frames of a
@@ -140,14 +141,14 @@ class ChannelFuser(abc.ABC):
             leaves them. Otherwise an image of floats whose largest is at most 1 counts
             as one in 0..1 and is refused; all zeros are black on either scale.
           ranges: For each source the values that become 0 and 255, as
-            `pixels.to_pixel_range` takes them; None for a source as described above.
+            `pixels.to_pixel_range` takes them; None treats a source as described above.
 
         Returns:
           The image and the fused channels that it was made of.
 
         Raises:
-          UserError: Not k sources, sizes that differ, an array that is no image, floats
-            in 0..1, or images that cannot be fused.
+          UserError: There are not k sources, their sizes differ, an array is no image
+            or has floats in 0..1, or the images cannot be fused.
         """
         prepared, color, names = self._prepared(sources, names, are_scaled, ranges)
         raw = self._fused(prepared, color, names)

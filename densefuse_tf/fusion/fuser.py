@@ -60,8 +60,8 @@ class Fuser(ChannelFuser):
 
         Args:
           settings: All settings, in the place of the keywords.
-          preset: "paper" or "camera", which says what the settings are that are not
-            given.
+          preset: Decides the settings that are not given: "paper" as in the paper,
+            "camera" with strategy="l1_norm" and color="luma".
           **options: The fields of the settings.
 
         Raises:

@@ -82,9 +82,10 @@ def load_fusion_model(
       window_radius: r of the block average (Eq. 6), for the strategies that have one.
 
     Returns:
-      The model of `fusion_model`: of the inputs ir and vis (source_1 ... source_k where
-      k is not 2), [batch, H, W, 1] float32 in 0..255 each, it makes the decoder's
-      output, [batch, H, W, 1] float32.
+      The model of `fusion_model`. Its inputs are ir and vis (source_1 ... source_k
+      where k is not 2), each [batch, H, W, 1] float32 in 0..255. Its output is the
+      decoder's, [batch, H, W, 1] float32: it spans about 0..255, or 0..255k where the
+      strategy adds.
     """
     return fusion_model(
         checkpoints.load_autoencoder(checkpoint),

@@ -266,20 +266,22 @@ def fuse(
     `fusion.methods.build` returns reads them once.
 
     Args:
-      sources: k >= 2 images, for a pair infrared first: arrays, as `Fuser.fuse` takes
-        them, paths of files, or images of Pillow. Of the infrared file of a FLIR camera
-        the temperatures are read. Or the path of one photo of such a camera, which has
-        both inside: they are registered, and color="auto" is "luma".
-      checkpoint: The weights of a method that has some: of DenseFuse, whose default is
-        "1e2", what `checkpoints.load_autoencoder` takes.
+      sources: k >= 2 images of one size, the infrared image of a pair first: paths of
+        files, images of Pillow, or arrays as `Fuser.fuse` takes them. If the infrared
+        image is the file of a FLIR camera, its temperatures are fused. The path of one
+        such photo alone stands for its temperatures and the photograph in it, which
+        are registered; color="auto" is then "luma".
+      checkpoint: The weights of a method that has some, "1e2" by default for DenseFuse,
+        which takes what `load_autoencoder` does.
       method: One of `list_methods()`; all but DenseFuse fuse two sources.
-      method_options: Options of another method by name: {"lambda": 2.5} of "gtf".
-        They may be keywords as well, as lambda_=2.5, which type checkers do not know.
-      preset: "paper" or "camera", which says what the settings are that are not given:
-        strategy="l1_norm" and color="luma" for cameras.
+      method_options: Options of another method by name, such as {"lambda": 2.5} for
+        "gtf". Keywords are taken as well, as lambda_=2.5, but type checkers do not know
+        them.
+      preset: Decides the settings that are not given: "paper" as in the paper, "camera"
+        with strategy="l1_norm" and color="luma".
       register: Whether the infrared image is first laid over the visible one, whose
-        size may differ; the result is what both show. `densefuse_tf.registration` has
-        more.
+        size may differ. The result is cut to what both show.
+        `densefuse_tf.registration` has more.
       **options: The settings of DenseFuse.
 
     Returns:

@@ -58,7 +58,7 @@ def read(
 ) -> np.ndarray:
     """Reads a PNG, TIFF, JPEG, BMP, WebP, PGM or PPM image.
 
-    What the file is, its content says, not its suffix; docs/files.md has a list of what
+    The content of a file says what it is, whatever its suffix; docs/files.md lists what
     cameras write. Then:
 
     - Grey stays grey, 1-bit becomes 0 and 255, a palette of greys becomes grey, other
@@ -68,10 +68,10 @@ def read(
     - An orientation tag (EXIF or TIFF, or else XMP) is applied: the image stands as
       every viewer shows it, so a pair that looks registered is registered, and the
       fused image, which carries no tag, stands upright. For a pair registered pixel by
-      pixel by a program that ignores the tag, remove the tag first. What else a file
-      says of itself never matters, nor whether that is damaged.
-    - Of several pages or frames, the first is read; of a TIFF whose first page is a
-      reduced copy, the largest that is none.
+      pixel by a program that ignores the tag, remove the tag first. All else that a
+      file says of itself is ignored, damaged or not.
+    - The first of several pages or frames is read; if the first page of a TIFF is a
+      reduced copy, the largest page is.
 
     The last three are logged where they happen.
 
@@ -87,8 +87,8 @@ def read(
       or float32 for TIFF of floats or of signed or 32-bit integers. All finite.
 
     Raises:
-      UserError: The file is missing, no such image, cut off or damaged, has NaN or
-        infinite values, or is smaller than 2x2 or larger than allowed.
+      UserError: The file is missing, is no such image, is cut off or damaged, has NaN
+        or infinite values, or is smaller than 2x2 or larger than allowed.
     """
     name = os.fspath(path)
 
@@ -126,7 +126,7 @@ def stored_size(path: str | os.PathLike) -> tuple[int, int] | None:
 
     Returns:
       (height, width) as they are stored: an orientation tag may swap them when the
-      image is read. None for what is no image, of which `read` says why.
+      image is read. None for what is no image; `read` says why it is none.
     """
 
     def stop(height: int, width: int) -> None:
@@ -210,7 +210,7 @@ def writing(
       path: Ends in .png, .tif, .tiff, .jpg, .jpeg or .bmp. JPEG is written at quality
         95 without chroma subsampling; the others lose nothing.
       image: [height, width] or [height, width, 3]; uint8, or in TIFF uint16 or float32
-        as well, of which a mask says which pixels have no value.
+        as well, where the mask of a masked array marks pixels without a value.
     """
     path = pathlib.Path(path)
     kind = formats.WRITTEN.get(path.suffix.lower())

@@ -139,7 +139,7 @@ def strategy(
 
     Args:
       name: The name on the command line.
-      scales_with_sources: As in `Strategy`, like the others, which may be left out.
+      scales_with_sources: This and the other facts are those of `Strategy`.
 
     Raises:
       ValueError: The name is taken, or a fact contradicts the function's signature.

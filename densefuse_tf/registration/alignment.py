@@ -76,7 +76,8 @@ class Alignment:
         become those between the moving image's.
 
     Raises:
-      UserError: Another value of `uncovered`; with "crop", the images do not overlap.
+      UserError: `uncovered` has another value; or, with "crop", the images do not
+        overlap.
     """
 
     def __init__(self, registration: Registration, *, uncovered: Uncovered = "crop"):

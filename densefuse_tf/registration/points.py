@@ -40,8 +40,8 @@ def from_points(
       transformed points from those picked, in pixels of the moving image.
 
     Raises:
-      UserError: Fewer than four points, not finite, on a line, or so that no transform
-        of the model fits them; an unknown model.
+      UserError: There are fewer than four points, they are not finite, lie on a line or
+        fit no transform of the model; or the model is unknown.
     """
     model = transforms.pick_model(model)
     fixed, moving = (np.asarray(points, np.float64) for points in (fixed, moving))

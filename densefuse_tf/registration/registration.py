@@ -110,7 +110,7 @@ def register(
 
     Args:
       fixed, moving: Images as `images.read` returns them; sizes and dtypes may differ.
-        Of colour images the luma is compared.
+        The luma of colour images is compared.
       model: By default affine, or a homography where that matches clearly better.
         "translation" (images of one scale that are shifted), "similarity" (also
         scaled and turned), "affine" (also sheared), or "homography" (a plane seen from
@@ -121,16 +121,16 @@ def register(
       rotations: The smallest and the largest rotation of the search, in degrees, from
         the guess's where there is one.
       guess: 3x3; a transform from the fixed to the moving image that is nearly right,
-        as a camera's own figures or another pair's registration. Places are searched
-        whose centre is off by up to 0.3 of the sides of the image that shows less.
+        as a camera's own figures or another pair's registration. The search goes up to
+        0.3 of the sides of the image that shows less away from its centre.
       names: What messages call the images.
 
     Returns:
-      The registration; whether it is to be relied on says `accepted`.
+      The registration; its `accepted` says whether it can be relied on.
 
     Raises:
-      UserError: Not an image, smaller than 32 pixels, or all pixels of one value; an
-        unknown model; a guess that is no transform.
+      UserError: An image is no image, is smaller than 32 pixels or has only one value;
+        the model is unknown; or the guess is no transform.
     """
     is_free = model is None
     model = transforms.pick_model(model or "affine")
@@ -196,7 +196,7 @@ def normalized_total_gradient(one: np.ndarray, other: np.ndarray) -> float:
 
     NTG = sum |grad(f - g)|_1 / (sum |grad f|_1 + sum |grad g|_1) is the measure of the
     paper's reference [31]. It is low where edges lie on edges. It proves nothing about
-    a thermal and a visible image, of which a wrong place often has the lower value.
+    a thermal and a visible image, for which a wrong place often has the lower value.
 
     Args:
       one, other: Grey images of the same shape, [H, W]; NaN where there is nothing.

@@ -20,7 +20,7 @@ def combine(registrations: Sequence[Registration]) -> Registration:
     so that a few wrong ones among them do no harm.
 
     Args:
-      registrations: Of pairs from the same two cameras, one or more; of one model.
+      registrations: One or more, of pairs from the same two cameras, with one model.
 
     Returns:
       The registration of the rig; `consistency` is the largest distance of an accepted
