@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import pytorch_files
@@ -34,6 +35,23 @@ def pytest_collection_modifyitems(config, items):
     if guards:
         config.hook.pytest_deselected(items=guards)
         items[:] = [item for item in items if not item.get_closest_marker("guard")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory):
+    """Gives the tests, and what they start, a temporary folder that goes at the end.
+
+    Clients of Gradio, Chromium and Dask leave files in theirs.
+    """
+    # What pytest keeps of failed tests stays where it always is.
+    tmp_path_factory.getbasetemp()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture(scope="session")

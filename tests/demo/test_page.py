@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 
@@ -66,7 +67,9 @@ def address(port):
 
 @pytest.fixture(scope="module")
 def client(address):
-    return gradio_client.Client(address, verbose=False)
+    return gradio_client.Client(
+        address, verbose=False, download_files=tempfile.gettempdir()
+    )
 
 
 def ask(client, *pair, **settings):
