@@ -1,6 +1,7 @@
 """lambda of the training loss (Eq. 1), by which the trained models are named."""
 
 import os
+from typing import Any
 
 from densefuse_tf import naming
 
@@ -14,8 +15,8 @@ def list_checkpoints() -> tuple[str, ...]:
     return SHORT_NAMES
 
 
-def short_name(checkpoint: str | os.PathLike) -> str | None:
-    """Returns the short name that is meant: "1e2" by "1e2", "1E2" or "100".
+def short_name(checkpoint: object) -> str | None:
+    """Returns the short name that is meant: "1e2" by "1e2", "1E2", "100" or 100.
 
     None where it is another checkpoint.
     """
@@ -38,8 +39,8 @@ def did_you_mean(checkpoint: object) -> str:
     return naming.did_you_mean(checkpoint, SHORT_NAMES)
 
 
-def _number(text: object) -> float | None:
+def _number(given: Any) -> float | None:
     try:
-        return float(str(text))
-    except ValueError:
+        return float(os.fspath(given) if isinstance(given, os.PathLike) else given)
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from densefuse_tf import baselines
+from densefuse_tf import lambdas
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.metrics import METRICS
-from densefuse_tf.model import checkpoints
 
 VALUES = json.loads(example_values.FILE.read_text())
 # The largest differences from values in double precision where they are more than those
@@ -72,4 +72,4 @@ def test_values_of_the_metrics(name):
 
 
 def test_every_checkpoint_is_in_the_values():
-    assert example_values.CHECKPOINTS == checkpoints.SHORT_NAMES
+    assert example_values.CHECKPOINTS == lambdas.SHORT_NAMES

@@ -12,6 +12,7 @@ from densefuse_tf.evaluation.tables import Table
 from densefuse_tf.io import files
 from densefuse_tf.io import formats
 from densefuse_tf.io import outputs
+from densefuse_tf.io import texts
 from densefuse_tf.io import weights
 
 # Files of these kinds are dear: they are read here, or lie beside what is.
@@ -66,15 +67,15 @@ class Outputs:
             legend = table.legend("bold", "italics")
             text = f"{legend}\n\n" if legend else ""
             text += table.markdown() + (f"\n{lines}" if notes else "")
-            files.write_text(self.markdown, text)
+            texts.write(self.markdown, text)
         if self.latex is not None:
-            files.write_text(self.latex, table.latex())
+            texts.write(self.latex, table.latex())
 
 
 def write_csv(path: str | None, rows: Sequence[Sequence[str]]) -> None:
     """Writes a CSV file of a header and rows, if there is a path."""
     if path is not None:
-        files.write_rows(path, rows[0], rows[1:])
+        texts.write_rows(path, rows[0], rows[1:])
 
 
 def say_colored(paths: Sequence[pathlib.Path]) -> None:

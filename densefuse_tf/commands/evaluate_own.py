@@ -20,9 +20,9 @@ from densefuse_tf.evaluation import report
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.evaluation import tables
 from densefuse_tf.evaluation.scoring import Evaluated
-from densefuse_tf.io import files
 from densefuse_tf.io import finding
 from densefuse_tf.io import formats
+from densefuse_tf.io import texts
 from densefuse_tf.pipelines.running import RunnerOptions
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def evaluate_own(question: Question, run: RunnerOptions, outputs: Outputs) -> in
     Returns:
       The exit status.
     """
-    texts = (question.ir, question.vis, question.fused or "")
-    is_video = question.video or any(map(formats.is_video, texts))
+    places = (question.ir, question.vis, question.fused or "")
+    is_video = question.video or any(map(formats.is_video, places))
     if run.runner is not None:
         for name, is_given in (
             ("methods_dir", question.methods_dir is not None),
@@ -194,7 +194,7 @@ def _evaluate_on_runner(
 
     try:
         with progress.bar_of_runner(len(triplets), " pairs") as advance:
-            files.write_rows(outputs.csv, ["pair", *selection], rows())
+            texts.write_rows(outputs.csv, ["pair", *selection], rows())
     except PipelineError as error:
         print(f"not all pairs were evaluated: {error}", file=sys.stderr)
         return 1

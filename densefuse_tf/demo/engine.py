@@ -22,9 +22,9 @@ from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import ChannelFuser
-from densefuse_tf.io import files
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import texts
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
@@ -247,7 +247,7 @@ def _write_settings(
         "command": command,
         "python": program,
     }
-    files.write_json(path, content)
+    texts.write_json(path, content)
     return path
 
 

@@ -6,20 +6,15 @@ changed for a day.
 """
 
 import contextlib
-import csv
 import errno
-import io
-import itertools
-import json
 import os
 import pathlib
-import re
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, BinaryIO
+from collections.abc import Collection, Iterator
+from typing import IO, BinaryIO
 
 from densefuse_tf.errors import UserError
 
@@ -33,8 +28,6 @@ _LEAST_ROOM = 2**20
 _cleaned: set[str] = set()
 # File systems that know no hard links say one of these.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
-# What a spreadsheet takes for a formula, or what looks as if this module had marked it.
-_FORMULA = re.compile(r"'*[=@+\-\t\r]")
 
 
 def open_to_read(path: str | os.PathLike, expected: str) -> BinaryIO:
@@ -63,20 +56,6 @@ def open_to_read(path: str | os.PathLike, expected: str) -> BinaryIO:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{name}: cannot be read: {reason}") from error
     raise UserError(f"{name}: is {what}: expected {expected}")
-
-
-def read_text(path: str | os.PathLike, expected: str) -> str:
-    """Reads a text file whole; see `open_to_read`.
-
-    Raises:
-      UserError: It cannot be read, or is no text in UTF-8.
-    """
-    try:
-        with open_to_read(path, expected) as file:
-            return file.read().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        raise UserError(f"{os.fspath(path)}: cannot be read: {reason}") from error
 
 
 def temporary_file() -> IO[bytes]:
@@ -274,73 +253,6 @@ def remove_abandoned(folder: str | os.PathLike, pattern: str) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             else:
                 left.unlink()
-
-
-def write_rows(
-    path: str | os.PathLike,
-    header: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    overwrite: bool = True,
-) -> None:
-    """Writes a CSV file in UTF-8, whole or not at all.
-
-    File names that are not UTF-8 keep their bytes. A text that a spreadsheet would take
-    for a formula gets an apostrophe before it, which `read_rows` takes off again.
-    """
-    with replacing(path, overwrite=overwrite) as temporary:
-        with open(
-            temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
-        ) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for row in itertools.chain([header], rows):
-                writer.writerow(map(_as_text, row))
-
-
-def read_rows(path: str | os.PathLike, expected: str) -> list[list[str]]:
-    """Reads the rows of a CSV file, the header among them, as `write_rows` took them.
-
-    Raises:
-      UserError: It cannot be read, or is no text in UTF-8 or no CSV file.
-    """
-    lines = io.StringIO(read_text(path, expected), newline="")
-    try:
-        return [
-            [
-                cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell
-                for cell in row
-            ]
-            for row in csv.reader(lines)
-        ]
-    except csv.Error as error:
-        raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from error
-
-
-def _as_text(cell: str) -> str:
-    """Marks what is no number and would be a formula."""
-    if not _FORMULA.match(cell):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
-
-
-def write_json(
-    path: str | os.PathLike, content: Mapping[str, Any], *, overwrite: bool = True
-) -> None:
-    """Writes a JSON file, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2) + "\n", overwrite=overwrite)
-
-
-def write_text(path: str | os.PathLike, text: str, *, overwrite: bool = True) -> None:
-    """Writes a text file in UTF-8, whole or not at all.
-
-    File names that are not UTF-8 keep their bytes.
-    """
-    with replacing(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text, "utf-8", "surrogateescape")
 
 
 def check_replaceable(path: str | os.PathLike) -> None:

@@ -9,9 +9,6 @@ import numpy as np
 from densefuse_tf import lambdas
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
-from densefuse_tf.lambdas import SHORT_NAMES
-from densefuse_tf.lambdas import SSIM_WEIGHTS
-from densefuse_tf.lambdas import short_name
 from densefuse_tf.model import computing
 from densefuse_tf.model import network
 
@@ -48,10 +45,11 @@ def load_autoencoder(checkpoint: str | os.PathLike) -> keras.Model:
     """Builds the autoencoder with the weights of a checkpoint.
 
     Args:
-      checkpoint: A short name, one of `SHORT_NAMES`, or its lambda in other digits,
-        as 100, for a model of this project; the path of a .keras file; the prefix of a
-        TensorFlow 1 checkpoint of the release; or, where PyTorch is installed, the path
-        of weights of the authors' PyTorch program, densefuse_gray.model.
+      checkpoint: A short name, one of `lambdas.SHORT_NAMES`, or its lambda in other
+        digits, as "100", for a model of this project; the path of a .keras file; the
+        prefix of a TensorFlow 1 checkpoint of the release; or, where PyTorch is
+        installed, the path of weights of the authors' PyTorch program,
+        densefuse_gray.model.
 
     Returns:
       `network.autoencoder()` in float32 with these weights. Its layer "encoder" is the
@@ -109,21 +107,22 @@ def locate(checkpoint: str | os.PathLike) -> pathlib.Path:
     Raises:
       UserError: There is none.
     """
+    name = lambdas.short_name(checkpoint)
+    is_text = isinstance(checkpoint, str | os.PathLike)
+    if is_text and name is not None:
+        return weights.shipped(lambdas.file_name(name))
     expected = (
-        f"expected one of {', '.join(SHORT_NAMES)}, a .keras file, the prefix of a "
-        "TensorFlow 1 checkpoint or the authors' densefuse_gray.model"
+        f"expected one of {', '.join(lambdas.SHORT_NAMES)}, a .keras file, the prefix "
+        "of a TensorFlow 1 checkpoint or the authors' densefuse_gray.model"
         + lambdas.did_you_mean(checkpoint)
     )
-    if not isinstance(checkpoint, str | os.PathLike):
-        for name, weight in SSIM_WEIGHTS.items():
-            if checkpoint == weight:
-                expected = f'expected the text "{name}" for this lambda'
-        raise UserError(
-            f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
-        )
-    if (name := short_name(checkpoint)) is not None:
-        return weights.shipped(lambdas.file_name(name))
-    return weights.find(checkpoint, expected, pytorch=True)
+    if is_text:
+        return weights.find(checkpoint, expected, pytorch=True)
+    if name is not None:
+        expected = f'expected the text "{name}" for this lambda'
+    raise UserError(
+        f"checkpoint is {checkpoint!r} ({type(checkpoint).__name__}): {expected}"
+    )
 
 
 def modified(path: pathlib.Path) -> int:

@@ -19,6 +19,7 @@ from densefuse_tf.io import images
 from densefuse_tf.io import outputs
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
+from densefuse_tf.io import texts
 from densefuse_tf.io.streamed import Streamed
 from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
@@ -300,4 +301,4 @@ def _write_report(summary: Summary, num_sources: int, overwrite: bool) -> None:
         for outcome in summary.failed
     )
     header = ["output", *sources, "error"]
-    files.write_rows(summary.report, header, rows, overwrite=overwrite)
+    texts.write_rows(summary.report, header, rows, overwrite=overwrite)

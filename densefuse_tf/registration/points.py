@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import texts
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.choices import Model
 from densefuse_tf.registration.registration import Registration
@@ -94,7 +94,7 @@ def read_points(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """
     name = os.fspath(path)
     points = []
-    for number, row in enumerate(files.read_rows(path, _EXPECTED), 1):
+    for number, row in enumerate(texts.read_rows(path, _EXPECTED), 1):
         if not any(cell.strip() for cell in row):
             continue
         numbers = _numbers(row)

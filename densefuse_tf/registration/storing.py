@@ -9,6 +9,7 @@ import numpy as np
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import files
+from densefuse_tf.io import texts
 from densefuse_tf.registration import choices
 from densefuse_tf.registration import transforms
 from densefuse_tf.registration.registration import Registration
@@ -43,7 +44,7 @@ def save(
         and [value if math.isfinite(value) else None for value in gradient],
         "reason": registration.reason,
     }
-    files.write_json(path, content, overwrite=overwrite)
+    texts.write_json(path, content, overwrite=overwrite)
 
 
 def load(path: str | os.PathLike) -> Registration:

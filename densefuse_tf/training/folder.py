@@ -15,7 +15,7 @@ import platform
 from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import texts
 from densefuse_tf.training.settings import MAY_CHANGE
 from densefuse_tf.training.settings import TrainingSettings
 
@@ -61,7 +61,7 @@ def read_config(run_dir: str | os.PathLike) -> dict | None:
     if not path.exists():
         return None
     try:
-        held = json.loads(files.read_text(path, "the configuration of a run"))
+        held = json.loads(texts.read(path, "the configuration of a run"))
         # Settings that an earlier version did not have.
         fields = dataclasses.fields(TrainingSettings)
         defaults = {field.name: field.default for field in fields}
@@ -101,12 +101,12 @@ def write_history(
     path: str | os.PathLike, columns: Sequence[str], rows: Sequence[dict[str, float]]
 ) -> None:
     """Writes all rows, replacing the file in one step."""
-    files.write_rows(path, columns, [list(map(str, row.values())) for row in rows])
+    texts.write_rows(path, columns, [list(map(str, row.values())) for row in rows])
 
 
 def read_history(path: str | os.PathLike) -> list[dict[str, float]]:
     """Reads the rows of a file that `write_history` made, by their columns."""
-    columns, *rows = files.read_rows(path, "the history of a run") or [[]]
+    columns, *rows = texts.read_rows(path, "the history of a run") or [[]]
     if not {"iteration", "total_loss"} <= {*columns}:
         raise UserError(
             f"{path}: expected the columns of a history: iteration, losses, "

@@ -24,6 +24,7 @@ from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from densefuse_tf.io import texts
 from densefuse_tf.training.settings import RESIZE_FILTERS
 from densefuse_tf.training.settings import Resize
 from densefuse_tf.training.settings import TrainingSettings
@@ -118,7 +119,7 @@ class CropCache:
                 )
         else:
             # The label first: a file without one would be refused as somebody else's.
-            files.write_json(label, belongs)
+            texts.write_json(label, belongs)
             with files.replacing(file) as temporary, open(temporary, "wb") as empty:
                 # A hole in the file would end the process where the disk is full.
                 if hasattr(os, "posix_fallocate"):
@@ -144,7 +145,7 @@ class CropCache:
 def _label(path: pathlib.Path) -> dict | None:
     """Returns what a cache belongs to, or None if nobody can tell."""
     try:
-        return json.loads(files.read_text(path, "the label of a crop cache"))
+        return json.loads(texts.read(path, "the label of a crop cache"))
     except (ValueError, RecursionError):
         return None
 

@@ -14,7 +14,7 @@ import tqdm
 from absl import logging
 
 from densefuse_tf.errors import UserError
-from densefuse_tf.io import files
+from densefuse_tf.io import texts
 from densefuse_tf.training import devices
 from densefuse_tf.training import folder
 from densefuse_tf.training import photographs
@@ -74,7 +74,7 @@ class TrainingRun:
         if self.is_chief:
             # Only once nothing is wrong with what was given, since it decides what
             # else may run in this folder.
-            files.write_json(self.paths.config, described)
+            texts.write_json(self.paths.config, described)
         self.trainer = Trainer(settings, strategy)
         devices.log_placement(strategy, self.trainer.variables[0].value)
         self.state = State(self._recipe)
@@ -229,7 +229,7 @@ class TrainingRun:
         count = len(self.val_images.paths)
         if self.is_chief:
             report = {"iteration": self.state.iteration, "num_images": count, **values}
-            files.write_json(self.paths.validation, report)
+            texts.write_json(self.paths.validation, report)
         logging.info(
             "iteration %d: validation %s over %d images; the model is %s",
             self.state.iteration,

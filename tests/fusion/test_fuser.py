@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import densefuse_tf
+from densefuse_tf import lambdas
 from densefuse_tf.errors import UserError
 from densefuse_tf.fusion import graph
 from densefuse_tf.fusion.fuser import Fuser
@@ -82,7 +83,7 @@ def test_raw_output_equals_the_release(shared, released, pair, name, strategy, a
 
 
 @pytest.mark.guard
-@pytest.mark.parametrize("name", checkpoints.SHORT_NAMES)
+@pytest.mark.parametrize("name", lambdas.SHORT_NAMES)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_raw_output_of_released_weights_equals_numpy(shared, released, name, strategy):
     """Covers pairs, lambdas and sizes for which the release gave no output."""

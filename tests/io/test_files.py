@@ -1,6 +1,5 @@
 """Tests of densefuse_tf.io.files."""
 
-import csv
 import errno
 import os
 import pathlib
@@ -225,16 +224,6 @@ def test_folder_replaces_nothing(path, late):
     assert names(path) == ["result.txt"]
 
 
-def test_rows_are_written_whole_with_names_of_any_bytes(path):
-    name = os.fsdecode(b"\xff, \xe2\x82\xac")
-    files.write_rows(path, ["file", "error"], [[name, 'a "b"'], ["c", "d"]])
-    assert path.read_bytes() == (b'file,error\n"\xff, \xe2\x82\xac","a ""b"""\nc,d\n')
-    with pytest.raises(ZeroDivisionError):
-        files.write_rows(path, ["file"], ([str(1 // n)] for n in (1, 0)))
-    assert path.read_bytes().startswith(b"file,error")
-    assert names(path) == ["result.txt"]
-
-
 def test_a_folder_is_created_and_checked_before_the_work(tmp_path):
     files.make_folder(tmp_path / "a" / "b")
     assert list((tmp_path / "a" / "b").iterdir()) == []
@@ -289,20 +278,10 @@ def test_what_is_no_regular_file_is_refused_at_once(path, tmp_path):
         (tmp_path, "a folder"),
         (tmp_path / "link", "a link to nothing, which is missing"),
     ):
-        for read in (files.open_to_read, files.read_text, files.read_rows):
-            with pytest.raises(UserError, match=rf": is {what}: expected a list"):
-                read(name, "a list")
+        with pytest.raises(UserError, match=rf": is {what}: expected a list"):
+            files.open_to_read(name, "a list")
     with pytest.raises(UserError, match=r"result\.txt: cannot be read: No such file"):
-        files.read_text(path, "a list")
-
-
-@pytest.mark.parametrize("name", ["=1+1", "@x", "+x", "-x.png", "\t=x", "'=x", "''-1"])
-def test_no_name_is_a_formula_and_it_is_read_as_it_was(path, name):
-    rows = [["pair", name], [name, "-0.25", "'quoted'", "a=b", "-inf"]]
-    files.write_rows(path, rows[0], rows[1:])
-    stored = list(csv.reader(path.open(newline="")))
-    assert stored == [["pair", f"'{name}"], [f"'{name}", *rows[1][1:]]]
-    assert files.read_rows(path, "a table") == rows
+        files.open_to_read(path, "a list")
 
 
 def test_what_somebody_else_has_left_is_not_removed(path, monkeypatch, left):

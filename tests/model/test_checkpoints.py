@@ -17,6 +17,7 @@ import pytorch_files
 import tensorflow as tf
 
 from densefuse_tf import extras
+from densefuse_tf import lambdas
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import weights
 from densefuse_tf.model import checkpoints
@@ -115,7 +116,7 @@ def test_keras_alone_loads_the_shipped_models(python, tmp_path):
     if python is None:
         pytest.skip("needs OTHER_KERAS_PYTHON, a Python with another Keras")
     image = np.random.default_rng(0).uniform(0, 255, (1, 21, 34, 1)).astype("float32")
-    paths = [str(checkpoints.locate(name)) for name in checkpoints.SHORT_NAMES]
+    paths = [str(checkpoints.locate(name)) for name in lambdas.SHORT_NAMES]
     expected = [checkpoints.load_autoencoder(path)(image) for path in paths]
     np.savez(tmp_path / "arrays.npz", image=image, expected=expected)
     code = f"""
@@ -184,15 +185,16 @@ def test_short_names_are_found_installed_and_in_a_checkout(
     assert_same_weights(checkpoints.load_autoencoder("1e2"), model)
 
 
-@pytest.mark.parametrize("kind", (int, float))
+@pytest.mark.parametrize("kind", (int, float, np.int64, np.float32))
 def test_a_number_gets_the_short_name_to_pass(kind):
-    for name, weight in checkpoints.SSIM_WEIGHTS.items():
+    for name, weight in lambdas.SSIM_WEIGHTS.items():
         with pytest.raises(UserError, match=f'expected the text "{name}" for this'):
             checkpoints.load_autoencoder(kind(weight))
     with pytest.raises(UserError, match=r"is 7 \(int\): expected one of 1e0, 1e1, 1e2"):
         checkpoints.load_autoencoder(7)
-    with pytest.raises(UserError, match="is None .*: expected one of 1e0"):
-        checkpoints.load_autoencoder(None)
+    for given in (None, np.ones(2), 10**400):
+        with pytest.raises(UserError, match=r"checkpoint is .*: expected one of 1e0"):
+            checkpoints.load_autoencoder(given)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,7 @@ def test_a_damaged_release_checkpoint_is_refused(tmp_path, model, end):
     refusal(prefix)
 
 
-@pytest.mark.parametrize("name", checkpoints.SHORT_NAMES)
+@pytest.mark.parametrize("name", lambdas.SHORT_NAMES)
 def test_the_checkpoints_of_the_release_load(released, name):
     model = checkpoints.load_autoencoder(released[name])
     reader = tf.train.load_checkpoint(released[name])

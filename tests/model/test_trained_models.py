@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from densefuse_tf import lambdas
 from densefuse_tf.model import checkpoints
 from densefuse_tf.training import folder
 from densefuse_tf.training import losses
@@ -14,7 +15,7 @@ from densefuse_tf.training import photographs
 NUM_VALIDATED = 1000
 
 
-@pytest.fixture(params=checkpoints.SHORT_NAMES)
+@pytest.fixture(params=lambdas.SHORT_NAMES)
 def name(request) -> str:
     return request.param
 

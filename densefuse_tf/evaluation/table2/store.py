@@ -25,8 +25,8 @@ from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2.inputs import ProtocolPair
 from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.fusion.methods import AnySettings
-from densefuse_tf.io import files
 from densefuse_tf.io import images
+from densefuse_tf.io import texts
 
 # The part of a digest that goes into the names of files.
 _KEY_LETTERS = 12
@@ -101,7 +101,7 @@ class Store:
                 if all(map(math.isfinite, values.values())):
                     return values, True
         values = evaluate()
-        files.write_json(path, values)
+        texts.write_json(path, values)
         return values, False
 
 

@@ -13,8 +13,8 @@ from densefuse_tf.evaluation.table2 import paper
 from densefuse_tf.evaluation.table2 import report
 from densefuse_tf.evaluation.table2 import rows as table_rows
 from densefuse_tf.evaluation.table2.reproduce import EntryResult
-from densefuse_tf.io import files
 from densefuse_tf.io import images
+from densefuse_tf.io import texts
 
 
 def result(name, lambda_, number, values, path=None):
@@ -148,7 +148,7 @@ def test_claims_are_checked_over_all_14_rows_only():
 
 def test_csv_has_a_row_for_each_cell(tmp_path):
     header, *rows = report.csv_of_table2(report.rows(made_up(1.01)))
-    files.write_rows(tmp_path / "table.csv", header, rows)
+    texts.write_rows(tmp_path / "table.csv", header, rows)
     with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)
