@@ -12,7 +12,6 @@ import numpy as np
 
 from densefuse_tf.commands import evaluate_outputs
 from densefuse_tf.commands import progress
-from densefuse_tf.commands import runner
 from densefuse_tf.commands.evaluate_outputs import Outputs
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.errors import UserError
@@ -202,7 +201,7 @@ def _evaluate_on_runner(
     if values:
         outputs.show(report.of_columns(selection, columns(), "pairs"))
     if errors:
-        runner.print_errors("evaluated", errors, len(triplets), has_report=False)
+        progress.print_errors("evaluated", errors, len(triplets), has_report=False)
     return 1 if errors else 0
 
 

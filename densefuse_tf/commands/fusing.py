@@ -11,7 +11,6 @@ from absl import logging
 
 from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.commands import progress
-from densefuse_tf.commands import runner
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
@@ -177,7 +176,7 @@ def _print_errors(summary: folder.Summary) -> None:
     """Prints why pairs were not fused: with a report, of the first ones."""
     failed, report = summary.failed, summary.report
     reasons = [outcome.reason for outcome in failed]
-    runner.print_errors(
+    progress.print_errors(
         "fused", reasons, len(summary.todo), has_report=report is not None
     )
     if report is not None:

@@ -10,17 +10,28 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from densefuse_tf.errors import one_line
 
 # Where nobody watches, a line is written so often.
 _SECONDS = 30.0
+# A report has all errors, the terminal the first ones.
+_ERRORS_SHOWN = 20
 
 
 def say(line: str) -> None:
     """Prints one line at once, whatever the names in it hold."""
     print(one_line(line), flush=True)
+
+
+def print_errors(
+    what: str, reasons: Sequence[str], count: int, *, has_report: bool
+) -> None:
+    """Says why some of `count` pairs were not fused or evaluated."""
+    print(f"{len(reasons)} of {count} pairs were not {what}:", file=sys.stderr)
+    for reason in reasons[:_ERRORS_SHOWN] if has_report else reasons:
+        print(f"  {reason}", file=sys.stderr)
 
 
 def bar(items: Iterable | None, count: int, unit: str, **settings):

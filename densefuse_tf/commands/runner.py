@@ -1,8 +1,6 @@
 """Starts and ends every command: flags, --help, the one line for a mistake."""
 
 import contextlib
-import io
-import itertools
 import logging as python_logging
 import os
 import re
@@ -11,16 +9,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, cast
 
 from absl import flags
 from absl import logging
 
 import densefuse_tf
-from densefuse_tf import naming
+from densefuse_tf.commands import parsing
+from densefuse_tf.commands import standard_streams
 from densefuse_tf.errors import UserError
 from densefuse_tf.errors import one_line
-from densefuse_tf.io import files
 
 USAGE_ERROR = 2
 # These two as in sysexits.h.
@@ -34,19 +31,6 @@ TERMINATED = 143
 _TRACEBACK = "DENSEFUSE_TRACEBACK"
 # The flags that make a command take less memory; the first that it has is named.
 _LESS_MEMORY = ("memory_budget", "batch_size", "max_megapixels")
-
-
-# A report has all errors, the terminal the first ones.
-_ERRORS_SHOWN = 20
-
-
-def print_errors(
-    what: str, reasons: Sequence[str], count: int, *, has_report: bool
-) -> None:
-    """Says why some of `count` pairs were not fused or evaluated."""
-    print(f"{len(reasons)} of {count} pairs were not {what}:", file=sys.stderr)
-    for reason in reasons[:_ERRORS_SHOWN] if has_report else reasons:
-        print(f"  {reason}", file=sys.stderr)
 
 
 def run(
@@ -75,12 +59,13 @@ def run(
     """
     argv = list(sys.argv if argv is None else argv)
     name = os.path.basename(argv[0])
-    with _standard_streams() as lost:
+    with standard_streams.fit() as lost:
         status = _run(main, flag_values, description, name, argv, takes_files)
-        if lost() is not None:
-            reason = f"standard output cannot be written: {lost()}"
-            print(f"{name}: {reason}", file=sys.stderr)
-        return status or (IO_ERROR if lost() else 0)
+        if reason := lost():
+            line = f"{name}: standard output cannot be written: {reason}"
+            print(line, file=sys.stderr)
+            return status or IO_ERROR
+        return status
 
 
 def _run(
@@ -112,29 +97,13 @@ def _run(
         if {"--version", "-version"} & set(argv[1:]):
             print(f"{name} (densefuse_tf {densefuse_tf.__version__})", flush=True)
             return 0
-        for argument, after in itertools.zip_longest(argv[1:], argv[2:], fillvalue=""):
-            # A script with the line ends of Windows has them in its values.
-            if argument.endswith("\r"):
-                raise UserError(
-                    f"{argument!r} ends in a carriage return: expected none; save the "
-                    "script with the line ends of Unix"
-                )
-            flag, is_whole, path = argument.partition("=")
-            path = os.path.expanduser(path if is_whole else after)
-            if path and re.fullmatch("--?flagfile", flag, re.IGNORECASE):
-                # absl would wait for the other end of a pipe.
-                files.open_to_read(path, "a file of flags").close()
-        rest = flag_values(_spelled(argv, flag_values))[1:]
-        if rest and not takes_files:
-            raise UserError(f"unexpected argument {rest[0]!r}: see {name} --help")
-        _refuse_repeated(flag_values)
+        rest = parsing.parse(argv, flag_values, takes_files=takes_files)
         with _terminating():
             status = main(*[rest] * takes_files) or 0
             sys.stdout.flush()
             return status
     except (flags.Error, UserError) as error:
-        line = _wrong_flag(error, flag_values, name)
-        line = _with_flags(str(error), flag_values) if line is None else line
+        line = parsing.told(error, flag_values, name)
         print(f"{name}: {' '.join(line.split())}", file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:
@@ -174,73 +143,6 @@ def _unforeseen(error: Exception, flag_values: flags.FlagValues) -> tuple[int, s
     )
 
 
-class _Output(io.FileIO):
-    """A standard stream that a run outlives: a full disk is noted, and no error."""
-
-    lost: str | None = None
-
-    def write(self, data) -> int:
-        """Writes, or pretends to; a closed pipe is an error all the same."""
-        try:
-            return super().write(data) or 0
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            self.lost = error.strerror or str(error)
-            return len(data)
-
-
-@contextlib.contextmanager
-def _standard_streams() -> Iterator[Callable[[], str | None]]:
-    """Makes standard output and error fit for any text, wherever they lead.
-
-    A stream that is closed leads nowhere: otherwise the next file that is opened would
-    take its number, and get what is printed. Those that are not the process's own, as
-    in a notebook, stay as they are.
-
-    Yields:
-      What returns why standard output was lost, or None.
-    """
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
-            # The lowest number that is free.
-            os.open(os.devnull, os.O_RDWR)
-    before = {"stdout": sys.stdout, "stderr": sys.stderr}
-    raws = {}
-    for number, (name, stream) in enumerate(before.items(), start=1):
-        if stream is not getattr(sys, f"__{name}__"):
-            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-                stream.reconfigure(errors="backslashreplace")
-            continue
-        raws[name] = raw = _Output(number, "w", closefd=False)
-        encoding = stream.encoding if stream else "utf-8"
-        # File names that are not UTF-8 pass through where they were read so.
-        keeps = stream and stream.errors == "surrogateescape"
-        is_utf8 = encoding.lower().replace("-", "") == "utf8"
-        if stream:
-            stream.flush()
-        # With python -u nothing waits in a buffer.
-        at_once = bool(stream and stream.write_through)
-        wrapper = io.TextIOWrapper(
-            cast(BinaryIO, raw) if at_once else io.BufferedWriter(raw),
-            write_through=at_once,
-            encoding=encoding,
-            errors="surrogateescape" if keeps and is_utf8 else "backslashreplace",
-            line_buffering=name == "stderr" or raw.isatty(),
-        )
-        setattr(sys, name, wrapper)
-    try:
-        yield lambda: raws["stdout"].lost if "stdout" in raws else None
-    finally:
-        for name, stream in before.items():
-            if name in raws:
-                with contextlib.suppress(OSError):
-                    getattr(sys, name).flush()
-                setattr(sys, name, stream)
-
-
 class _Terminated(KeyboardInterrupt):
     """Ends a command at SIGTERM as Ctrl-C does, so that its temporary files go."""
 
@@ -261,80 +163,6 @@ def _terminating() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _refuse_repeated(flag_values: flags.FlagValues) -> None:
-    """Refuses a flag that is given twice; absl takes its last value without a word."""
-    for name in flag_values:
-        flag = flag_values[name]
-        if flag.present > 1 and not isinstance(flag, flags.MultiFlag):
-            raise UserError(f"--{name} is given {flag.present} times: expected once")
-
-
-def _names(flag_values: flags.FlagValues) -> list[str]:
-    """Returns the names of all flags, and of switches that with no before it."""
-    switches = (name for name in flag_values if flag_values[name].boolean)
-    return [*flag_values, *(f"no{name}" for name in switches)]
-
-
-def _spelled(argv: Sequence[str], flag_values: flags.FlagValues) -> list[str]:
-    """Spells flags as they are defined, those in another case or with - for _."""
-    known = _names(flag_values)
-    spelled = list(argv)
-    for index, argument in enumerate(argv[1:], 1):
-        if argument == "--":
-            break
-        found = re.fullmatch(r"(?is)--?(no[-_])?([A-Za-z][\w-]*)(=.*)?", argument)
-        # What names no flag may be the value of the one before it.
-        if found and (name := naming.find((found[1] or "")[:2] + found[2], known)):
-            value = found[3] or ""
-            spelled[index] = f"--{name}{value}"
-            if value and name not in flag_values:
-                raise UserError(f"--{name}{value}: expected --{name} alone")
-    return spelled
-
-
-def _wrong_flag(
-    error: Exception, flag_values: flags.FlagValues, command: str
-) -> str | None:
-    """Returns the line for an unknown flag, or for one of another type.
-
-    absl's quotes Python's own error.
-    """
-    if isinstance(error, flags.UnrecognizedFlagError):
-        known = [*_names(flag_values), "help", "version"]
-        near = naming.nearest(error.flagname, known)
-        meant = "" if near is None else f"; did you mean --{near}?"
-        return f"--{error.flagname}: unknown flag: see {command} --help{meant}"
-    missing = r"Missing value for flag --?(\w+)|--(flagfile) with no argument"
-    if found := re.fullmatch(missing, str(error)):
-        name = found[1] or found[2]
-        return f"--{name}: has no value: expected --{name}=VALUE"
-    said = re.fullmatch(r"(?s)flag --(\w+)=(.*?): .*", str(error))
-    if said is None or not isinstance(error, flags.IllegalFlagValueError):
-        return None
-    name, value = said.groups()
-    parser = flag_values[name].parser
-    if isinstance(parser, flags.BooleanParser):
-        expected = "true or false"
-    elif isinstance(parser, flags.EnumParser):
-        expected = f"one of {', '.join(parser.enum_values)}"
-        expected += naming.did_you_mean(value, parser.enum_values)
-    else:
-        expected = parser.syntactic_help
-    return f"--{name}={value}: expected {expected}" if expected else None
-
-
-def _with_flags(line: str, flag_values: flags.FlagValues) -> str:
-    """Names the flags of settings: a library says num_images for --num_images.
-
-    Names of one word may as well be words, but where a line starts with a wrong value.
-    """
-    # Without any flag the empty alternative would match everywhere.
-    every = "|".join(flag_values) or "(?!)"
-    line = re.sub(rf"^(?=({every}) is ['\"])", "--", line)
-    names = "|".join(name for name in flag_values if "_" in name) or "(?!)"
-    return re.sub(rf"(?<![\w./=-])({names})(?![\w/=-]|\.\w)", r"--\1", line)
 
 
 class _Log(python_logging.Handler):

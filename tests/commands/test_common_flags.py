@@ -10,8 +10,6 @@ import pytest
 from absl import flags
 
 from densefuse_tf.commands import common_flags
-from densefuse_tf.commands import fuse
-from densefuse_tf.commands import runner
 from densefuse_tf.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -124,30 +122,3 @@ def test_help_imports_nothing_heavy(name, shown):
     assert (done.returncode, done.stderr) == (0, "")
     assert f"\n  {shown}:" in done.stdout and str(ROOT) not in done.stdout
     assert done.stdout.startswith("-c: ") and "flagfile" not in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        (
-            "--stratgy=l1_norm",
-            "--stratgy: unknown flag: see fuse.py --help; did you m",
-        ),
-        ("--soup", "--soup: unknown flag: see fuse.py --help\n"),
-        ("--noskip_existin", "did you mean --noskip_existing?"),
-        ("--Output-Range=averge", "--output_range=averge: expected one of minmax, ave"),
-        ("--Output-Range=averge", "; did you mean average?"),
-        ("--noOverwrite", "--ir is missing"),
-    ],
-)
-def test_a_flag_is_taken_in_any_case_or_the_nearest_is_named(flag, message, capsys):
-    assert fuse.run(["fuse.py", flag]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_value_that_looks_like_a_flag_stays_as_it_is():
-    values = flags.FlagValues()
-    flags.DEFINE_string("vis_input", None, "", flag_values=values)
-    given = ["fuse.py", "--VIS-input", "-f h264", "--vis-input=-F x"]
-    spelled = ["fuse.py", "--vis_input", "-f h264", "--vis_input=-F x"]
-    assert runner._spelled(given, values) == spelled

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
 import pytest
 from absl import flags
 
@@ -19,7 +18,6 @@ from densefuse_tf.commands import register
 from densefuse_tf.commands import runner
 from densefuse_tf.commands import train
 from densefuse_tf.commands import train_cnn
-from densefuse_tf.io import images
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "pairs"
@@ -91,62 +89,12 @@ def _raise(error):
     raise error
 
 
-@pytest.fixture
-def scored(tmp_path):
-    """The arguments of an evaluation that writes out.csv, and how a shell runs it."""
-    image = np.random.default_rng(0).integers(0, 256, (48, 48), np.uint8)
-    for name in ("ir", "vis", "fused"):
-        images.write(tmp_path / f"{name}.png", image)
-    words = [sys.executable, str(ROOT / "evaluate.py"), "--metrics=En,SD"]
-    words += [f"--{name}={name}.png" for name in ("ir", "vis", "fused")]
-
-    def call(how: str, **environment):
-        (tmp_path / "out.csv").unlink(missing_ok=True)
-        return subprocess.run(
-            ["sh", "-c", f"exec {' '.join(words)} --csv=out.csv {how}"],
-            cwd=tmp_path,
-            env=os.environ | environment,
-            capture_output=True,
-        )
-
-    return call
-
-
-@pytest.mark.parametrize(
-    ("how", "status", "line"),
-    [
-        (">&- 2>&-", 0, ""),
-        ("2>/dev/full", 0, ""),
-        (
-            ">/dev/full",
-            74,
-            "evaluate.py: standard output cannot be written: No space left on device\n",
-        ),
-    ],
-)
-def test_results_are_written_wherever_the_output_leads(
-    scored, tmp_path, how, status, line
-):
-    ended = scored(how)
-    assert (ended.returncode, ended.stderr.decode()) == (status, line)
-    table = (tmp_path / "out.csv").read_text()
-    # Nothing that was printed has got into the file.
-    assert table.startswith("pair,En,SD\nfused,") and table.count("\n") == 3
-
-
 def test_output_that_nobody_reads_any_more_ends_the_command():
     words = [sys.executable, str(ROOT / "evaluate.py"), "--help"]
     started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     started.stdout.close()
     assert started.stderr.read() == b""
     assert started.wait() == 141
-
-
-def test_output_that_is_not_utf_8_is_written_with_escapes(scored):
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    ended = scored("", **ascii_only)
-    assert ended.returncode == 0 and ended.stderr == b""
-    assert rb"En \u2191" in ended.stdout
 
 
 @pytest.mark.parametrize("name", ["fuse", "evaluate", "train", "export"])
@@ -167,47 +115,6 @@ def test_without_a_temporary_folder_is_one_line(tmp_path, monkeypatch, capsys):
     assert run_with(files.temporary_file) == 2
     line = capsys.readouterr().err
     assert "no temporary folder can be written" in line and "TMPDIR" in line
-
-
-@pytest.mark.parametrize("between", ["=", " "])
-def test_flags_are_read_from_no_pipe(tmp_path, capsys, between):
-    os.mkfifo(tmp_path / "pipe")
-    given = f"--flagfile{between}{tmp_path / 'pipe'}"
-    assert run_with(None, *given.split(" ")) == 2
-    assert "pipe: is not a regular file: expected a file of" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("argument", "line"),
-    (
-        ("flagfile", "unexpected argument 'flagfile': see test --help"),
-        ("--nosave_raw=true", "--nosave_raw=true: expected --nosave_raw alone"),
-        ("--no-save-raw=1", "--nosave_raw=1: expected --nosave_raw alone"),
-        ("--strategy", "--strategy: has no value: expected --strategy=VALUE"),
-        ("--hlep", "--hlep: unknown flag: see test --help; did you mean --help?"),
-        ("--vresion", "unknown flag: see test --help; did you mean --version?"),
-        ("--no-overwite", "unknown flag: see test --help; did you mean --nooverwrite?"),
-        ("-straegy=mean", "unknown flag: see test --help; did you mean --strategy?"),
-        ("--flagfile=none.txt", "none.txt: cannot be read: No such file"),
-        ("--flagfile", "--flagfile: has no value: expected --flagfile=VALUE"),
-        ("--no-output=x", "--no-output: unknown flag: see test --help"),
-    ),
-)
-def test_a_mistake_in_a_flag_is_one_line(argument, line, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert fuse.run(["test", argument]) == runner.USAGE_ERROR
-    said = capsys.readouterr().err
-    assert line in said and said.count("\n") == 1
-
-
-@pytest.mark.parametrize("given", ("--nooverwrite", "--no-overwrite", "--No_Overwrite"))
-def test_a_switch_is_turned_off_by_no_before_it(given, tmp_path, capsys):
-    (tmp_path / "fused.png").touch()
-    sources = [f"--{kind}={EXAMPLES / kind / 'hut.png'}" for kind in ("ir", "vis")]
-    assert (
-        fuse.run(["test", *sources, f"--output={tmp_path / 'fused.png'}", given]) == 2
-    )
-    assert "is not overwritten" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("vis", ("embeded", "Embedded"))
