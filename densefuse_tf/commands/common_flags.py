@@ -64,14 +64,20 @@ def read(
     for field in dataclasses.fields(typing.cast(Any, settings)):
         if field.name in values or field.name not in flag_values:
             continue
-        value = flag_values[field.name].value
-        if not value and _default(field) is dataclasses.MISSING:
+        flag = flag_values[field.name]
+        if _default(field) is dataclasses.MISSING:
             text = field.metadata["help"].rstrip(".")
-            raise UserError(
-                f"--{field.name} is missing: expected {text[0].lower()}{text[1:]}"
-            )
+            required(flag, f"{text[0].lower()}{text[1:]}")
+        value = flag.value
         values[field.name] = tuple(value) if isinstance(value, list) else value
     return settings(**values)
+
+
+def required(flag: flags.FlagHolder | flags.Flag, expected: str) -> Any:
+    """Returns the value of a flag, or refuses a command line without one."""
+    if not flag.value:
+        raise UserError(f"--{flag.name} is missing: expected {expected}")
+    return flag.value
 
 
 class _PathParser(flags.ArgumentParser):

@@ -37,7 +37,7 @@ _OUTPUT_DIR = common_flags.define_path(
     "output_dir", "Where the two pictures go.", _FLAGS
 )
 _LAST_ITERATION = flags.DEFINE_integer(
-    "last_iteration", 5000, "Where the curves end.", flag_values=_FLAGS
+    "last_iteration", curves.LAST_ITERATION, "Where the curves end.", flag_values=_FLAGS
 )
 
 

@@ -18,7 +18,6 @@ from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
-from densefuse_tf.errors import UserError
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.serving.settings import ExportSettings
 
@@ -36,17 +35,16 @@ _OUTPUT = common_flags.define_path(
 
 
 def main() -> None:
-    if not _OUTPUT.value:
-        raise UserError("--output is missing: expected a new name, DIR/1 for instance")
+    output = common_flags.required(_OUTPUT, "a new name, DIR/1 for instance")
     fusion_settings = common_flags.read(FusionSettings, _FLAGS)
     settings = common_flags.read(ExportSettings, _FLAGS)
-    logging.info("exporting %s, which takes some ten seconds", _OUTPUT.value)
+    logging.info("exporting %s, which takes some ten seconds", output)
     startup.import_tensorflow()
     from densefuse_tf.serving import export
 
     with startup.hushed():
-        export.export(fusion_settings, _OUTPUT.value, settings)
-    progress.say(f"{settings.format}: {_OUTPUT.value}")
+        export.export(fusion_settings, output, settings)
+    progress.say(f"{settings.format}: {output}")
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -20,7 +20,6 @@ from densefuse_tf import extras
 from densefuse_tf import startup
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import runner
-from densefuse_tf.errors import UserError
 from densefuse_tf.training.settings import TrainingSettings
 
 _FLAGS = flags.FlagValues()
@@ -32,15 +31,14 @@ _RUN_DIR = common_flags.define_path(
 
 def main() -> None:
     settings = common_flags.read(TrainingSettings, _FLAGS)
-    if not _RUN_DIR.value:
-        raise UserError("--run_dir is missing: expected the folder for the results")
+    run_dir = common_flags.required(_RUN_DIR, "the folder for the results")
     settings.check()
     extras.require("train", "training")
     startup.import_tensorflow()
     from densefuse_tf.training.run import TrainingRun
 
     multi_worker = "TF_CONFIG" in os.environ
-    TrainingRun(settings, _RUN_DIR.value, multi_worker=multi_worker).train()
+    TrainingRun(settings, run_dir, multi_worker=multi_worker).train()
 
 
 def run(argv: list[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from densefuse_tf.baselines.cnn_training import CnnTrainingSettings
 from densefuse_tf.commands import common_flags
 from densefuse_tf.commands import progress
 from densefuse_tf.commands import runner
-from densefuse_tf.errors import UserError
 from densefuse_tf.io import finding
 
 _FLAGS = flags.FlagValues()
@@ -32,13 +31,9 @@ common_flags.define(CnnTrainingSettings, _FLAGS)
 
 
 def main() -> None:
-    train_dir, path = _TRAIN_DIR.value, _WEIGHTS.value
-    if not train_dir:
-        raise UserError(
-            "--train_dir is missing: expected a folder or a glob of photographs"
-        )
-    if not path:
-        raise UserError("--weights is missing: expected the .npz file for the weights")
+    required = common_flags.required
+    train_dir = required(_TRAIN_DIR, "a folder or a glob of photographs")
+    path = required(_WEIGHTS, "the .npz file for the weights")
     photographs = finding.find(train_dir)
     # Mistakes in the other flags are found before the network is trained.
     cnn_network.check_writable(path)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 import pathlib
 import re
@@ -15,12 +14,10 @@ from PIL import Image
 
 import densefuse_tf
 from densefuse_tf import metrics
-from densefuse_tf import startup
 from densefuse_tf.demo.request import Request
 from densefuse_tf.errors import REGISTER_FIRST
 from densefuse_tf.errors import UserError
 from densefuse_tf.evaluation import scoring
-from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import ChannelFuser
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
@@ -29,6 +26,7 @@ from densefuse_tf.pipelines import aligning
 from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import KINDS
+from densefuse_tf.pipelines.settings import FusionRequest
 
 if TYPE_CHECKING:
     from densefuse_tf.demo.maps import MapMaker
@@ -109,7 +107,7 @@ class Engine:
         with _warnings(names) as warnings, _named(names):
             for path in pair.sources:
                 _check_is_here(path)
-            fuser = self._fuser(request, run.settings)
+            fuser = self._fuser(request, run)
             (result,) = pairs.fuse_pairs(fuser, [pair], run.options, aligner=aligner)
             if result.error is not None:
                 raise result.error
@@ -174,7 +172,7 @@ class Engine:
             images.write(path, picture)
         return paths
 
-    def _fuser(self, request: Request, settings: methods.AnySettings) -> ChannelFuser:
+    def _fuser(self, request: Request, run: FusionRequest) -> ChannelFuser:
         """Returns what fuses, loaded once for each method, strategy and checkpoint."""
         options = request.options
         key = (
@@ -182,13 +180,11 @@ class Engine:
             *map(options.get, ("strategy", "checkpoint", "precision")),
         )
         if key not in self._fusers:
-            if settings.needs_tensorflow:
-                startup.import_tensorflow()
-            self._fusers[key] = methods.build(settings)
+            self._fusers[key] = run.fuser()
         return self._fusers[key].with_output(
-            color=settings.color,
+            color=run.settings.color,
             output_range=request.output_range,
-            palette=settings.palette,
+            palette=run.settings.palette,
         )
 
 
@@ -265,14 +261,17 @@ def _renamed(text: str, names: dict[pathlib.Path, str]) -> str:
 
     Its sizes are width x height, and what settings of the page solve names these.
     """
-    parts = re.split("|".join(map(re.escape, map(str, names))), text)
-    found = re.findall("|".join(map(re.escape, map(str, names))), text)
-    parts = [re.sub(r"\b(\d+)x(\d+)\b", r"\2x\1", part) for part in parts]
-    for flag, setting in _WORDS.items():
-        parts = [part.replace(flag, setting) for part in parts]
     known = {str(path): name for path, name in names.items()}
-    shown = itertools.zip_longest(parts, [known[path] for path in found], fillvalue="")
-    return "".join(itertools.chain.from_iterable(shown))
+    parts = re.split(f"({'|'.join(map(re.escape, known))})", text)
+    for index, part in enumerate(parts):
+        if part in known:
+            parts[index] = known[part]
+            continue
+        part = re.sub(r"\b(\d+)x(\d+)\b", r"\2x\1", part)
+        for flag, setting in _WORDS.items():
+            part = part.replace(flag, setting)
+        parts[index] = part
+    return "".join(parts)
 
 
 def _check_is_here(path: pathlib.Path) -> None:

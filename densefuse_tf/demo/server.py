@@ -121,11 +121,7 @@ class Folder:
 
 
 class Guard:
-    """Lets in what is asked of this machine by its own page, and adds headers.
-
-    A web site of another name that a rebound DNS entry leads here has that name as its
-    Host, and what another page sends has that page's Origin.
-    """
+    """Lets in what is asked of this machine by its own page, and adds headers."""
 
     def __init__(self, app: Callable, host: str, folder: Folder):
         """Takes the ASGI application, the address it is bound to, and its folder."""
@@ -150,25 +146,26 @@ class Guard:
                     headers[name] = value
             await send(message)
 
+        async def refuse(text: str, status: int) -> None:
+            answer = PlainTextResponse(f"{text}\n", status_code=status)
+            await answer(scope, receive, send_with_headers)
+
         headers = Headers(scope=scope)
         refused = loopback.refusal(
             headers.get("host", ""), headers.get("origin"), self._host
         )
         if refused is not None:
-            answer = PlainTextResponse(f"{refused}\n", status_code=403)
-            await answer(scope, receive, send_with_headers)
+            await refuse(refused, 403)
             return
         with contextlib.ExitStack() as stack:
             if scope["method"] == "POST" and scope["path"].rstrip("/") == _UPLOAD:
                 length = headers.get("content-length", "")
                 if not length.isdecimal():
-                    answer = PlainTextResponse("the size is missing\n", status_code=411)
-                    await answer(scope, receive, send_with_headers)
+                    await refuse("the size is missing", 411)
                     return
                 if not self._folder.make_room(int(length)):
-                    text = "the page has no room for this file now: try again later\n"
-                    answer = PlainTextResponse(text, status_code=507)
-                    await answer(scope, receive, send_with_headers)
+                    text = "the page has no room for this file now: try again later"
+                    await refuse(text, 507)
                     return
                 stack.enter_context(self._folder.expecting(int(length)))
             await self._app(scope, receive, send_with_headers)

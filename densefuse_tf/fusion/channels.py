@@ -50,6 +50,7 @@ class ChannelFuser(abc.ABC):
 
     Attributes:
       num_sources: k, the number of sources of each call.
+      color: One of `settings.COLOR_MODES`.
       output_range: What `output_range.to_pixels` takes unless a call says something
         else; "average" where each channel comes in 8 bits already.
       palette: One of `settings.PALETTES`, for color="thermal".
@@ -68,13 +69,8 @@ class ChannelFuser(abc.ABC):
         self.num_sources = settings.num_sources
         self.output_range = output_range
         self.palette = settings.palette
-        self._color = settings.color
+        self.color = settings.color
         self._dtype = dtype
-
-    @property
-    def color(self) -> str:
-        """Returns one of `settings.COLOR_MODES`."""
-        return self._color
 
     def with_output(
         self: _Fuser,
@@ -86,7 +82,7 @@ class ChannelFuser(abc.ABC):
         """Returns one that shares the graph and makes other images of it."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
-        other._color = pick_choice("color", color, COLOR_MODES)
+        other.color = pick_choice("color", color, COLOR_MODES)
         other.output_range = pick_choice("output_range", output_range, OUTPUT_RANGES)
         other.palette = pick_choice("palette", palette, PALETTES)
         return other
@@ -161,7 +157,7 @@ class ChannelFuser(abc.ABC):
             if chroma:
                 image = _with_chroma(image, chroma[-1])
         elif color == "thermal":
-            image = palettes.shaded(image, _luma(prepared[0]), self.palette)
+            image = palettes.shaded(image, pixels.gray(prepared[0]), self.palette)
         return Fused(image, raw)
 
     def _prepared(
@@ -194,7 +190,7 @@ class ChannelFuser(abc.ABC):
             _as_pixels(source, name)
             for source, name in zip(sources, names, strict=True)
         ]
-        color = self._color
+        color = self.color
         if color == "auto":
             has_color = any(pixels.is_color(source) for source in prepared)
             color = "rgb" if has_color else "gray"
@@ -206,7 +202,7 @@ class ChannelFuser(abc.ABC):
         """Fuses the luma, or all channels."""
         try:
             if color != "rgb":
-                return self._fuse_channel([_luma(source) for source in prepared])
+                return self._fuse_channel([pixels.gray(source) for source in prepared])
             return self._fuse_color(prepared)
         except UserError as error:
             raise UserError(f"{' and '.join(names)}: {error}") from error
@@ -268,10 +264,6 @@ def _as_pixels(source: np.ndarray, name: str) -> np.ndarray:
             "densefuse_tf.io.pixels.to_pixel_range brings them there"
         )
     return source.astype(np.float32, copy=False)
-
-
-def _luma(source: np.ndarray) -> np.ndarray:
-    return pixels.gray(source) if source.ndim == 3 else source
 
 
 def _channel(source: np.ndarray, index: int) -> np.ndarray:

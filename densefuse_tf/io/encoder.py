@@ -82,7 +82,7 @@ class Encoder:
         self._count += 1
 
     def finish(self) -> None:
-        """Waits until all frames are in the file.
+        """Waits until all frames are in the file; `kill` is called after it.
 
         Raises:
           UserError: ffmpeg could not write them.
@@ -93,7 +93,6 @@ class Encoder:
             raise self._cannot_write() from error
         if self._ffmpeg.process.wait():
             raise self._cannot_write()
-        self.kill()
 
     def interrupt(self) -> None:
         """Ends ffmpeg, from any thread; `add` and `finish` tell of it."""

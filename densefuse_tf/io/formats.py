@@ -9,6 +9,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from densefuse_tf.errors import UserError
+
 # The largest image that is read by default, in pixels.
 MAX_PIXELS = 200_000_000
 JPEG_START = b"\xff\xd8\xff"
@@ -105,6 +107,18 @@ VIDEOS = (
     *(*WRITTEN_VIDEOS, ".avi", ".webm", ".wmv", ".mpg", ".mpeg"),
     *(".ts", ".mts", ".m2ts", ".flv", ".ogv", ".3gp"),
 )
+
+
+def written(path: str | os.PathLike) -> Format:
+    """Returns the format that a name asks for, or refuses one that is not written."""
+    path = pathlib.Path(path)
+    found = WRITTEN.get(path.suffix.lower())
+    if found is None:
+        raise UserError(
+            f"{path}: cannot write an image named {path.suffix or 'without suffix'}: "
+            f"expected {', '.join(WRITTEN)}"
+        )
+    return found
 
 
 def is_video(path: str | os.PathLike) -> bool:

@@ -213,12 +213,7 @@ def writing(
         as well, where the mask of a masked array marks pixels without a value.
     """
     path = pathlib.Path(path)
-    kind = formats.WRITTEN.get(path.suffix.lower())
-    if kind is None:
-        raise UserError(
-            f"{path}: cannot write an image named {path.suffix or 'without suffix'}: "
-            f"expected {', '.join(formats.WRITTEN)}"
-        )
+    kind = formats.written(path)
     is_deep = kind.is_deep and image.dtype in (np.uint16, np.float32)
     if image.dtype != np.uint8 and not is_deep:
         raise UserError(f"{path}: cannot write {image.dtype} values: expected uint8")

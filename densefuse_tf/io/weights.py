@@ -81,7 +81,17 @@ def main_file(checkpoint: pathlib.Path) -> pathlib.Path:
     """Returns the file itself, or the index of a TensorFlow 1 checkpoint."""
     if checkpoint.suffix in (".keras", *PYTORCH_SUFFIXES):
         return checkpoint
-    return checkpoint.with_name(f"{checkpoint.name}.index")
+    return _index(checkpoint)
+
+
+def release_files(prefix: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the index of a TensorFlow 1 checkpoint, and its data that are there."""
+    data = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*")
+    return [_index(prefix), *sorted(data)]
+
+
+def _index(prefix: pathlib.Path) -> pathlib.Path:
+    return prefix.with_name(f"{prefix.name}.index")
 
 
 def load(
@@ -161,8 +171,7 @@ def _load_tensorflow1(
 ) -> None:
     import tensorflow as tf
 
-    data = prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*")
-    parts = [main_file(prefix), *data]
+    parts = release_files(prefix)
     for part in parts:
         # TensorFlow would wait for a named pipe.
         if not part.is_file():

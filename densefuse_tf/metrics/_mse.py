@@ -1,7 +1,5 @@
 """MSE: the mean squared error of the fused image against its sources."""
 
-import math
-
 import numpy as np
 
 from densefuse_tf.metrics.metric import Convention
@@ -42,12 +40,6 @@ def mse(
       here; the two differ by 2e-16 at most.
     """
     return (squared_error(ir, fused) + squared_error(vis, fused)) / 2
-
-
-def vifb_error(ir: np.ndarray, vis: np.ndarray, fused: np.ndarray) -> float:
-    """Computes what VIFB publishes as RMSE; see `rmse`."""
-    roots = [math.sqrt(squared_error(source, fused)) for source in (ir, vis)]
-    return 255 / math.sqrt(fused.size) * sum(roots) / 2
 
 
 def squared_error(source: np.ndarray, fused: np.ndarray) -> float:

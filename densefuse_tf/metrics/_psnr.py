@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from densefuse_tf.metrics._mse import mse
-from densefuse_tf.metrics._mse import vifb_error
+from densefuse_tf.metrics._rmse import rmse
 from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
@@ -46,6 +46,9 @@ def psnr(
       [0, 1], which adds 20 log10(255) = 48.13 dB. VIFB takes that peak and, for the
       mean squared error, what it publishes as RMSE; see `rmse`.
     """
-    error = (vifb_error if convention == "vifb" else mse)(ir, vis, fused)
+    if convention == "vifb":
+        error = rmse(ir, vis, fused, convention="vifb")
+    else:
+        error = mse(ir, vis, fused)
     peak = 1 if convention in ("intended", "authors") else 255
     return 20 * math.log10(peak / math.sqrt(error)) if error else math.inf

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from densefuse_tf.metrics._mse import squared_error
-from densefuse_tf.metrics._mse import vifb_error
 from densefuse_tf.metrics.metric import Convention
 from densefuse_tf.metrics.metric import metric
 
@@ -48,8 +47,6 @@ def rmse(
       sum, by the number of pixels: its value is 255 / sqrt(H W) times this one, no root
       mean square, and depends on the size of the image.
     """
-    if convention == "vifb":
-        return vifb_error(ir, vis, fused)
-    return (
-        math.sqrt(squared_error(ir, fused)) + math.sqrt(squared_error(vis, fused))
-    ) / 2
+    roots = [math.sqrt(squared_error(source, fused)) for source in (ir, vis)]
+    unit = 255 / math.sqrt(fused.size) if convention == "vifb" else 1
+    return unit * sum(roots) / 2

@@ -1,6 +1,5 @@
 """Aligns the sources of pairs before they are fused: registered, warped and cropped."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -147,7 +146,6 @@ def prepare(settings: RegistrationSettings, scenes: Iterable[Scene]) -> Aligner:
       UserError: The file of the transform or of the points cannot be used; or the pairs
         that are taken do not agree on one transform. Or what `scenes` raises.
     """
-    scenes = itertools.starmap(Scene, scenes)
     if settings.transform is not None:
         origin = os.fspath(settings.transform)
         return Aligner(settings, registration.load(origin), origin)

@@ -33,8 +33,8 @@ from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import files
 from densefuse_tf.pipelines import pairs
+from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.aligning import Aligner
-from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FileOptions
 
 # The elements that a list of pairs becomes, as long as none has more pairs than that:
@@ -102,13 +102,9 @@ class Fusing:
           MemoryError: Memory runs out.
         """
         fuser, computing = prepared
-        planned = [
-            Pair(tuple(map(pathlib.Path, sources)), pathlib.Path(output))
-            for output, *sources in items
-        ]
         outcomes = pairs.fuse_pairs(
             fuser,
-            planned,
+            map(planning.of_texts, items),
             self.options,
             aligner=self.aligner,
             with_images=False,

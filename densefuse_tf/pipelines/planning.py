@@ -56,16 +56,14 @@ def plan(
     is_image = suffix in formats.NAMED
     if is_folder or not suffix or (len(sources) > 1 and not is_image):
         plain = sources.plain if isinstance(sources, Made) else sources
-        return Made(_pair, Streamed(lambda: _with_outputs(plain, folder), len(sources)))
+        return Made(
+            of_texts, Streamed(lambda: _with_outputs(plain, folder), len(sources))
+        )
     if len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
         )
-    if suffix not in formats.WRITTEN:
-        raise UserError(
-            f"{folder}: cannot write an image named {folder.suffix}: expected "
-            f"{', '.join(formats.WRITTEN)}"
-        )
+    formats.written(folder)
     return [Pair(sources[0], folder)]
 
 
@@ -80,7 +78,8 @@ def _with_outputs(
         yield f"{start}{stem}.png", *paths
 
 
-def _pair(texts: tuple[str, ...]) -> Pair:
+def of_texts(texts: Sequence[str]) -> Pair:
+    """Makes a pair of its paths, that of the result first; see `texts`."""
     output, *sources = map(pathlib.Path, texts)
     return Pair(tuple(sources), output)
 
@@ -115,7 +114,7 @@ def without_result(pairs: Sequence[Pair], options: FileOptions) -> Sequence[Pair
     missing = Streamed(
         lambda: itertools.compress(texts(pairs), is_missing), int(is_missing.sum())
     )
-    return Made(_pair, missing)
+    return Made(of_texts, missing)
 
 
 def check_sizes(pairs: Sequence[Pair]) -> None:

@@ -277,9 +277,8 @@ def write(
         try:
             _consume(encoder.add, frames)
             encoder.finish()
-        except BaseException:
+        finally:
             encoder.kill()
-            raise
 
 
 def _consume(work: Callable, items: Iterable) -> None:

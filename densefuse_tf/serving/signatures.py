@@ -12,14 +12,12 @@ from densefuse_tf.fusion import bands
 from densefuse_tf.fusion import inference
 from densefuse_tf.fusion.channels import TOLERANCE
 from densefuse_tf.fusion.channels import source_names
+from densefuse_tf.io import formats
 from densefuse_tf.model import low_precision
 from densefuse_tf.model import network
 
 ARRAYS = "serving_default"
 ENCODED = "fuse_encoded"
-
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START = b"\xff\xd8\xff"
 
 # k images [H, W, 1] -> decoder output [H, W, 1].
 _Fuse = Callable[[Sequence[tf.Tensor]], tf.Tensor]
@@ -203,9 +201,9 @@ def _decode_all(
 
 def _size(data: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
     """Returns [height, width] int64 out of a file's header; refuses other types."""
-    is_png = _starts_with(data, _PNG_START)
+    is_png = _starts_with(data, formats.PNG_START)
     known = _require(
-        is_png | _starts_with(data, _JPEG_START),
+        is_png | _starts_with(data, formats.JPEG_START),
         *(label, " is neither a PNG nor a JPEG file"),
     )
 
@@ -264,7 +262,7 @@ def _decode(data: tf.Tensor) -> tf.Tensor:
         pixels = tf.clip_by_value((pixels - low) * scale, 0.0, 255.0)
         return tf.cast(pixels, tf.float32)
 
-    return tf.cond(_starts_with(data, _PNG_START), of_png, of_jpeg)
+    return tf.cond(_starts_with(data, formats.PNG_START), of_png, of_jpeg)
 
 
 def _over_black(pixels: tf.Tensor, opaque: int) -> tf.Tensor:

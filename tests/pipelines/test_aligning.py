@@ -61,7 +61,8 @@ def registered(monkeypatch):
 
 def scenes(count):
     for index in range(count):
-        yield (picture(index), picture(index + 50)), (f"ir{index}", f"vis{index}")
+        sources = picture(index), picture(index + 50)
+        yield aligning.Scene(sources, (f"ir{index}", f"vis{index}"))
 
 
 def test_register_to_says_which_image_is_cropped_and_which_is_moved():
@@ -107,8 +108,8 @@ def test_once_takes_the_median_of_the_first_pairs(registered):
 
 def test_once_has_one_model_where_some_photos_lack_the_figures(registered):
     calls = registered(*[shifted(6, 4)] * 2)
-    (sources, names), *others = scenes(2)
-    some = [(sources, names, shifted(5, 3)), *others]
+    first, *others = scenes(2)
+    some = [first._replace(guess=shifted(5, 3)), *others]
     aligning.prepare(RegistrationSettings(register="once"), some)
     assert [model for *_, model, _, _ in calls] == ["translation"] * 2
 

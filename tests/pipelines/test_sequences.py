@@ -502,7 +502,7 @@ def test_as_many_frames_are_held_however_many_there_are(tmp_path, is_aligned):
     if is_aligned:
         pair = [np.zeros(SIZE, np.uint8)] * 2
         settings = RegistrationSettings(points=points)
-        aligner = aligning.prepare(settings, [(pair, ("ir", "vis"))])
+        aligner = aligning.prepare(settings, [aligning.Scene(pair, ("ir", "vis"))])
     size = (28, 42) if is_aligned else SIZE
     most = {}
     for count in (10, 300):

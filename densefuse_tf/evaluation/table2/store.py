@@ -7,7 +7,6 @@ version.
 
 import contextlib
 import dataclasses
-import glob
 import json
 import math
 import os
@@ -27,6 +26,7 @@ from densefuse_tf.evaluation.table2.inputs import digest
 from densefuse_tf.fusion.methods import AnySettings
 from densefuse_tf.io import images
 from densefuse_tf.io import texts
+from densefuse_tf.io import weights
 
 # The part of a digest that goes into the names of files.
 _KEY_LETTERS = 12
@@ -122,8 +122,7 @@ def _parts(method: Any) -> Iterator[Any]:
         paths = []
         if isinstance(value, str | os.PathLike):
             path = pathlib.Path(value)
-            paths = [path, path.with_name(f"{path.name}.index")]
-            paths += sorted(path.parent.glob(f"{glob.escape(path.name)}.data-*"))
+            paths = [path, *weights.release_files(path)]
         contents = [path.read_bytes() for path in paths if path.is_file()]
         yield from contents
         if not contents:
