@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import functools
 import importlib.util
 import pathlib
 import shutil
@@ -97,6 +98,19 @@ def checkpoint(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("checkpoint") / "untrained.keras"
     weights.save(network.autoencoder(), path, network.autoencoder)
     return path
+
+
+@pytest.fixture(scope="module")
+def fusers(checkpoint):
+    """Returns the `Fuser` of the untrained checkpoint and some settings, built once."""
+    from densefuse_tf.fusion.fuser import Fuser
+    from densefuse_tf.fusion.settings import FusionSettings
+
+    @functools.cache
+    def get(strategy="addition", **settings):
+        return Fuser(FusionSettings(checkpoint, strategy=strategy, **settings))
+
+    return get
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.channels import Fused
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
+from tests.commands import conftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (44, 46)
@@ -72,25 +74,12 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
+def run(ended):
     """Runs evaluate.py with flags; returns its status, output and errors."""
-
-    def call(*arguments):
-        status = evaluate.run(["evaluate.py", *arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return functools.partial(ended, evaluate)
 
 
-def mistake(result) -> str:
-    """The one line of a run that ended with status 2."""
-    status, _, errors = result
-    assert status == 2
-    lines = [line for line in errors.splitlines() if line.startswith("evaluate.py: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in errors
-    return lines[0]
+mistake = functools.partial(conftest.mistake, evaluate)
 
 
 def rows(path):

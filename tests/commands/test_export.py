@@ -8,30 +8,25 @@ import pytest
 import tensorflow as tf
 
 from densefuse_tf.commands import export
+from tests.commands import conftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def run(checkpoint, capsys, tmp_path, monkeypatch):
+def run(checkpoint, ended, tmp_path, monkeypatch):
     """Runs export.py in `tmp_path`; returns its status, output and errors."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments, checkpoint=checkpoint):
-        status = export.run(["export.py", f"--checkpoint={checkpoint}", *arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        return ended(export, f"--checkpoint={checkpoint}", *arguments)
 
     return call
 
 
-def mistake(result) -> str:
-    """The one line of a run that ended with status 2."""
-    status, output, errors = result
-    assert (status, output) == (2, "")
-    (line,) = [line for line in errors.splitlines() if line.startswith("export.py: ")]
-    assert "Traceback" not in errors
-    return line
+def mistake(ended) -> str:
+    assert ended[1] == ""
+    return conftest.mistake(export, ended)
 
 
 def test_a_saved_model(run, tmp_path):

@@ -1,5 +1,6 @@
 """fuse.py from its flags to its files, in this process."""
 
+import functools
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+import choices
 import numpy as np
 import pytest
 import videos
@@ -28,6 +30,7 @@ from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.model import deepfuse
+from tests.commands import conftest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SIZE = (9, 12)
@@ -48,14 +51,12 @@ def pairs(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(checkpoint, capsys):
+def run(checkpoint, ended):
     """Runs fuse.py with flags; returns its status, output and errors."""
 
     def call(*arguments, checkpoint=checkpoint):
         flags = [f"--checkpoint={checkpoint}"] if checkpoint else []
-        status = fuse.run(["fuse.py", *flags, *arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        return ended(fuse, *flags, *arguments)
 
     return call
 
@@ -64,14 +65,7 @@ def names(folder):
     return sorted(path.name for path in pathlib.Path(folder).iterdir())
 
 
-def mistake(result) -> str:
-    """The one line of a run that ended with status 2."""
-    status, _, errors = result
-    assert status == 2
-    lines = [line for line in errors.splitlines() if line.startswith("fuse.py: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in errors
-    return lines[0]
+mistake = functools.partial(conftest.mistake, fuse)
 
 
 PAIR = ("--ir=ir/IR1.png", "--vis=vis/VIS1.png")
@@ -222,13 +216,7 @@ def test_a_memory_budget_changes_no_result(pairs, run, checkpoint):
 
 @pytest.mark.parametrize(
     ("color", "output_range"),
-    [
-        # Each of either is tried; each with each is a guard.
-        pytest.param(color, output_range, marks=[pytest.mark.guard] if apart else [])
-        for i, color in enumerate(COLOR_MODES)
-        for j, output_range in enumerate(OUTPUT_RANGES)
-        for apart in [(i - j) % len(OUTPUT_RANGES)]
-    ],
+    choices.each_with_each(COLOR_MODES, OUTPUT_RANGES),
 )
 def test_colour_and_range(pairs, run, checkpoint, color, output_range):
     visible = photograph(5, (3,))

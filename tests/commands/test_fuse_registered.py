@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 
 import imageio.v3 as iio
@@ -36,15 +37,9 @@ FOLDERS = ("--ir=ir", "--vis=vis")
 
 
 @pytest.fixture
-def run(checkpoint, capsys):
+def run(checkpoint, ended):
     """Runs fuse.py with flags; returns its status, output and errors."""
-
-    def call(*arguments):
-        status = fuse.run(["fuse.py", f"--checkpoint={checkpoint}", *arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
+    return functools.partial(ended, fuse, f"--checkpoint={checkpoint}")
 
 
 @pytest.fixture

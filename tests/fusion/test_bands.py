@@ -35,17 +35,6 @@ def blur(feature_maps):
     return tf.nn.avg_pool2d(total, 7, strides=1, padding="SAME")
 
 
-@pytest.fixture(scope="module")
-def fusers(checkpoint):
-    """Fusers of the untrained checkpoint, each built once."""
-
-    @functools.cache
-    def get(**arguments):
-        return Fuser(FusionSettings(checkpoint, **arguments))
-
-    return get
-
-
 def photographs(count, size, seed=0):
     """Makes random images, in which each pixel matters."""
     rng = np.random.default_rng(seed)

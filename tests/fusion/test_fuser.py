@@ -47,17 +47,6 @@ def as_batch(image):
 
 
 @pytest.fixture(scope="module")
-def fusers(checkpoint):
-    """Fusers of the untrained checkpoint, each built once."""
-
-    @functools.cache
-    def get(strategy="addition", **settings):
-        return Fuser(FusionSettings(checkpoint, strategy=strategy, **settings))
-
-    return get
-
-
-@pytest.fixture(scope="module")
 def weights(checkpoint):
     return numpy_densefuse.weights_of(checkpoints.load_autoencoder(checkpoint))
 

@@ -1,10 +1,18 @@
 """Pairs of tiny images, for tests of plans and of what becomes of them."""
 
+import os
+import pathlib
+
 import numpy as np
 import pytest
 
 from densefuse_tf.io import images
 from densefuse_tf.pipelines.planning import Pair
+
+
+def contents(folder: str | os.PathLike) -> dict[str, bytes]:
+    """The files in a folder by name."""
+    return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
 @pytest.fixture

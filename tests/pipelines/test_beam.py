@@ -29,6 +29,7 @@ pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[bea
 
 from densefuse_tf.pipelines import beam
 from densefuse_tf.pipelines import jobs
+from tests.pipelines.conftest import contents
 
 SIZE = (23, 31)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -86,10 +87,6 @@ def launch(checkpoint, planned, *options, **others) -> dict[int, str]:
     items = texts(planned)
     folder = planned[0].output.parent
     return dict(launcher.run(job, items, len(planned), folder, **others))
-
-
-def contents(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
 
 
 def check_failed(failed: dict[int, str]) -> None:

@@ -16,6 +16,7 @@ from densefuse_tf.io import images
 from densefuse_tf.pipelines.pairs import fuse_pairs
 from densefuse_tf.pipelines.planning import plan
 from densefuse_tf.pipelines.settings import FileOptions
+from tests.pipelines.conftest import contents
 
 pytest.importorskip("apache_beam", reason="needs apache-beam: pip install '.[dask]'")
 pytest.importorskip("distributed", reason="needs Dask: pip install '.[dask]'")
@@ -43,10 +44,6 @@ def put_pairs(
                 image = images.read(tno / f"{kind.upper()}{number % 21 + 1}.png")
                 image = image[60 + number // 21 :, 60:][:height, :width]
             images.write(folder / f"{kind}/{number}.png", image)
-
-
-def contents(folder: pathlib.Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def visible(folder: pathlib.Path) -> dict[str, bytes]:

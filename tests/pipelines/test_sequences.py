@@ -11,6 +11,7 @@ import subprocess
 import sys
 import weakref
 
+import choices
 import numpy as np
 import pytest
 import videos
@@ -181,13 +182,7 @@ def colored(count, first=0):
 
 @pytest.mark.parametrize(
     ("color", "output_range"),
-    [
-        # Each of either is tried; each with each is a guard.
-        pytest.param(color, output_range, marks=[pytest.mark.guard] if apart else [])
-        for i, color in enumerate(COLOR_MODES)
-        for j, output_range in enumerate(OUTPUT_RANGES)
-        for apart in [(i - j) % len(OUTPUT_RANGES)]
-    ],
+    choices.each_with_each(COLOR_MODES, OUTPUT_RANGES),
 )
 def test_colour_is_decided_once(tmp_path, color, output_range):
     """Colour that comes late is there from the start on."""

@@ -19,9 +19,7 @@ from hypothesis.extra import numpy as hnp
 from densefuse_tf import metrics
 from densefuse_tf.commands import fuse
 from densefuse_tf.errors import UserError
-from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.settings import COLOR_MODES
-from densefuse_tf.fusion.settings import FusionSettings
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.model import activity
@@ -132,16 +130,6 @@ def test_silent_pixels_share_alike(maps, radius):
 # The whole network.
 
 
-@pytest.fixture(scope="module")
-def fusers(checkpoint):
-    @functools.cache
-    def get(name, num_sources=2, **settings):
-        settings = {"strategy": name, "num_sources": num_sources} | settings
-        return Fuser(FusionSettings(checkpoint, **settings))
-
-    return get
-
-
 @st.composite
 def source_images(draw, count, *, smallest=2, largest=20):
     """Images of one size: constant, black, of two levels, or noise."""
@@ -168,7 +156,7 @@ def source_images(draw, count, *, smallest=2, largest=20):
 @hypothesis.given(data=st.data(), count=st.integers(2, 3))
 def test_images_of_any_size_in_any_order(fusers, name, data, count):
     sources = data.draw(source_images(count))
-    fuser = fusers(name, count)
+    fuser = fusers(name, num_sources=count)
     fused = fuser.fuse(sources)
     assert fused.image.shape == fused.raw.shape == sources[0].shape
     assert fused.image.dtype == np.uint8 and np.isfinite(fused.raw).all()

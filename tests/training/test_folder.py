@@ -4,19 +4,8 @@ import pytest
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.training import folder
-from densefuse_tf.training.settings import find_recipe
-
-COLUMNS = find_recipe("paper").columns
-ROWS = [
-    dict(
-        zip(
-            COLUMNS,
-            (100 * i, 90.5 / i, 0.5 / i, 140.25 / i, 80.0 / i, 1 - 0.1 / i),
-            strict=True,
-        )
-    )
-    for i in range(1, 6)
-]
+from tests.training.conftest import COLUMNS
+from tests.training.conftest import ROWS
 
 
 def test_what_is_written_is_read_back(tmp_path):
