@@ -4,7 +4,7 @@ import dataclasses
 import os
 import types
 import typing
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -78,6 +78,13 @@ def required(flag: flags.FlagHolder | flags.Flag, expected: str) -> Any:
     if not flag.value:
         raise UserError(f"--{flag.name} is missing: expected {expected}")
     return flag.value
+
+
+def refuse(values: flags.FlagValues, names: Iterable[str], why: str) -> None:
+    """Refuses a command line that has one of some flags: "--fps goes with a video"."""
+    for name in names:
+        if values[name].present:
+            raise UserError(f"--{name} {why}")
 
 
 class _PathParser(flags.ArgumentParser):

@@ -150,9 +150,7 @@ _OF_TABLE2.remove("methods_dir")
 
 def main() -> int:
     how, others = ("does not go", _OF_FILES) if _TABLE2.value else ("goes", _OF_TABLE2)
-    for name in others:
-        if _FLAGS[name].present:
-            raise UserError(f"--{name} {how} with --table2")
+    common_flags.refuse(_FLAGS, others, f"{how} with --table2")
     from densefuse_tf.commands import evaluate_outputs
 
     outputs = common_flags.read(evaluate_outputs.Outputs, _FLAGS)

@@ -21,6 +21,7 @@ from densefuse_tf.evaluation import tables
 from densefuse_tf.evaluation.scoring import Evaluated
 from densefuse_tf.io import finding
 from densefuse_tf.io import formats
+from densefuse_tf.io import pixels
 from densefuse_tf.io import texts
 from densefuse_tf.pipelines.running import RunnerOptions
 
@@ -226,10 +227,7 @@ def _evaluated_frames(
         footage = surveying.survey(
             own,
             value_ranges=(*question.ranges.values(), None),
-            range_flags=(
-                *(f"--{flag}=" for flag in question.ranges),
-                "the value range ",
-            ),
+            range_flags=(*(f"--{flag}=" for flag in question.ranges), pixels.UNCHOSEN),
             # Frames turn grey as image files do, after their values are rounded.
             color="rgb",
             progress=progress.frames,

@@ -143,14 +143,15 @@ _OF_FILES = (
     *("save_transform", "guess", "checkerboard", "save_raw", "scale", "skip_existing"),
     *(field.name for field in dataclasses.fields(RunOptions)),
 )
+_OF_LIVE = [field.name for field in dataclasses.fields(LiveSettings)]
 
 
 def main() -> int:
     live = _LIVE.value
-    of_live = [field.name for field in dataclasses.fields(LiveSettings)]
-    for name in _OF_FILES if live else of_live:
-        if _FLAGS[name].present:
-            raise UserError(f"--{name} {'does not go' if live else 'goes'} with --live")
+    if live:
+        common_flags.refuse(_FLAGS, _OF_FILES, "does not go with --live")
+    else:
+        common_flags.refuse(_FLAGS, _OF_LIVE, "goes with --live")
     names, sources = _sources()
     embedded = not _SOURCES.value and _is_embedded()
     if live and embedded:
@@ -231,9 +232,8 @@ def _settings(num_sources: int, is_video: bool) -> methods.AnySettings:
         refused.append("save_raw")
     if not kind.runs_on_beam:
         refused += ["runner", "beam_options"]
-    for flag in refused:
-        if _FLAGS[flag].present:
-            raise UserError(f"--{flag} goes with {densefuse}, not with method {name}")
+    why = f"goes with {densefuse}, not with method {name}"
+    common_flags.refuse(_FLAGS, refused, why)
     options = common_flags.options(_METHOD_OPTIONS.value)
     if _FLAGS["checkpoint"].present:
         if "checkpoint" in options:

@@ -107,12 +107,11 @@ def elapsed(what: str) -> Iterator[None]:
 def _alive(line) -> Iterator[None]:
     """Shows a line of tqdm anew now and then until the body ends, and closes it."""
     done = threading.Event()
-    seconds = 1 if sys.stderr.isatty() else _SECONDS
 
     def show() -> None:
-        while not done.wait(seconds) and not line.disable:
+        while not done.wait(line.pause) and not line.disable:
             # It may have been shown when it moved on.
-            if time.time() - line.last_print_t >= seconds:
+            if time.time() - line.last_print_t >= line.pause:
                 line.refresh()
 
     thread = threading.Thread(target=show, daemon=True)
@@ -146,13 +145,17 @@ def _line(items: Iterable | None = None, file=None, **settings):
     # Its import takes 0.1 s, which --help and one pair do without.
     import tqdm
 
-    file = file or sys.stderr
+    file, pause = file or sys.stderr, 1.0
     if not file.isatty():
+        pause = _SECONDS
         # The first line comes when so much time is over.
-        seldom = dict.fromkeys(("delay", "mininterval", "maxinterval"), _SECONDS)
-        settings = {**seldom, **settings, "file": _Lines(file)}
+        seldom = dict.fromkeys(("delay", "mininterval", "maxinterval"), pause)
+        settings = {**seldom, **settings}
         settings["bar_format"] = re.sub(
             r"({l_bar}|{percentage:3.0f}%\|)?{bar}\| ", "", settings["bar_format"]
         )
-        return tqdm.tqdm(items, **settings)
-    return tqdm.tqdm(items, file=file, **settings)
+        file = _Lines(file)
+    line = tqdm.tqdm(items, file=file, **settings)
+    # After so many seconds `_alive` shows it anew.
+    line.pause = pause
+    return line

@@ -114,9 +114,8 @@ def main() -> None:
                 "a pair"
             )
     if settings.transform is not None:
-        for name in ("points", "model", "guess"):
-            if _FLAGS[name].present:
-                raise UserError(f"--{name} does not go with --transform")
+        others = ("points", "model", "guess")
+        common_flags.refuse(_FLAGS, others, "does not go with --transform")
     if settings.guess is not None and settings.points is not None:
         raise UserError("--guess does not go with --points")
     _check_outputs(settings)

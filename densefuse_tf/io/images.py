@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-MAX_PIXELS = formats.MAX_PIXELS
 # What an image may be given as: an array, a file, or an image of Pillow.
 Source = Union[np.ndarray, str, os.PathLike[str], "Image.Image"]
 
@@ -53,7 +52,7 @@ def load(source: Source, name: str) -> np.ndarray:
 def read(
     path: str | os.PathLike,
     *,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int = formats.MAX_PIXELS,
     masked: bool = False,
 ) -> np.ndarray:
     """Reads a PNG, TIFF, JPEG, BMP, WebP, PGM or PPM image.

@@ -25,6 +25,8 @@ _NEARLY_ALL = 0.999
 # not the image.
 _BAND_PIXELS = 4_000_000
 
+# What a warning calls the choice of a range that nobody has made.
+UNCHOSEN = "the value range "
 # Warns of what `temperatures` finds: a name, what it is, and the flag of the range.
 LEFT_OUT = (
     "%s: no temperatures, left out of the automatic value range and black: %s; "

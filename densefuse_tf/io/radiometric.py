@@ -107,11 +107,6 @@ def maker(path: str | os.PathLike) -> str:
     return "DJI" if is_dji and has_data else ""
 
 
-def can_read() -> bool:
-    """Returns whether the extra is installed."""
-    return not extras.missing(_EXTRA)
-
-
 def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Capture:
     """Reads the temperatures of a file, its photograph and the camera's figures.
 
@@ -193,7 +188,7 @@ def read_infrared(
       The temperatures, or what `images.read` returns with `masked`.
     """
     warning, found = "", maker(path)
-    lacks_reader = found == "FLIR" and not can_read()
+    lacks_reader = found == "FLIR" and bool(extras.missing(_EXTRA))
     if lacks_reader:
         warning = LACKS_READER % os.fspath(path)
     elif found:

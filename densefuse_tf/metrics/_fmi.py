@@ -140,13 +140,9 @@ def _cosine(image: np.ndarray) -> np.ndarray:
     return transform
 
 
-def _pixels(image: np.ndarray) -> np.ndarray:
-    return image
-
-
 FEATURES: dict[Feature, Callable[[np.ndarray], np.ndarray]] = {
     "wavelet": _wavelet,
     "dct": _cosine,
     "edge": edges,
-    "none": _pixels,
+    "none": lambda image: image,
 }

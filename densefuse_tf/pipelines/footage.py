@@ -40,7 +40,7 @@ class ImageFiles:
     """
 
     paths: tuple[pathlib.Path, ...]
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = formats.MAX_PIXELS
     infrared: bool = False
 
     @property
@@ -71,7 +71,7 @@ Source = video.VideoFile | ImageFiles
 def open_sources(
     sources: Sequence[str | os.PathLike],
     *,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = formats.MAX_PIXELS,
     any_sizes: bool = False,
     infrared: bool = False,
     progress: video.Progress = video.unseen,

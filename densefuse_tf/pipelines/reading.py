@@ -99,7 +99,7 @@ def read(
     sources, values = [], found.values
     count = len(paths)
     ranges = options.ranges(count)
-    flags = options.range_flags or ("the value range ",) * count
+    flags = options.range_flags or (pixels.UNCHOSEN,) * count
     for index, (image, name, value_range, flag) in enumerate(
         zip(found.sources, found.names, ranges, flags, strict=True)
     ):

@@ -199,7 +199,7 @@ def survey(
             "a value range is given by percentiles: expected two numbers or auto for "
             "a video, whose frames share one range"
         )
-    flags = range_flags or ["the value range "] * len(sources)
+    flags = range_flags or [pixels.UNCHOSEN] * len(sources)
     seen = list(map(_Seen, sources, value_ranges, flags))
     to_the_end = any(one.needs_all for one in seen)
     if to_the_end or any(one.is_given for one in seen) or not _is_settled(color, seen):

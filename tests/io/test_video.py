@@ -268,9 +268,6 @@ def test_hdr_and_interlaced_sources_get_one_warning(tmp_path, caplog, kind, suff
         assert lines[0].startswith(f"{path}: {expected}")
 
 
-UNTAGGED = "setparams=colorspace=unknown"
-
-
 @pytest.mark.parametrize(
     ("size", "matrix", "tags", "is_close"),
     [
