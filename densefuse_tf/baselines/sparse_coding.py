@@ -43,8 +43,8 @@ def pursue(correlations: np.ndarray, gram: np.ndarray) -> tuple[np.ndarray, np.n
     atom adds nothing to the span of those taken.
 
     Args:
-      correlations: Of each signal with each atom, [n, K] float64.
-      gram: Of each atom with each, [K, K] float64; the diagonal is 1.
+      correlations: The correlation of each signal with each atom, [n, K] float64.
+      gram: The correlation of each atom with each, [K, K] float64; 1 on the diagonal.
 
     Returns:
       The atoms in the order in which they were taken, [n, 16] int16, -1 for none, and

@@ -47,7 +47,8 @@ class WLS:
 
     Attributes:
       levels: Number of details, n.
-      range_sigma: Of the rolling guidance filter, in grey levels of 0..1.
+      range_sigma: What is an edge to the rolling guidance filter: a contrast above
+        this, in grey levels of 0..1.
       iterations: Number of guided filters in a rolling guidance filter.
       lambda_: Weight of the infrared detail, lambda; option `lambda`.
 

@@ -45,7 +45,7 @@ def to_pixels(
     if fixed or output_range == "minmax":
         low, high = map(np.float32, output_range if fixed else (raw.min(), raw.max()))
         scale = np.float32(255) / (high - low) if high > low else np.float32(0)
-    # a million values at a time, so that a large image is not held once more.
+    # A million values are taken at a time, so that a large image is not held once more.
     count = max(1, raw.size // _VALUES_AT_A_TIME)
     for values, result in zip(
         np.array_split(raw, count), np.array_split(image, count), strict=True

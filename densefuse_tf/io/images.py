@@ -146,7 +146,6 @@ def require_same_size(paths: Sequence[str | os.PathLike]) -> None:
 
     What headers leave open shows when the images are read: damage, and sides that an
     orientation tag swaps.
-
     """
     sizes = []
     for path in paths:

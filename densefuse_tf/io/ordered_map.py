@@ -30,8 +30,8 @@ def ordered_map(
 
     Args:
       function: Called with one item at a time in each thread.
-      items: Of any number. They are taken in the calling thread, each when there is
-        room for it: what makes them may compute there while the threads work.
+      items: They are taken in the calling thread, each when there is room for it: what
+        makes them may compute there while the threads work.
       workers: The number of threads.
       most: The largest number of items that are held at a time, waiting, in work or
         done; by default one more than `workers`.

@@ -45,8 +45,8 @@ class Placing(NamedTuple):
 
     Attributes:
       real_to_ir: The field of view of the photograph over that of the thermal image.
-      x, y: Of the thermal image's centre from the photograph's, in pixels of the one or
-        the other.
+      x, y: How far the thermal image's centre lies from the photograph's, in pixels of
+        the one or the other.
     """
 
     real_to_ir: float
@@ -59,7 +59,8 @@ class Capture(NamedTuple):
 
     Attributes:
       celsius: Temperatures, [h, w] float32; a masked array where pixels have none.
-      photograph: Of the visible camera, uint8 [H, W, 3] or [H, W]; None without one.
+      photograph: What the visible camera saw, uint8 [H, W, 3] or [H, W]; None if there
+        is none.
       placing: The camera's own figures, nearly right; None without any.
     """
 

@@ -47,7 +47,7 @@ class Summary:
       misaligned: The first of those that look as if they should be aligned first.
       num_misaligned: How many do.
       report: The CSV file of what failed; None where none is asked for.
-      raw_scale: As of the fuser: raw output spans about 0..255 times this.
+      raw_scale: Raw output spans about 0..255 times this; see `ChannelFuser`.
       seconds: The time that all of it took.
     """
 

@@ -39,7 +39,7 @@ class Read:
     Attributes:
       sources: [H, W] or [H, W, 3]; as they are stored, or uint8 or float32 in 0..255.
       names: What errors call them.
-      values: Of the first source, once it is in 0..255.
+      values: Which values of the first source became 0 and 255, and their unit.
       guess: Nearly how the visible image lies over the infrared one, if the file says.
       lacks_reader: Whether a package is missing that reads temperatures.
       unread: Warns of temperatures that are not read for another reason, or "".

@@ -58,7 +58,6 @@ class FileOptions:
         "Also write the decoder's output, float32, as NAME.npy: with addition the sum "
         "over the sources, about 0..255 times their number.",
     )
-
     scale: bool = setting(
         False,
         "With --color=thermal: draw a bar of the palette beside each result, with the "

@@ -160,7 +160,6 @@ def survey(
     - Colour: a source has colour if the channels of any of its frames differ anywhere.
       With "auto" the results have colour if any source has; with "luma" they have that
       of the last source that has any, also in frames where that one is grey.
-
     - With a registration, one transform for all frames: the median of those of some
       frames at the start.
 

@@ -54,8 +54,9 @@ class Found:
 
     Attributes:
       matrix: From the fixed to the moving image, at full size.
-      corners: Of the part of the fixed image that the moving one shows, [4, 2].
-      score, consistency, distinctness: As there; the consistency at `corners`.
+      corners: The corners of the part of the fixed image that the moving one shows,
+        [4, 2].
+      score, consistency, distinctness: As there, with the consistency at `corners`.
       searched: The confidence of the place that the search found.
     """
 

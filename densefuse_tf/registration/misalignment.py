@@ -84,7 +84,8 @@ def _scores(
       field: What `_field` returns, [h, w].
       others: Fields of the same size, [n, h, w].
       margins: Rows and columns that are left out of `field` at each end.
-      shifts: Of the inner part over the others in y and in x; none exceeds a margin.
+      shifts: How far the inner part is moved over the others, in y and in x; no shift
+        exceeds a margin.
 
     Returns:
       [n, shifts, shifts]; 0 where the inner part or what lies under it is flat.

@@ -35,7 +35,7 @@ class Candidate:
 
     Attributes:
       matrix: From the fixed to the moving image, at full size.
-      confidence: Of the place where it is now, see `confidence`.
+      confidence: How far the place stands out where it is now; see `confidence`.
       searched: The confidence of the place that the search found.
     """
 

@@ -70,7 +70,7 @@ def contrast_structure_ssim(
     no variance is below 0, so that the denominator is never below C2.
 
     Args:
-      images: As of `full_ssim`.
+      images: As `full_ssim` takes them.
       outputs: Same shape.
       dynamic_range: The release has 1, although pixels are 0..255.
 

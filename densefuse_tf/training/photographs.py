@@ -315,7 +315,7 @@ class Photographs:
             bounds = tf.stack([places[0], places[-1]])
             return tf.cast(pixels, tf.float32), tf.tile(bounds[None], [batch_size, 1])
 
-        # With one more than there are epochs, so that the last one is looked at, too.
+        # There is one number more than epochs, so that the last one is looked at, too.
         numbers = tf.data.Dataset.range(first_epoch, stop + 1).take_while(
             lambda epoch: tf.ensure_shape(
                 tf.numpy_function(goes_on, [epoch], tf.bool), []
@@ -329,7 +329,8 @@ class Photographs:
     ) -> tf.data.Dataset:
         """Makes batches of the first `limit` files; the last one may be smaller.
 
-        They are as of `training_batches`; the positions are places in `paths`.
+        They are made as `training_batches` makes them, with places in `paths` as their
+        positions.
         """
         count = len(self.paths) if limit is None else min(limit, len(self.paths))
         indices = tf.data.Dataset.range(count)

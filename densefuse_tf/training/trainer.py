@@ -25,8 +25,8 @@ _BUILDERS: dict[str, Callable[..., keras.Model]] = {
 class Trainer:
     """Trains the autoencoder of a run.
 
-    A batch is (images, positions) as of `photographs.Photographs`; the images are input
-    and target. Several devices have equal parts of each batch.
+    A batch is (images, positions) as `photographs.Photographs` makes it; the images are
+    input and target. Several devices have equal parts of each batch.
 
     Attributes:
       autoencoder: The network.
