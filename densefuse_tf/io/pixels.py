@@ -357,7 +357,7 @@ def is_color(image: np.ndarray) -> bool:
     return image.ndim == 3 and bool((image != image[..., :1]).any())
 
 
-def false_colors(
+def false_colors_warning(
     name: str | os.PathLike, color: str, *, looks_swapped: bool = False
 ) -> str:
     """Returns the warning of an infrared image in colour.

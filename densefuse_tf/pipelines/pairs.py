@@ -89,7 +89,9 @@ class Outcome:
             return radiometric.LACKS_READER % path
         if not self.is_in_false_colors:
             return ""
-        return pixels.false_colors(path, color, looks_swapped=self.looks_swapped)
+        return pixels.false_colors_warning(
+            path, color, looks_swapped=self.looks_swapped
+        )
 
 
 def prepare_aligner(

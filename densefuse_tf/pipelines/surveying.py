@@ -215,7 +215,7 @@ def survey(
                 if not to_the_end and are_inside and _is_settled(color, seen):
                     break
     if infrared and seen[0].is_in_false_colors:
-        said = pixels.false_colors(
+        said = pixels.false_colors_warning(
             sources[0].path, color, looks_swapped=not seen[-1].has_color
         )
         logging.warning("%s", said)

@@ -74,8 +74,8 @@ def load(path: str | os.PathLike) -> Registration:
         measures: dict[str, Any] = {key: _number(content.get(key)) for key in _MEASURES}
         gradient = content.get("normalized_total_gradient")
         if gradient is not None:
-            before, after = (_number(value) for value in gradient)
-            gradient = _or_nan(before), _or_nan(after)
+            before, after = map(_number, gradient)
+            gradient = tuple(math.nan if v is None else v for v in (before, after))
         reason = content.get("reason")
         if not (reason is None or isinstance(reason, str)):
             raise ValueError("reason is no text")
@@ -112,10 +112,6 @@ def _number(value: Any) -> float | None:
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is not finite")
     return float(value)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _unexpected(name: str, what: str) -> UserError:

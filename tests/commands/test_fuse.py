@@ -20,7 +20,7 @@ from densefuse_tf import baselines
 from densefuse_tf import startup
 from densefuse_tf.baselines.deepfuse import DeepFuse
 from densefuse_tf.commands import fuse
-from densefuse_tf.commands import runner
+from densefuse_tf.commands import progress
 from densefuse_tf.fusion import methods
 from densefuse_tf.fusion.fuser import Fuser
 from densefuse_tf.fusion.output_range import to_pixels
@@ -349,7 +349,7 @@ def test_a_report_of_what_failed(pairs, run):
 
 
 def test_many_errors_are_all_in_the_report(pairs, run, monkeypatch):
-    monkeypatch.setattr(runner, "_ERRORS_SHOWN", 2)
+    monkeypatch.setattr(progress, "_ERRORS_SHOWN", 2)
     for path in pathlib.Path("ir").iterdir():
         path.write_text("no image")
     status, _, errors = run(*FOLDERS, "--output=out", "--report=failed.csv")

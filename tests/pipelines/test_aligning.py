@@ -185,7 +185,7 @@ def test_each_registers_every_pair_by_itself(registered):
     one = aligning.prepare(RegistrationSettings(register="each"), scenes(0))
     assert not calls and one.shape is None
     shapes = []
-    for sources, names in scenes(2):
+    for sources, names, _ in scenes(2):
         aligned, _ = one.align(sources, names)
         shapes.append([image.shape for image in aligned])
     assert shapes == [[(26, 34)] * 2, [(27, 38)] * 2]
