@@ -16,6 +16,13 @@ import numpy as np
 
 # A value may be foreign that this share of the pixels have, and so many pixels.
 _SHARED, _SHARED_PIXELS = 0.001, 8
+# No sensor reaches the ends of 16 bits: of these so few pixels are enough.
+_LARGEST, _EXTREME_PIXELS = 2**16 - 1, 3
+# Interpolation mixes a border with so many pixels next to it; what is this share of the
+# spread farther out than all others is no temperature.
+_REACH, _EDGE, _MARGIN = 8, 3, 0.1
+# Overshoot is larger, and along the border: in this share of what is near to it.
+_OVERSHOT, _ALONG = 0.25, 0.01
 # The most rows side by side that may be foreign though their values differ.
 _MOST_ROWS = 8
 # Rows that a message names, at most.
@@ -217,49 +224,115 @@ def _shared_values(scene: _Scene) -> _Found:
     It is the lowest or the highest one. Both may be foreign, and hide one another.
     """
     values = scene.values
-    low, high = values[0], values[-1]
-    first, last = np.searchsorted(values, low, "right"), np.searchsorted(values, high)
-    least = max(_SHARED * len(values), _SHARED_PIXELS)
-    own_low = [low] if first >= least else []
-    own_high = [high] if len(values) - last >= least else []
-    for own in (own_low, own_high, own_low + own_high):
-        rest = values[first if low in own else 0 : last if high in own else None]
-        if not own or not len(rest) or not _are_far(own, rest, 5):
+    low, high = _shared(values), _shared(values[::-1])
+    if low and low == high:
+        below, above = values < low[0], values > low[0]
+        low, high = (low, []) if below.sum() < above.sum() else ([], high)
+    for own in filter(None, (low, high, low + high)):
+        start = int(np.searchsorted(values, low[0], "right")) if own[:1] == low else 0
+        stop = int(np.searchsorted(values, high[0])) if own[-1:] == high else None
+        rest = values[start:stop]
+        borders = [one for one in own if _is_border(scene.data, one, [one] == low)]
+        # Of a scene less than 15 % are mixed with a border.
+        if not len(rest) or not _are_far(own, rest, 15 if borders else 5):
             continue
-        spread = _spread(rest)
         where = scene.only(np.isin(scene.data, own))
-        # What lies around it: the scene, or values in between.
-        around = scene.only(_dilated(where) & ~where)
-        between = around & scene.beyond(
-            _percentile(rest, 1) - spread if low in own else -np.inf,
-            _percentile(rest, 99) + spread if high in own else np.inf,
-        )
-        if low in own and (low == 0 or low < _ABSOLUTE_ZERO):
-            # Rectified, a border mixes with the scene.
-            where |= between
+        if borders:
+            where |= _mixed(scene, where, own)
             rest = scene.without(where).values
-        elif 8 * between.sum() > around.sum():
-            # The edge of a hot object that saturates.
+        elif _has_soft_edge(scene, where, own, rest):
             continue
-        if len(rest) and _are_far(own, rest, 0):
+        if len(rest) and _spread(rest) > 0 and _are_far(own, rest, 0):
             named = " and ".join(f"{value:g}" for value in own)
             return f"{_pixels(where)} of the value {named}", where
     return _NOTHING
+
+
+def _shared(ordered: np.ndarray) -> list[float]:
+    """Returns the first value that many pixels share, or nothing.
+
+    Args:
+      ordered: The values, up or down.
+    """
+    least = int(max(np.ceil(_SHARED * len(ordered)), _SHARED_PIXELS))
+    if ordered.dtype == np.uint16 and ordered[0] in (0, _LARGEST):
+        least = _EXTREME_PIXELS
+    are_shared = ordered[least - 1 :] == ordered[: 1 - least]
+    return [ordered[are_shared.argmax()]] if are_shared.any() else []
+
+
+def _is_border(data: np.ndarray, value: float, is_lowest: bool) -> bool:
+    """Returns whether a value means that the scene ends, and not how warm it is."""
+    corners = data[:: len(data) - 1, :: data.shape[1] - 1]
+    is_impossible = is_lowest and (value == 0 or value < _ABSOLUTE_ZERO)
+    return bool(is_impossible or (corners == value).sum() > 2)
+
+
+def _mixed(scene: _Scene, border: np.ndarray, own: Sequence[float]) -> np.ndarray:
+    """Finds the pixels near a border that interpolation has mixed with it.
+
+    They lie outside of what all values farther from it are: on its own side where they
+    hang together with it, and on both along it where cubic interpolation overshoots.
+    """
+    edge = np.ones_like(border)
+    edge[_EDGE:-_EDGE, _EDGE:-_EDGE] = False
+    # At the edge of a turned image a border may be thinner than a pixel.
+    edge &= (border & edge).any()
+    for reach in range(_REACH, 0, -1):
+        near = scene.only((_dilated(border, reach) | edge) & ~border)
+        values = scene.without(border | near).values
+        # Holes all over an image are near to all of it.
+        if 2 * len(values) > near.sum():
+            break
+    else:
+        return np.zeros_like(border)
+    spread, data = _spread(values), scene.data.astype(np.float64)
+    mixed = np.zeros_like(border)
+    for sign, share in ((-1, 0.1), (1, 99.9)):
+        beyond = near * (sign * data - sign * _percentile(values, share))
+        if (sign * data[border] > sign * _percentile(values, share)).any():
+            soft = beyond > _MARGIN * spread
+            mixed |= edge & soft
+            for _ in range(reach):
+                mixed |= _dilated(border | mixed, 1) & soft
+        overshot = beyond > _OVERSHOT * spread
+        if overshot.sum() > _ALONG * near.sum():
+            mixed |= overshot
+    return mixed
+
+
+def _has_soft_edge(
+    scene: _Scene, where: np.ndarray, own: Sequence[float], rest: np.ndarray
+) -> bool:
+    """Returns whether values in between are around, as of a hot object that saturates.
+
+    Args:
+      scene: What is there.
+      where: The pixels of the object.
+      own: Their values.
+      rest: All others in order.
+    """
+    spread = _spread(rest)
+    around = scene.only(_dilated(where, 1) & ~where)
+    between = around & scene.beyond(
+        _percentile(rest, 1) - spread if own[0] < rest[0] else -np.inf,
+        _percentile(rest, 99) + spread if own[-1] > rest[-1] else np.inf,
+    )
+    return 8 * int(between.sum()) > int(around.sum())
 
 
 def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
     """Returns whether each value is farther from all of `rest` than these spread.
 
     Args:
-      own: Values lower or higher than all of the rest.
+      own: The values.
       rest: Values in order.
       margin: The percents of the rest at either end that do not count.
     """
-    spread = _spread(rest)
-    ends = _percentile(rest, margin), _percentile(rest, 100 - margin)
-    return spread > 0 and all(
-        min(abs(float(value) - end) for end in ends) > spread for value in own
-    )
+    ends = max(margin, 1)
+    spread = _percentile(rest, 100 - ends) - _percentile(rest, ends)
+    low, high = _percentile(rest, margin), _percentile(rest, 100 - margin)
+    return all(value < low - spread or value > high + spread for value in own)
 
 
 def _single_pixels(scene: _Scene) -> _Found:
@@ -283,7 +356,8 @@ def _single_pixels(scene: _Scene) -> _Found:
     data[rows, columns] = np.nan
     # What a lens brings to one pixel reaches those around it as well.
     near, wide = (_mean(_around(data, rows, columns, reach)) for reach in (1, 2))
-    chosen = (near - wide) / (height - wide) <= _SOFT
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chosen = (near - wide) / (height - wide) <= _SOFT
     alone = np.zeros_like(far)
     alone[rows[chosen], columns[chosen]] = True
     rest = scene.without(alone).values
@@ -321,27 +395,60 @@ def _rows(scene: _Scene, what: str = "row") -> _Found:
     first, last = float(scene.values[0]), float(scene.values[-1])
     if first >= low - margin and last <= high + margin:
         return _NOTHING
-    far = scene.beyond(low - margin, high + margin)
-    there = np.full(len(far), far.shape[1]) if scene.left is None else scene.left.sum(1)
-    odd = (2 * far.sum(axis=1) > there) & (there > 0)
+    parts = _parts(scene, low, high, margin)
+    odd = np.isin(np.arange(len(scene.data)), list(parts))
     if not odd.any() or odd.all():
         return _NOTHING
     data = scene.floats
     steps = _steps(data[~odd][:: max(1, len(data) // 100)])
     edges = np.flatnonzero(np.diff(np.pad(odd, 1).astype(int)))
-    found = [
-        row
-        for first, end in zip(edges[::2], edges[1::2], strict=True)
-        if _is_no_picture(data, first, end, steps)
-        for row in range(first, end)
-    ]
+    where = np.zeros(scene.data.shape, bool)
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        left = min(parts[row][0] for row in range(first, end))
+        right = max(parts[row][1] for row in range(first, end))
+        if _is_no_picture(data[:, left:right], first, end, steps):
+            where[first:end, left:right] = True
+    found = np.flatnonzero(where.any(axis=1)).tolist()
     if not found:
         return _NOTHING
-    where = np.zeros(far.shape, bool)
-    where[found] = True
     names = ", ".join(str(row) for row in found[:_SHOWN])
     names += ", ..." if len(found) > _SHOWN else ""
     return f"{what}{'s' * (len(found) > 1)} {names}", scene.only(where)
+
+
+def _parts(
+    scene: _Scene, low: float, high: float, margin: float
+) -> dict[int, tuple[int, int]]:
+    """Finds rows, or a fourth of them and more, that are far out for the larger part.
+
+    Returns:
+      The first column and the one after the last, by row.
+    """
+    far = scene.beyond(low - margin, high + margin)
+    width = far.shape[1]
+    there = np.full(len(far), width) if scene.left is None else scene.left.sum(axis=1)
+    parts = {}
+    for row in np.flatnonzero((2 * far.sum(axis=1) > there) & (there > 0)).tolist():
+        parts[row] = _without_ends(np.flatnonzero(far[row]), width)
+    # A part of a row is more often one of the scene: it has to be farther out.
+    far = scene.beyond(low - 2 * margin, high + 2 * margin)
+    for row in np.flatnonzero(8 * far.sum(axis=1) > width).tolist():
+        columns = np.flatnonzero(far[row])
+        gaps = np.flatnonzero(8 * np.diff(columns) > width)
+        columns = max(np.split(columns, gaps + 1), key=len)
+        length = columns[-1] + 1 - columns[0]
+        if row not in parts and 4 * length > width and 2 * len(columns) > length:
+            parts[row] = _without_ends(columns, width)
+    return parts
+
+
+def _without_ends(columns: np.ndarray, width: int) -> tuple[int, int]:
+    """Returns where columns begin and end: a short rest at an end belongs to them."""
+    first, end = int(columns[0]), int(columns[-1]) + 1
+    return (
+        first if 8 * first > width else 0,
+        end if 8 * (width - end) > width else width,
+    )
 
 
 def _columns(scene: _Scene) -> _Found:
@@ -389,11 +496,13 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(sizes)) if sizes.size else 0.0
 
 
-def _dilated(where: np.ndarray) -> np.ndarray:
-    """Adds the eight neighbours of each pixel."""
-    padded = np.pad(where, 1)
-    rows = padded[:-2] | padded[1:-1] | padded[2:]
-    return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+def _dilated(where: np.ndarray, reach: int) -> np.ndarray:
+    """Adds the pixels of the square around each, `reach` in each direction."""
+    for _ in range(reach):
+        padded = np.pad(where, 1)
+        rows = padded[:-2] | padded[1:-1] | padded[2:]
+        where = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return where
 
 
 def _percentile(ordered: np.ndarray, share: float) -> float:

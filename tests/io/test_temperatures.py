@@ -88,6 +88,16 @@ def spoiled():
     mixed = np.full((height, 11), -999.0)
     mixed[:, 10] = -999 * 0.3 + celsius[:, 10] * 0.7
     yield case("a border that mixes", np.s_[:, :11], mixed, celsius)
+    yield case("half a row of telemetry", np.s_[-1, :80], rng.integers(0, 65536, 80))
+    yield case("half a row of noise", np.s_[60, 80:], rng.integers(0, 300, 80))
+    image = counts(scene(shape=(512, 640)))
+    dead = np.zeros(image.shape, bool)
+    dead[:256, 9] = True
+    yield "half a column", np.where(dead, 0, image).astype(np.uint16), dead
+    # Less than 0.1 % of the pixels.
+    cross = np.zeros(image.shape, bool)
+    cross[250:260, 320] = cross[255, 315:326] = True
+    yield "crosshair", np.where(cross, 65535, image).astype(np.uint16), cross
     image, foreign = counts(scene()), np.zeros(SHAPE, bool)
     image[-3:], image[:, :4], image[50, 50] = rng.integers(0, 65536, (3, 160)), 0, 60000
     foreign[-3:] = foreign[:, :4] = foreign[50, 50] = True
@@ -111,6 +121,58 @@ def test_what_is_no_temperature_is_left_out(what, image, foreign):
         expected[foreign] = 0
         np.testing.assert_allclose(scaled, expected, atol=1e-3)
         assert found == (low, high) == (judged.low, judged.high)
+
+
+def turned(values, angle, order, border=0.0):
+    """Turns an image by interpolation that mixes it with a border, as cv2 does."""
+    radians = np.deg2rad(angle)
+    c, s = np.cos(radians), np.sin(radians)
+    matrix = np.array([[c, s], [-s, c]])
+    middle = (np.array(values.shape) - 1) / 2
+    return ndimage.affine_transform(
+        values,
+        matrix,
+        middle - matrix @ middle,
+        order=order,
+        mode="grid-constant",
+        cval=border,
+    )
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (120, 160), (256, 320)])
+@pytest.mark.parametrize("angle", [4, -7, 15])
+@pytest.mark.parametrize("border", [0, 65535, -999])
+def test_a_border_that_mixes_with_the_scene_is_left_out(shape, angle, border):
+    values = scene(shape=shape)
+    image = turned(values, angle, 1, border)
+    weight = turned(np.ones(shape), angle, 1)
+    image = image.astype(np.float32) if border < 0 else counts(image)
+    inside = image[weight > 0.999]
+    judged = temperatures.judge(image)
+    room = 0.1 * np.ptp(inside.astype(float))
+    assert judged.low > inside.min() - room and judged.high < inside.max() + room
+    # What the scene alone gave is nearly all of it a temperature.
+    assert judged.foreign[weight > 0.999].mean() < 0.01
+    assert judged.foreign[weight < 0.5].all()
+
+
+def test_where_a_border_is_overshot_is_left_out():
+    values = scene()
+    # Cubic interpolation passes the scene by some percent along the border.
+    image = turned(values, 7, 3)
+    assert image.max() > values.max() + np.ptp(values)
+    judged = temperatures.judge(counts(image))
+    assert judged.high < values.max() + 0.2 * np.ptp(values)
+    assert judged.low > values.min() - 0.2 * np.ptp(values)
+
+
+def test_a_cold_object_at_a_border_stays():
+    cold = scene() - 3000 * object_at(30, 25, 8, 1.5)
+    image = counts(cold)
+    image[:, :12] = 0
+    judged = temperatures.judge(image)
+    assert judged.low == image[:, 12:].min() < 4500
+    np.testing.assert_array_equal(judged.foreign, image == 0)
 
 
 def hot_and_cold():
