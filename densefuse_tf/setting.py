@@ -6,8 +6,10 @@ Flags, the documents and help() are made of it.
 import dataclasses
 import functools
 import inspect
+import numbers
 import re
 import textwrap
+import types
 import typing
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
@@ -18,6 +20,11 @@ from densefuse_tf.errors import UserError
 _Class = TypeVar("_Class")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Text = TypeVar("_Text", bound=str)
+# What is taken for a number of each type, NumPy's as well, and what a message calls it.
+_NUMBERS = {
+    int: (numbers.Integral, "a whole number"),
+    float: (numbers.Real, "a number"),
+}
 
 
 def setting(default: Any, text: str, **known: Any) -> Any:
@@ -33,7 +40,7 @@ def setting(default: Any, text: str, **known: Any) -> Any:
 
 
 def check_values(settings: Any) -> None:
-    """Refuses settings of which a value is none of the choices, or below its bound.
+    """Refuses a value that is none of the choices, no number, or below its bound.
 
     A choice in another case becomes the one that is meant.
     """
@@ -42,9 +49,21 @@ def check_values(settings: Any) -> None:
         if "choices" in known and value != field.default:
             chosen = pick_choice(field.name, value, known["choices"])
             object.__setattr__(settings, field.name, chosen)
+        _check_number(field, value)
         least = known.get("lower_bound")
         if None not in (value, least) and value < least:
             raise UserError(f"{field.name} is {value}: expected {least} or more")
+
+
+def _check_number(field: dataclasses.Field, value: Any) -> None:
+    """Refuses what is no number where the field has one, or None where it may."""
+    kinds = {*(typing.get_args(field.type) or [field.type])}
+    for kind, (accepted, what) in _NUMBERS.items():
+        is_none = value is None and types.NoneType in kinds
+        if kinds - {types.NoneType} == {kind} and not (
+            is_none or isinstance(value, accepted)
+        ):
+            raise UserError(f"{field.name} is {value!r}: expected {what}")
 
 
 def pick_choice(name: str, value: str, choices: Iterable[_Text]) -> _Text:

@@ -148,7 +148,22 @@ class MethodFuser(ChannelFuser):
 
     def _fuse_channel(self, channels: Sequence[np.ndarray]) -> np.ndarray:
         ir, vis = (np.ascontiguousarray(pixels.to_uint8(each)) for each in channels)
-        return self._method.fuse(ir, vis)
+        fused = self._method.fuse(ir, vis)
+        if not isinstance(fused, np.ndarray) or (fused.shape, fused.dtype) != (
+            ir.shape,
+            ir.dtype,
+        ):
+            raise UserError(
+                f"method {self._settings.method} gives {_described(fused)}: expected "
+                f"an array of shape {list(ir.shape)}, uint8"
+            )
+        return fused
+
+
+def _described(value: Any) -> str:
+    if not isinstance(value, np.ndarray):
+        return f"a value of type {type(value).__name__}"
+    return f"an array of shape {list(value.shape)}, {value.dtype}"
 
 
 def _rebuilt(*settings: Any) -> MethodFuser:
@@ -305,6 +320,11 @@ def fuse(
             f"fuse: a {type(sources).__name__} is given where a list of images is "
             "expected: pass fuse([infrared, visible]), or "
             'fuse([infrared, visible], checkpoint="1e2"), or one photo of a FLIR camera'
+        )
+    if not isinstance(method_options, Mapping | None):
+        raise UserError(
+            f"method_options is {method_options!r}: expected a dict of options by "
+            'name, as {"lambda": 2.5}'
         )
     given: dict[str, Any] = {**(method_options or {}), **options}
     if checkpoint is not None:

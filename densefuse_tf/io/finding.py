@@ -111,7 +111,17 @@ def _images(
     if what != "images":
         raise UserError(
             f"{source}: {where} {what}: expected files named {', '.join(suffixes)}"
+            + _in_subfolders(source, suffixes)
         )
+
+
+def _in_subfolders(source: str, suffixes: Sequence[str]) -> str:
+    """Says how the images of a folder's subfolders are given; "" if there are none."""
+    pattern = f"{glob.escape(source.rstrip('/'))}/**"
+    has_some = os.path.isdir(source) and any(
+        path.lower().endswith(tuple(suffixes)) for path in _glob(pattern)
+    )
+    return f"; {pattern} takes those of its subfolders" if has_some else ""
 
 
 class _Entry:

@@ -31,8 +31,8 @@ Source = Union[np.ndarray, str, os.PathLike[str], "Image.Image"]
 def load(source: Source, name: str) -> np.ndarray:
     """Returns the array of an image that is given as one, as a file or by Pillow.
 
-    An image of Pillow is treated as a file that holds it; see `read`. What is none of
-    the three is returned as it is.
+    An image of Pillow is treated as a file that holds it; see `read`. What NumPy makes
+    an array of by itself, as a tensor, is one; anything else is returned as it is.
 
     Args:
       source: The image.
@@ -42,11 +42,20 @@ def load(source: Source, name: str) -> np.ndarray:
         return read(source)
     # It is there if there is an image of it.
     pillow = sys.modules.get("PIL.Image")
-    if pillow is None or not isinstance(source, pillow.Image):
-        return typing.cast(np.ndarray, source)
-    from densefuse_tf.io import decoding
+    if pillow is not None and isinstance(source, pillow.Image):
+        from densefuse_tf.io import decoding
 
-    return decoding.of_pillow(source, name)
+        return decoding.of_pillow(source, name)
+    if isinstance(source, np.ndarray) or not hasattr(source, "__array__"):
+        return typing.cast(np.ndarray, source)
+    try:
+        return np.asarray(source)
+    except Exception as error:
+        # A tensor of another device, or one that takes part in a gradient.
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{name}: is a {type(source).__name__} that is no array: {reason}"
+        ) from error
 
 
 def read(

@@ -201,8 +201,8 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     if complaint:
         raise UserError(
             f"{path}: cut off or damaged, {len(times)} frames could be decoded: "
-            f"expected a whole video ({complaint}); `ffmpeg -i {source} {_ANEW}` keeps "
-            "what can be read"
+            f"expected a whole video ({complaint}); {rewriting(path)} keeps what can "
+            "be read"
         )
     about_stream = _STREAM.search(said)
     stored, about, fps = about_stream.groups("") if about_stream else ("", "", "")
@@ -213,8 +213,8 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
         frame, due = gap
         raise UserError(
             f"{path}: has no constant frame rate: of {text(rate)} frames per second, "
-            f"frame {frame} is shown when frame {due} is due; `ffmpeg -i {source} "
-            f"-r {text(rate)} {_ANEW}` makes it constant"
+            f"frame {frame} is shown when frame {due} is due; "
+            f"{rewriting(path, '-r', text(rate))} makes it constant"
         )
     matrix, transfer = _colors(about)
     if transfer in _HDR:
@@ -226,8 +226,8 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     if _FIELDS in about:
         logging.warning(
             "%s: is interlaced: each frame has the lines of two moments, which are "
-            "fused as they are; `ffmpeg -i %s -vf bwdif=send_frame %s` joins them",
-            *(path, source, _ANEW),
+            "fused as they are; %s joins them",
+            *(path, rewriting(path, "-vf", "bwdif=send_frame")),
         )
     deep = _DEEP_GRAY.fullmatch(stored)
     return VideoFile(
@@ -302,6 +302,12 @@ def _rate(
             return rounded, float(jitter * tick), None
     rate = rate.limit_denominator(_MAX_DENOMINATOR)
     return rate, float(jitter * tick), None
+
+
+def rewriting(path: str | os.PathLike, *options: str) -> str:
+    """Returns ffmpeg's command for a message that writes a video anew, in backticks."""
+    words = " ".join(("", *options))
+    return f"`ffmpeg -i {shlex.quote(f'file:{path}')}{words} {_ANEW}`"
 
 
 def have_same_rate(one: VideoFile, other: VideoFile) -> bool:

@@ -39,6 +39,8 @@ def select(selection: str | Iterable[str]) -> tuple[str, ...]:
     Raises:
       UserError: A name is unknown, or there is none.
     """
+    if not isinstance(selection, Iterable):
+        raise UserError(f"metrics is {selection!r}: expected names, as 'En,SD'")
     names = selection.split(",") if isinstance(selection, str) else list(selection)
     known = {name: (name,) for name in METRICS} | dict(SELECTIONS)
     found: list[str] = []

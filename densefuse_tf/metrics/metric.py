@@ -346,7 +346,7 @@ def _array(name: str, image: Any, smallest: int, colour: bool) -> np.ndarray:
         raise UserError(
             f"{name} has shape {list(array.shape)}: expected one grey image [H, W]; "
             "the metrics are defined for two source images, and colour has to be "
-            "turned to grey first"
+            "turned to grey first: densefuse_tf.io.pixels.gray does"
         )
     if array.dtype != np.uint8:
         raise UserError(

@@ -120,18 +120,28 @@ def open_sources(
             zip(sources, paths, are_videos, strict=True)
         )
     ]
-    _check_alike(
-        "frames", "one frame of each for every moment", sources, opened, "count"
-    )
     videos = [source for source in opened if isinstance(source, video.VideoFile)]
     names = [source.path for source in videos]
+    if not all(video.have_same_rate(each, videos[0]) for each in videos):
+        slow, quick = (pick(videos, key=lambda each: each.rate) for pick in (min, max))
+        options = "-r", video.text(slow.rate), "-frames:v", str(slow.count)
+        expected = f"the same; {video.rewriting(quick.path, *options)} makes them so"
+        _check_alike("frames per second", expected, names, videos, "rate")
+    expected, longest = "one frame of each for every moment", max(videos, key=_count)
+    fewest = min(map(_count, opened))
+    if _count(longest) > fewest:
+        command = video.rewriting(longest.path, "-frames:v", str(fewest))
+        expected += f"; {command} keeps the first ones alone"
+    _check_alike("frames", expected, sources, opened, "count")
     if not any_sizes:
         _check_alike(
             "height and width", f"the same; {REGISTER_FIRST}", names, videos, "size"
         )
-    if not all(video.have_same_rate(each, videos[0]) for each in videos):
-        _check_alike("frames per second", "the same", names, videos, "rate")
     return tuple(opened)
+
+
+def _count(source: Source) -> int:
+    return source.count
 
 
 def _image_files(

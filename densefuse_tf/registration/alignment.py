@@ -82,6 +82,11 @@ class Alignment:
 
     def __init__(self, registration: Registration, *, uncovered: Uncovered = "crop"):
         uncovered = pick_choice("uncovered", uncovered, UNCOVERED)
+        if not isinstance(registration, Registration):
+            raise UserError(
+                f"Alignment: a {type(registration).__name__} is given: expected what "
+                "registration.register, from_points, combine or load returns"
+            )
         self.registration = registration
         self.area = common_area(registration) if uncovered == "crop" else None
         self._covered = None

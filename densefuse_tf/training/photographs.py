@@ -396,9 +396,8 @@ class Photographs:
                 return
             self._corrupt.add(index)
         logging.warning(
-            "skipped photograph %d so far: %s: %s",
+            "skipped photograph %d so far: %s",
             len(self._corrupt),
-            self.paths[index],
             reason,
         )
 

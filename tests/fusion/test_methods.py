@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -238,6 +239,8 @@ def test_fuse_takes_any_method_and_its_options(blend):
         ({"method": "gtf", "color": "pink"}, "color is 'pink': expected one of auto"),
         ({"radius": 1}, "densefuse has no option 'radius': expected one of checkpoint"),
         ({"window_radius": "wide"}, "window_radius of method densefuse is 'wide'"),
+        ({"window_radius": 1.5}, "window_radius is 1.5: expected a whole number"),
+        ({"method": "gtf", "method_options": "mu=1"}, "'mu=1': expected a dict of opt"),
     ],
 )
 def test_fuse_says_which_options_a_method_has(arguments, message):
@@ -251,6 +254,24 @@ def test_a_method_of_the_user_fuses_by_its_name(own):
     ir, vis = photograph(0), photograph(1)
     fused = densefuse_tf.fuse([ir, vis], method="darker", offset=1)
     np.testing.assert_array_equal(fused, np.minimum(ir, vis) + np.uint8(1))
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("1.5 * ir", r"an array of shape \[40, 48\], float64: expected .* \[40, 48\]"),
+        ("ir[1:]", r"an array of shape \[39, 48\], uint8: expected an array of shape"),
+        ("ir.tolist()", "a value of type list: expected an array of shape"),
+    ],
+)
+def test_what_no_method_may_give_is_refused(own, channels, result, message):
+    """Written into channels of 8 bits, values above 255 would wrap without a word."""
+    own.write_text(re.sub("return .*", f"return {result}", OWN))
+    methods.load(own)
+    sources = [photograph(0, channels), photograph(1, channels)]
+    with pytest.raises(UserError, match=f"ir and vis: method darker gives {message}"):
+        densefuse_tf.fuse(sources, method="darker")
 
 
 @pytest.mark.parametrize(
@@ -282,6 +303,31 @@ def test_fuse_takes_files_and_images_of_pillow(tmp_path):
     ):
         fused = densefuse_tf.fuse(given, method="DCHWT")
         np.testing.assert_array_equal(fused, expected)
+
+
+class Tensor:
+    """Has an array, or says why not, as the tensors of other libraries do."""
+
+    def __init__(self, array=None):
+        self._array = array
+
+    def __array__(self, dtype=None, copy=None):
+        if self._array is None:
+            raise TypeError("is on cuda:0:\ncopy the tensor first")
+        return self._array
+
+
+def test_fuse_takes_what_numpy_makes_an_array_of():
+    ir, vis = photograph(0), photograph(1, (3,))
+    expected = densefuse_tf.fuse([ir, vis], method="dchwt")
+    fused = densefuse_tf.fuse([Tensor(ir), Tensor(vis)], method="dchwt")
+    np.testing.assert_array_equal(fused, expected)
+    with pytest.raises(UserError, match="0..1 found, 0..255 expected"):
+        densefuse_tf.fuse([Tensor(ir / 255), vis])
+    with pytest.raises(
+        UserError, match="vis: is a Tensor that is no array: is on cuda:0: copy"
+    ):
+        densefuse_tf.fuse([ir, Tensor()])
 
 
 def test_fuse_names_the_files_in_an_error(tmp_path):

@@ -88,6 +88,7 @@ def test_find_enters_each_folder_once(folder, monkeypatch):
     [
         ("missing", "no such file or folder"),
         ("empty", "the folder has no image"),
+        (".", "; ./** takes those of its subfolders"),
         ("*.png", "the pattern matches nothing"),
         ("empty/*", "the pattern matches no image"),
         ("null\0byte", "no such file or folder"),
@@ -96,6 +97,7 @@ def test_find_enters_each_folder_once(folder, monkeypatch):
 )
 def test_find_refuses_sources_without_images(folder, monkeypatch, source, found):
     monkeypatch.chdir(folder("empty", "notes.txt").parent)
+    folder("deep/er", "IR1.PNG")
     with pytest.raises(UserError, match=r"expected|no such") as caught:
         finding.find(source)
     assert found in str(caught.value) and "\n" not in str(caught.value)

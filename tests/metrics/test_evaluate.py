@@ -39,6 +39,8 @@ def test_select_refuses_unknown_names(selection):
 def test_select_refuses_nothing():
     with pytest.raises(UserError, match="no metrics are named: expected some of En"):
         metrics.select([])
+    with pytest.raises(UserError, match="metrics is None: expected names"):
+        metrics.select(None)
 
 
 def test_a_selection_in_its_order(pair):

@@ -267,11 +267,21 @@ def make(tmp_path, name, count=5, size=SIZE, fps=25):
 @pytest.mark.parametrize(
     ("other", "message"),
     (
-        ({"count": 6}, "differ in frames: {ir} has 5, {vis} has 6; expected one frame"),
+        (
+            {"count": 6},
+            "differ in frames: {ir} has 5, {vis} has 6; expected one frame of each for "
+            "every moment; `ffmpeg -i file:{vis} -frames:v 5 ",
+        ),
         ({"size": (32, 50)}, "height and width: {ir} has 32x48, {vis} has 32x50; exp"),
         (
             {"fps": 30},
-            "frames per second: {ir} has 25, {vis} has 30; expected the same",
+            "frames per second: {ir} has 25, {vis} has 30; expected the same; "
+            "`ffmpeg -i file:{vis} -r 25 -frames:v 5 ",
+        ),
+        (
+            {"fps": 30, "count": 7},
+            "frames per second: {ir} has 25, {vis} has 30; expected the same; "
+            "`ffmpeg -i file:{vis} -r 25 -frames:v 5 ",
         ),
         ({"fps": 25000 / 1001}, "per second: {ir} has 25, {vis} has 24.975; expected"),
     ),

@@ -186,3 +186,9 @@ def test_checkerboard_shows_both_images_in_turn():
     assert board[0, 0].tolist() == [255, 255, 255]
     assert board[0, 4].tolist() == [255, 255, 255]
     assert board.sum() == 2 * 3 * 255
+
+
+@pytest.mark.parametrize("given", ("rig.json", np.eye(3), None))
+def test_alignment_takes_a_registration_alone(given):
+    with pytest.raises(UserError, match=r"is given: expected what registration\.reg"):
+        registration.Alignment(given)

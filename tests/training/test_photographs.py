@@ -85,6 +85,7 @@ def test_corrupt_file_is_skipped_and_named(folder, caplog):
     assert source.num_corrupt == 1
     named = [r for r in caplog.records if str(bad) in r.getMessage()]
     assert len(named) == 1
+    assert named[0].getMessage().count(str(bad)) == 1
     first, last = batches[0][1]
     assert bad not in source.files_between(first, last)
     assert len(source.files_between(first, last)) == 2
