@@ -16,6 +16,7 @@ from densefuse_tf.pipelines import folder
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FusionRequest
+from densefuse_tf.registration import misalignment
 
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.footage import Footage
@@ -165,10 +166,9 @@ def _warn_of_misaligned(summary: folder.Summary) -> None:
     count = len(summary.todo)
     which = "" if count == 1 else f"{summary.num_misaligned} of {count} pairs: "
     logging.warning(
-        "%s%s: the images match better when one of them is shifted or turned: "
-        "--register aligns them before they are fused, see docs/registration.md",
-        which,
-        ", ".join(names),
+        "%s%s: %s: --register aligns them before they are fused, see "
+        "docs/registration.md",
+        *(which, ", ".join(names), misalignment.FOUND),
     )
 
 

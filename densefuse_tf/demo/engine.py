@@ -27,6 +27,7 @@ from densefuse_tf.pipelines import pairs
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import KINDS
 from densefuse_tf.pipelines.settings import FusionRequest
+from densefuse_tf.registration import misalignment
 
 if TYPE_CHECKING:
     from densefuse_tf.demo.maps import MapMaker
@@ -41,9 +42,7 @@ _WORDS = {
     "--color=": "Colour ",
     "--ir and --vis": "the two images",
 }
-_MISALIGNED = (
-    f'the images match better when one of them is shifted or turned: tick "{REGISTER}"'
-)
+_MISALIGNED = f'{misalignment.FOUND}: tick "{REGISTER}"'
 
 
 @dataclasses.dataclass(frozen=True)

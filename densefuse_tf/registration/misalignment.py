@@ -12,6 +12,8 @@ import numpy as np
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
 
+# What a warning says of images that look misaligned.
+FOUND = "the images match better when one of them is shifted or turned"
 # The longer side is brought to about this many pixels.
 _SIDE = 150
 # The Gaussian whose derivatives are taken, of sigma 1 in pixels of the small images.
