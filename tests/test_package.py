@@ -14,10 +14,10 @@ from densefuse_tf import io
 from densefuse_tf import metrics
 from densefuse_tf import registration
 from densefuse_tf.cameras.settings import LiveSettings
-from densefuse_tf.commands.register import RegisterSettings
 from densefuse_tf.evaluation.table2.settings import Table2Settings
 from densefuse_tf.fusion import settings
 from densefuse_tf.fusion.fuser import Fuser
+from densefuse_tf.pipelines.registering import RegisterSettings
 from densefuse_tf.pipelines.settings import FileOptions
 from densefuse_tf.pipelines.settings import RegistrationSettings
 from densefuse_tf.serving.settings import ExportSettings
