@@ -1,5 +1,6 @@
 """Starts and ends every command: flags, --help, the one line for a mistake."""
 
+import collections
 import contextlib
 import logging as python_logging
 import os
@@ -18,6 +19,7 @@ from densefuse_tf.commands import parsing
 from densefuse_tf.commands import standard_streams
 from densefuse_tf.errors import UserError
 from densefuse_tf.errors import one_line
+from densefuse_tf.io import telling
 
 USAGE_ERROR = 2
 # These two as in sysexits.h.
@@ -123,6 +125,7 @@ def _run(
         print(f"{name}: {' '.join(one_line(line).split())}", file=sys.stderr)
         return status
     finally:
+        log.sum_up()
         python_logging.getLogger().removeHandler(log)
 
 
@@ -166,9 +169,35 @@ def _terminating() -> Iterator[None]:
 
 
 class _Log(python_logging.Handler):
-    """Writes log lines to standard error, above a progress bar where there is one."""
+    """Writes log lines to standard error, above a progress bar where there is one.
+
+    Of those of single files it writes the first of each kind.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._counts: collections.Counter[str] = collections.Counter()
+        # Of each kind the first record that was not written.
+        self._kept: dict[str, python_logging.LogRecord] = {}
 
     def emit(self, record: python_logging.LogRecord) -> None:
+        kind = telling.kind(record)
+        if kind is not None:
+            self._counts[kind] += 1
+            if self._counts[kind] > telling.SHOWN:
+                self._kept.setdefault(kind, record)
+                return
+        self._write(record)
+
+    def sum_up(self) -> None:
+        """Writes how many lines of each kind were not written."""
+        for kind, record in self._kept.items():
+            count = self._counts[kind] - telling.SHOWN
+            if count > 1:
+                record.msg = f"{count} more lines as this one: {record.msg}"
+            self._write(record)
+
+    def _write(self, record: python_logging.LogRecord) -> None:
         # There is none where it has not been imported, or not to its end.
         bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
         try:

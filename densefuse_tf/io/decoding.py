@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import imageio.v3 as iio
 import numpy as np
-from absl import logging
 from PIL import Image
 from PIL import ImageOps
 
@@ -26,6 +25,7 @@ from densefuse_tf.io import formats
 from densefuse_tf.io import pixels
 from densefuse_tf.io import pnm
 from densefuse_tf.io import segments
+from densefuse_tf.io import telling
 
 if TYPE_CHECKING:
     from densefuse_tf.io import tiff
@@ -97,7 +97,7 @@ def decode(
     else:
         image, alpha, orientation, xmp, pages = _read(kind, name, file, check)
     if pages > 1:
-        logging.info("%s: has %d pages; the first one is read", name, pages)
+        telling.info("%s: has %d pages; the first one is read", name, pages)
     if alpha is not None:
         image = _over_black(name, image, alpha)
         if image.dtype != np.uint8 and alpha.any() and not alpha.all():
@@ -105,7 +105,7 @@ def decode(
     if mask is not None:
         image = np.ma.masked_array(image, mask if image.ndim == 2 else pixels.rgb(mask))
     if (orientation := _orientation(name, orientation, xmp)) > 1:
-        logging.info("%s: turned upright by its orientation tag", name)
+        telling.info("%s: turned upright by its orientation tag", name)
         # TIFF 6.0, tag 274; the same in EXIF.
         if orientation >= 5:
             image = image.swapaxes(0, 1)
@@ -166,7 +166,7 @@ def _read(kind: str, name: str, file: BinaryIO, check: Callable) -> "tiff.Stored
         try:
             orientation = segments.orientation(parts.exif)
         except (struct.error, KeyError):
-            logging.info("%s: its EXIF data are broken and are ignored", name)
+            telling.info("%s: its EXIF data are broken and are ignored", name)
     return image, alpha, orientation, parts.xmp, pages
 
 
@@ -197,7 +197,7 @@ def _orientation(name: str, value: object, xmp: bytes) -> int:
         value = int(found[1]) if found else 1
     if isinstance(value, int) and 1 <= value <= 8:
         return value
-    logging.info("%s: its orientation tag is not 1 to 8 and is ignored", name)
+    telling.info("%s: its orientation tag is not 1 to 8 and is ignored", name)
     return 1
 
 
@@ -207,9 +207,9 @@ def _over_black(name: str, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if (alpha == opaque).all():
         return image
     if not alpha.any():
-        logging.info("%s: its alpha channel is zero everywhere and is ignored", name)
+        telling.info("%s: its alpha channel is zero everywhere and is ignored", name)
         return image
-    logging.info("%s: its transparent pixels are blended with black", name)
+    telling.info("%s: its transparent pixels are blended with black", name)
     blended = np.empty_like(image)
     for rows in pixels.row_bands(image):
         weight = alpha[rows].astype(np.uint32)

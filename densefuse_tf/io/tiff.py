@@ -14,7 +14,6 @@ from typing import Any, BinaryIO
 import imagecodecs
 import numpy as np
 import tifffile
-from absl import logging
 from tifffile import COMPRESSION
 from tifffile import DATATYPE
 from tifffile import EXTRASAMPLE
@@ -22,6 +21,7 @@ from tifffile import PHOTOMETRIC
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import pixels
+from densefuse_tf.io import telling
 
 # Pixels, alpha or None, what the orientation tag says or None, XMP, number of pages.
 Stored = tuple[np.ndarray, np.ndarray | None, object, bytes, int]
@@ -69,7 +69,7 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
     with tifffile.TiffFile(file, **_PLAIN_TIFF) as tiff:
         first, page = tiff.pages.first, _full_size(tiff)
         if page is not first:
-            logging.info("%s: the first page is a reduced copy, and skipped", name)
+            telling.info("%s: the first page is a reduced copy, and skipped", name)
         check(page.imagelength, page.imagewidth)
         dtype, samples = page.dtype, page.samplesperpixel
         meaning = page.photometric
@@ -183,13 +183,13 @@ def _intensities(
     image: np.ndarray, meaning: int, page: tifffile.TiffPage
 ) -> np.ndarray:
     """Converts samples as stored to uint8, uint16 or float32 intensities."""
+    if image.dtype == bool:
+        image = image.astype(np.uint8)
     if meaning == PHOTOMETRIC.PALETTE:
         # 16 bits as the format demands, or 8, of which libtiff judges in this way.
         palette = np.asarray(page.colormap).T
         palette = (palette >> 8 if palette.max() > 255 else palette).astype(np.uint8)
         return pixels.without_equal_channels(palette[image])
-    if image.dtype == bool:
-        image = image.astype(np.uint8)
     if image.dtype not in (np.uint8, np.uint16):
         with np.errstate(over="ignore"):
             image = image.astype(np.float32, copy=False)

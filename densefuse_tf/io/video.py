@@ -38,11 +38,11 @@ _STREAM = re.compile(
     r"[0-9]+x[0-9]+(?:[^\n]*?, ([0-9.]+k?) fps\b)?",
     re.S,
 )
-# AVI has no name for grey of 16 bits: ffmpeg refuses that of cameras, and takes its own
-# for colours of 5 bits.
+# AVI and MOV have no name for grey of 16 bits: ffmpeg refuses that of cameras, and
+# takes its own for colours of 5 bits.
 _RAW_Y16 = re.compile(
-    r"Video: (?:none \(Y16 [^\n]*?|rawvideo, rgb555le), ([0-9]+x[0-9]+)[^\n]*?, "
-    r"([0-9.]+) fps\b"
+    r"Video: (?:none \(Y16 |rawvideo(?: \([^)\n]*\))?, rgb555[lb]e\b)[^\n]*?, "
+    r"([0-9]+x[0-9]+)[^\n]*?, ([0-9.]+) fps\b"
 )
 # "top first", "bottom coded first (swapped)".
 _FIELDS = "first"
@@ -192,9 +192,10 @@ def open_video(path: pathlib.Path, max_pixels: int, progress: Progress) -> Video
     source = shlex.quote(f"file:{path}")
     if raw := _RAW_Y16.search(said):
         raise UserError(
-            f"{path}: is a raw Y16 AVI, which ffmpeg cannot read as grey of 16 bits: "
-            f"`ffmpeg -i {source} -c copy -f rawvideo - | ffmpeg -f rawvideo -pix_fmt "
-            f"gray16le -s {raw[1]} -r {raw[2]} -i - {_ANEW}` makes a video that is read"
+            f"{path}: is a raw Y16 {path.suffix[1:].upper()}, which ffmpeg cannot read "
+            f"as grey of 16 bits: `ffmpeg -i {source} -c copy -f rawvideo - | ffmpeg "
+            f"-f rawvideo -pix_fmt gray16le -s {raw[1]} -r {raw[2]} -i - {_ANEW}` "
+            "makes a video that is read"
         )
     if not times:
         raise unreadable(complaint or "it has no frames")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from absl import logging
 
 from densefuse_tf import registration
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
 from densefuse_tf.io import radiometric
+from densefuse_tf.io import telling
 from densefuse_tf.pipelines.settings import FileOptions
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def read(
     """
     found = stored(paths, options)
     if found.unread and tell:
-        logging.warning("%s", found.unread)
+        telling.warning("%s", found.unread)
     sources, values = [], found.values
     count = len(paths)
     ranges = options.ranges(count)
@@ -119,14 +119,14 @@ def read(
 def _tell(name: str, outside: str, judged: "Judged", flag: str, unit: str) -> None:
     """Says what becomes 0 and 255, and what looks wrong with it."""
     if outside:
-        logging.warning("%s: %s", name, outside)
+        telling.warning("%s: %s", name, outside)
     if judged.found:
-        logging.warning(pixels.LEFT_OUT, name, judged.found, flag)
+        telling.warning(pixels.LEFT_OUT, name, judged.found, flag)
     if judged.has_outliers:
-        logging.warning(
+        telling.warning(
             "%s: its extremes %g and %g, which become 0 and 255, are far from almost "
             "all of its values, so that the contrast is low: %s1%%,99%% leaves such "
             "dead or hot pixels out",
             *(name, judged.low, judged.high, flag),
         )
-    logging.info("%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit)
+    telling.info("%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit)

@@ -8,6 +8,7 @@ import tempfile
 
 import pytest
 from absl import flags
+from absl import logging
 
 from densefuse_tf.commands import curves
 from densefuse_tf.commands import demo
@@ -18,6 +19,7 @@ from densefuse_tf.commands import register
 from densefuse_tf.commands import runner
 from densefuse_tf.commands import train
 from densefuse_tf.commands import train_cnn
+from densefuse_tf.io import telling
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "pairs"
@@ -125,3 +127,26 @@ def test_the_word_for_photographs_in_files_may_be_misspelt(vis, tmp_path, capsys
     said = capsys.readouterr().err
     expected = "did you mean embedded?" if vis == "embeded" else "has no temperatures"
     assert expected in said
+
+
+def test_what_many_files_have_is_said_of_the_first_and_counted(capsys):
+    def main():
+        for index in range(5):
+            telling.info("%s: has %d pages", f"{index}.tif", 2)
+            telling.warning("%s: no temperatures: %s", f"{index}.tif", "row 100 %")
+        telling.warning("%s: is grey", "x.tif")
+        for index in range(5):
+            logging.info("step %d", index)
+        print("done", file=sys.stderr)
+
+    assert run_with(main) == 0
+    lines = capsys.readouterr().err.splitlines()
+    shown = [f"{index}.tif: has 2 pages" for index in range(3)]
+    warned = [f"warning: {i}.tif: no temperatures: row 100 %" for i in range(3)]
+    assert lines[:6:2] == shown and lines[1:6:2] == warned
+    steps = [f"step {index}" for index in range(5)]
+    assert lines[6:-2] == ["warning: x.tif: is grey", *steps, "done"]
+    assert lines[-2:] == [
+        "2 more lines as this one: 3.tif: has 2 pages",
+        "warning: 2 more lines as this one: 3.tif: no temperatures: row 100 %",
+    ]

@@ -42,6 +42,18 @@ def test_colormap_counts_to_255_or_65535(put, top, unit):
     np.testing.assert_array_equal(images.read(path), expected)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_palettes_of_few_bits(put, bits):
+    values = np.arange(16).reshape(2, 8) % 2**bits
+    digits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., -bits:]
+    colormap = np.random.default_rng(0).integers(0, 2**16, (3, 2**bits))
+    tags = {256: (3, [8]), 258: (3, [bits]), 262: (3, [3])}
+    tags[320] = 3, colormap.ravel().tolist()
+    packed = np.packbits(digits.reshape(2, -1), axis=1)
+    path = put(raw_tiff(packed, tags))
+    np.testing.assert_array_equal(images.read(path), (colormap >> 8).T[values])
+
+
 def written(*pages) -> bytes:
     """Makes a TIFF of (image, options of tifffile's write)."""
     file = io.BytesIO()

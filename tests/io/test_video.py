@@ -221,18 +221,20 @@ def test_the_line_that_keeps_what_can_be_read_works(tmp_path):
         np.testing.assert_array_equal(found, frame)
 
 
-@pytest.mark.parametrize("fourcc", (bytes(4), b"Y16 "))
-def test_a_raw_y16_avi_is_called_that(tmp_path, fourcc):
+@pytest.mark.parametrize("fourcc", (bytes(4), b"Y16 ", None))
+def test_a_raw_y16_avi_or_mov_is_called_that(tmp_path, fourcc):
     frames = np.random.default_rng(0).integers(0, 65536, (3, 16, 24)).astype("<u2")
     (tmp_path / "raw").write_bytes(frames.tobytes())
-    path = tmp_path / "lepton 3.avi"
+    path = tmp_path / ("lepton 3.avi" if fourcc is not None else "lepton 3.mov")
     raw = ("-f", "rawvideo", "-pix_fmt", "gray16le", "-s", "24x16", "-r", "9")
     videos.ffmpeg("-v", "quiet", *raw, "-i", tmp_path / "raw", "-c:v", "rawvideo", path)
-    data = bytearray(path.read_bytes())
-    place = data.index(b"strf") + 8 + 16
-    data[place : place + 4] = fourcc
-    path.write_bytes(data)
-    with pytest.raises(UserError, match="is a raw Y16 AVI") as caught:
+    if fourcc is not None:
+        data = bytearray(path.read_bytes())
+        place = data.index(b"strf") + 8 + 16
+        data[place : place + 4] = fourcc
+        path.write_bytes(data)
+    kind = path.suffix[1:].upper()
+    with pytest.raises(UserError, match=f"is a raw Y16 {kind}") as caught:
         open_video(path)
     assert "\n" not in str(caught.value)
     opened = open_video(tried(str(caught.value), tmp_path))
