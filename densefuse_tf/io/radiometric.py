@@ -10,7 +10,7 @@ import math
 import os
 import re
 import struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _EXTRA = "flir"
 # Length and magic of the first segment of FLIR's data, number and last number, and the
 # start of the FFF file that the segments hold.
 _FIRST_SEGMENT = re.compile(rb"\xff\xe1(..)FLIR\0\x01\0.(?=[AF]FF\0)", re.DOTALL)
+_FLIR = b"FLIR\0"
 _ENTRY = 32
 # Numbers of records, and what stands before the image of the photograph's.
 _PHOTOGRAPH, _CAMERA = 14, 32
@@ -98,7 +99,7 @@ def maker(path: str | os.PathLike) -> str:
             file.seek(0)
             parts = segments.application_data(file)
             for number, body in parts if start == formats.JPEG_START else ():
-                if number == 1 and body.startswith(b"FLIR\0"):
+                if number == 1 and body.startswith(_FLIR):
                     return "FLIR"
                 is_dji |= number == 1 and body.startswith(b"Exif\0") and _DJI in body
                 has_data |= number == 3
@@ -131,7 +132,7 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
 
     try:
         with open(path, "rb") as file:
-            data = _high_bytes_first(file.read())
+            data = _high_bytes_first(_flir_first(name, file))
         content = flyr.unpack(io.BytesIO(data))
         # Counts that no temperature gives become NaN.
         with np.errstate(all="ignore"):
@@ -143,11 +144,13 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
         if fff[records[_CAMERA][2] :][:2] == b"\0\2":
             raise ValueError("numbers with the high bytes first")
         if photograph is not None and photograph.ndim == 3:
-            photograph = photograph[..., :3]
+            photograph = photograph[..., : 3 if photograph.shape[2] > 2 else 1]
+            photograph = photograph if photograph.shape[2] > 1 else photograph[..., 0]
             image = fff[records[_PHOTOGRAPH][2] + _HEADER :]
             # Cameras that store a PNG put Y, Cb and Cr in the place of red, green and
             # blue: https://exiftool.org/TagNames/FLIR.html, "FLIR EmbeddedImage".
-            if image[: len(formats.PNG_START)] == formats.PNG_START:
+            is_png = image[: len(formats.PNG_START)] == formats.PNG_START
+            if is_png and photograph.ndim == 3:
                 photograph = pixels.to_uint8(pixels.from_ycbcr(photograph))
     except Exception as error:
         # Damaged files, and those of other makers, raise anything.
@@ -220,6 +223,24 @@ def read_pair(
             "photograph: expected the visible image in a file of its own"
         )
     return celsius, photograph, placing
+
+
+def _flir_first(name: str, file: BinaryIO) -> bytes:
+    """Returns a JPEG with FLIR's segments in order before what its pixels need.
+
+    flyr ends at the last segment, wherever it is, and looks into EXIF data.
+    """
+    bodies: dict[int, bytes] = {}
+    for number, body in segments.application_data(file):
+        if number == 1 and body.startswith(_FLIR):
+            bodies.setdefault(body[len(_FLIR) + 1], body)
+    first = b"".join(
+        b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+        for _, body in sorted(bodies.items())
+    )
+    file.seek(0)
+    shown = segments.jpeg(name, file, lambda height, width: None)
+    return b"\xff\xd8" + first + shown.data[2:]
 
 
 def _high_bytes_first(data: bytes) -> bytes:

@@ -1,6 +1,7 @@
 """Radiometric JPEGs: temperatures, photographs, and what is no such file."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -62,6 +63,58 @@ def test_a_file_of_many_segments_is_read(file):
     found = radiometric.read(file(CELSIUS, photograph))
     assert found.photograph.shape == (480, 640, 3)
     assert found.placing is None
+
+
+@needs_flyr
+def test_segments_may_be_in_any_order_among_others(file):
+    photograph = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    path = file(CELSIUS, photograph)
+    expected, data = radiometric.read(path), path.read_bytes()
+    # Behind APP0, which is its first segment.
+    start = end = 4 + int.from_bytes(data[4:6], "big")
+    parts = []
+    while data[end : end + 2] == b"\xff\xe1":
+        after = end + 2 + int.from_bytes(data[end + 2 : end + 4], "big")
+        parts.append(data[end:after])
+        end = after
+    assert len(parts) > 3
+    exif = image_bytes.exif(6).removeprefix(b"Exif\0\0")
+    other = [
+        b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+        for body in (b"Exif\0\0" + exif, b"Exif\0\0II*\0\xff\xff\xff\x7f", b"XMP")
+    ]
+    shuffled = [*parts[:1], other[0], *parts[:0:-1], parts[0], *other[1:]]
+    path.write_bytes(data[:start] + b"".join(shuffled) + data[end:])
+    found = radiometric.read(path)
+    # As the sensors saw them, whatever EXIF says of the picture.
+    np.testing.assert_array_equal(found.celsius, expected.celsius)
+    np.testing.assert_array_equal(found.photograph, expected.photograph)
+
+
+@needs_flyr
+@pytest.mark.parametrize("photograph", [PHOTOGRAPH, PHOTOGRAPH[:12, :16]])
+def test_a_portrait_and_a_small_photograph_are_read(file, photograph):
+    turned = photograph.swapaxes(0, 1).copy()
+    found = radiometric.read(file(CELSIUS.T.copy(), turned, (1.5, 6, -4)))
+    np.testing.assert_allclose(found.celsius, CELSIUS.T, atol=0.01)
+    np.testing.assert_allclose(found.photograph, turned, atol=8)
+
+
+@needs_flyr
+@pytest.mark.parametrize("mode", ["LA", "YCbCrA"])
+def test_alpha_of_a_photograph_is_left_out(file, mode, monkeypatch):
+    image = Image.fromarray(RAMP if mode == "LA" else PHOTOGRAPH)
+    planes = np.asarray(image if mode == "LA" else image.convert("YCbCr"))
+    stored = np.dstack([planes, np.full_like(RAMP, 255)])
+    encode = radiometric_files._encoded
+
+    def encoded(image, kind, **options):
+        is_photograph = image.shape[:2] == RAMP.shape and kind == "PNG"
+        return encode(stored if is_photograph else image, kind, **options)
+
+    monkeypatch.setattr(radiometric_files, "_encoded", encoded)
+    found = radiometric.read(file(CELSIUS, np.asarray(image), as_png=True))
+    np.testing.assert_allclose(found.photograph, np.asarray(image), atol=3)
 
 
 @needs_flyr
