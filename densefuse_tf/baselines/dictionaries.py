@@ -89,7 +89,9 @@ def of_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> np.n
     name = "" if "" in held else "D"
     weights.check_arrays(path, held, {name: SHAPE}, what=_WHAT)
     dictionary = np.ascontiguousarray(held[name], np.float64)
-    norms = np.linalg.norm(dictionary, axis=0)
+    # Numbers of a damaged file may be too large for their squares.
+    with np.errstate(over="ignore"):
+        norms = np.linalg.norm(dictionary, axis=0)
     if np.abs(norms - 1).max() > _NORM_TOLERANCE:
         worst = norms[np.abs(norms - 1).argmax()]
         raise UserError(
