@@ -40,7 +40,6 @@ import tensorflow as tf
 from densefuse_tf.io import weights
 from densefuse_tf.model import computing
 
-NUM_PARAMETERS = 18_817
 # Layer names in the order in which data passes them, with output maps and activation.
 _ENCODER = (("conv1_1", 16, "relu"), ("conv1_2", 32, None))
 _DECODER = (("conv2_1", 32, "relu"), ("conv2_2", 16, "relu"), ("conv2_3", 1, None))

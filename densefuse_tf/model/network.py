@@ -32,7 +32,6 @@ import tensorflow as tf
 
 from densefuse_tf.model import convolution
 
-NUM_PARAMETERS = 74_193
 NUM_FEATURE_MAPS = 64
 _FILTERS = {
     "C1": 16,

@@ -44,7 +44,7 @@ def batch(size, seed=0):
 @pytest.mark.parametrize("form", ("standard", "quick"))
 def test_layers_are_those_of_table_1(models, form):
     model = models[form]
-    assert model.count_params() == network.NUM_PARAMETERS == 74_193
+    assert model.count_params() == 74_193
     assert tuple(KERNELS) == network.CONVOLUTIONS
     for name, shape in KERNELS.items():
         layer = network.convolution_layer(model, name)
