@@ -1,6 +1,6 @@
 """The settings of a run, against the paper's section IV-A."""
 
-from densefuse_tf.training.photographs import Crops
+from densefuse_tf.training.crops import Crops
 from densefuse_tf.training.settings import TrainingSettings
 
 
