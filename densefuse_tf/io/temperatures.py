@@ -238,7 +238,7 @@ def _shared_values(scene: _Scene) -> _Found:
             continue
         where = scene.only(np.isin(scene.data, own))
         if borders:
-            where |= _mixed(scene, where, own)
+            where |= _mixed(scene, where)
             rest = scene.without(where).values
         elif _has_soft_edge(scene, where, own, rest):
             continue
@@ -268,7 +268,7 @@ def _is_border(data: np.ndarray, value: float, is_lowest: bool) -> bool:
     return bool(is_impossible or (corners == value).sum() > 2)
 
 
-def _mixed(scene: _Scene, border: np.ndarray, own: Sequence[float]) -> np.ndarray:
+def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
     """Finds the pixels near a border that interpolation has mixed with it.
 
     They lie outside of what all values farther from it are: on its own side where they
