@@ -13,6 +13,7 @@ from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.commands import progress
 from densefuse_tf.errors import PipelineError
 from densefuse_tf.pipelines import folder
+from densefuse_tf.pipelines import planning
 from densefuse_tf.pipelines.events import Events
 from densefuse_tf.pipelines.planning import Pair
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -187,7 +188,9 @@ def _print_summary(summary: folder.Summary, request: FusionRequest) -> None:
     """Prints what was written, what it means and what time all of it took."""
     planned, count = summary.planned, len(summary.todo)
     fused = count - len(summary.failed)
-    output = planned[0].output if len(planned) == 1 else planned[0].output.parent
+    output = planned[0].output
+    if len(planned) > 1:
+        output = planning.folder_of(planned, request.output)
     how_many = f"{fused} of {count} pairs"
     if len(planned) == 1:
         how_many = f"{fused} pair" if fused else "no pair"

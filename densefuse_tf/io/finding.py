@@ -31,6 +31,8 @@ _DECIMALS = 255
 _SHOWN = 3
 # Names that are made anew each time.
 _Names = Callable[[], Iterator[str]]
+# What tells by a key of each path which images belong together.
+_Key = Callable[[Iterable[str]], Iterator[Hashable]]
 
 
 def find(
@@ -200,7 +202,9 @@ def pair(
         f"{os.fspath(source)} has {len(paths)}"
         for source, paths in zip(sources, found, strict=True)
     )
-    lonely = list(dict.fromkeys(map(os.path.basename, _without_partner(found))))
+    lonely = _without_partner(found)
+    if all(len(set(_stems(paths))) == len(paths) for paths in found):
+        lonely = list(dict.fromkeys(map(os.path.basename, lonely)))
     raise UserError(
         f"the sources have different numbers of images: {counts}; without partner: "
         f"{_some(lonely)}; expected one image of each source for every scene"
@@ -370,7 +374,8 @@ def _keys(
     """Finds what the names of the same scene have in common.
 
     That is the whole name, or what is left of it without what all names of a source
-    begin and end with ("_ir"), or its numbers: of these what most images share.
+    begin and end with ("_ir"), or its numbers, or one of these with the folders that
+    differ: of these what most images share.
 
     Returns:
       The key of each image of each source, and the keys that all sources have; none
@@ -400,9 +405,7 @@ def _numbers(paths: Iterable[str]) -> Iterator[tuple[str | int, ...]]:
         yield tuple(behind or int(whole) for behind, whole in runs.findall(stem))
 
 
-def _or_decimals(
-    keys_of: Callable[[Iterable[str]], Iterator[Hashable]],
-) -> Callable[[Iterable[str]], Iterator[Hashable]]:
+def _or_decimals(keys_of: _Key) -> _Key:
     """Takes decimal numbers for keys where all names have one: never a part of it."""
 
     def keys(paths: Iterable[str]) -> Iterator[Hashable]:
@@ -410,6 +413,35 @@ def _or_decimals(
         return keys_of(paths) if decimal is None else map(decimal, paths)
 
     return keys
+
+
+def _and_folders(keys_of: _Key) -> _Key:
+    """Takes the folders of a path for a part of its key, those that tell it apart."""
+
+    def keys(paths: Iterable[str]) -> Iterator[Hashable]:
+        return zip(map(_folded, own_folders(paths)), keys_of(paths), strict=True)
+
+    return keys
+
+
+def own_folders(paths: Iterable[str]) -> Iterator[str]:
+    """Yields the folders of each path that are not those of all, with slashes between.
+
+    Of set0/lwir/1.png and set1/lwir/1.png these are set0 and set1.
+
+    Args:
+      paths: One or more, which are iterated several times.
+    """
+    shared = dict(enumerate(next(_folders(paths))))
+    for folders in _folders(paths):
+        shared = dict(shared.items() & dict(enumerate(folders)).items())
+    for folders in _folders(paths):
+        own = (part for place, part in enumerate(folders) if place not in shared)
+        yield "/".join(own)
+
+
+def _folders(paths: Iterable[str]) -> Iterator[list[str]]:
+    return (_folder(path).split("/")[:-1] for path in paths)
 
 
 def _common_start(names: _Names) -> str:
@@ -433,10 +465,12 @@ def _without_end(names: _Names) -> _Names:
     return _backwards(_without_start(_backwards(names)))
 
 
-_KEYS: tuple[Callable[[Iterable[str]], Iterator[Hashable]], ...] = (
+_BY_NAME: tuple[_Key, ...] = (
     _stems,
     _or_decimals(_numbers),
     # The first and the last part may overlap, as in a_ir and a_b_ir.
     _or_decimals(lambda paths: _without_start(_without_end(lambda: _stems(paths)))()),
     _or_decimals(lambda paths: _without_end(_without_start(lambda: _stems(paths)))()),
 )
+# Folders count where names do not tell the images apart.
+_KEYS: tuple[_Key, ...] = (*_BY_NAME, *map(_and_folders, _BY_NAME))

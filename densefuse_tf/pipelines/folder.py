@@ -188,7 +188,7 @@ def _beside(request: FusionRequest, planned: Sequence[Pair]) -> dict[str, pathli
     """Returns the files that are written beside the results, by what they are."""
     report: str | os.PathLike | None = request.run.report
     if report is None and request.run.runner is not None:
-        report = planned[0].output.parent / "fuse_report.csv"
+        report = planning.folder_of(planned, request.output) / "fuse_report.csv"
     if report is not None:
         files.check_replaceable(report)
     given = {"panel": request.run.panel, "report": report}
@@ -228,7 +228,7 @@ def _on_beam(
 ) -> list[Outcome]:
     """Fuses on Apache Beam; returns what failed."""
     job = launcher.fusing(request.settings, request.options, aligner)
-    items, folder = planning.texts(todo), todo[0].output.parent
+    items, folder = planning.texts(todo), planning.folder_of(todo, request.output)
     with events.fusing(len(todo)) as advance:
         errors = dict(launcher.run(job, items, len(todo), folder, progress=advance))
     if not errors:

@@ -4,12 +4,13 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
 
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io.streamed import Made
@@ -42,7 +43,8 @@ def plan(
       sources: The source images of each scene, infrared first, as `finding.pair`
         matches them.
       output: A file, for one pair; else a folder, where each result takes the name of
-        the pair's last source, the visible image, as PNG.
+        the pair's last source, the visible image, as PNG. Where images of several
+        folders have one name, results go into folders of the names of these.
 
     Returns:
       The pairs, with their outputs, which `outputs.check_pairs` has to check.
@@ -56,9 +58,7 @@ def plan(
     is_image = suffix in formats.NAMED
     if is_folder or not suffix or (len(sources) > 1 and not is_image):
         plain = sources.plain if isinstance(sources, Made) else sources
-        return Made(
-            of_texts, Streamed(lambda: _with_outputs(plain, folder), len(sources))
-        )
+        return Made(of_texts, Streamed(_with_outputs(plain, folder), len(sources)))
     if len(sources) > 1:
         raise UserError(
             f"{folder} is named as an image: expected a folder for {len(sources)} pairs"
@@ -68,20 +68,38 @@ def plan(
 
 
 def _with_outputs(
-    sources: Iterable[tuple[str | os.PathLike, ...]], folder: pathlib.Path
-) -> Iterator[tuple[str, ...]]:
+    sources: Sequence[tuple[str | os.PathLike, ...]], folder: pathlib.Path
+) -> Callable[[], Iterator[tuple[str, ...]]]:
+    """Returns what yields the paths of each pair, that of the result first."""
     # A path in the folder, as pathlib writes it, without its name.
     start = str(folder / "_")[:-1]
-    for each in sources:
-        paths = [os.fspath(path) for path in each]
-        stem = os.path.splitext(paths[-1][paths[-1].rfind("/") + 1 :])[0]
-        yield f"{start}{stem}.png", *paths
+    last = Streamed(lambda: (os.fspath(each[-1]) for each in sources), len(sources))
+    names = np.fromiter(map(hash, map(_stem, last)), np.int64)
+    recur = len(np.unique(names)) < len(names)
+
+    def paths() -> Iterator[tuple[str, ...]]:
+        folders = finding.own_folders(last) if recur else itertools.repeat("")
+        for each, own in zip(sources, folders, strict=False):
+            path = os.path.join(own, f"{_stem(os.fspath(each[-1]))}.png")
+            yield f"{start}{path}", *map(os.fspath, each)
+
+    return paths
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(path[path.rfind("/") + 1 :])[0]
 
 
 def of_texts(texts: Sequence[str]) -> Pair:
     """Makes a pair of its paths, that of the result first; see `texts`."""
     output, *sources = map(pathlib.Path, texts)
     return Pair(tuple(sources), output)
+
+
+def folder_of(pairs: Sequence[Pair], output: str | os.PathLike) -> pathlib.Path:
+    """Returns the folder of all results, which `plan` named after `output`."""
+    path = pathlib.Path(output)
+    return path.parent if pairs[0].output == path else path
 
 
 def texts(pairs: Sequence[Pair]) -> Sequence[tuple[str, ...]]:

@@ -300,3 +300,37 @@ def test_pair_warns_of_a_folder_given_twice_of_three(folder, caplog):
 def test_pair_needs_two_sources(sources):
     with pytest.raises(UserError, match="expected two or more"):
         finding.pair(sources)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        # As KAIST and others lay theirs out, and a folder for each scene.
+        (("*/V0/lwir/*", "*/V0/vis/*"), ["{}/V0/lwir/1", "{}/V0/vis/1"]),
+        (("*/FIR/*", "*/Vis/*/*"), ["{}/FIR/1_ir", "{}/Vis/x/1_vis"]),
+        (("*/IR.png", "*/VIS.png"), ["{}/IR", "{}/VIS"]),
+    ],
+)
+def test_folders_tell_images_of_one_name_apart(folder, caplog, patterns, names):
+    scenes = ["day2", "day10", "night"]
+    files = [f"{name.format(each)}.png" for each in scenes for name in names]
+    place = folder("data", *files)
+    expected = [
+        tuple(place / f"{name.format(each)}.png" for name in names) for each in scenes
+    ]
+    sources = [f"{place}/{pattern}" for pattern in patterns]
+    assert list(finding.pair(sources)) == expected
+    assert not caplog.text
+    # A name alone does not say which one it is.
+    lonely = expected.pop()[1]
+    lonely.unlink()
+    missing = f"without partner: {place}/{names[0].format('night')}.png; expected"
+    with pytest.raises(UserError, match=missing):
+        finding.pair(sources)
+
+
+def test_folders_of_their_own_are_those_that_differ():
+    paths = ["a/x/b/1.png", "a/y/b/1.png", "a/y/c/d/2.png", "a/x/3.png"]
+    assert list(finding.own_folders(paths)) == ["x/b", "y/b", "y/c/d", "x"]
+    assert list(finding.own_folders(["a/1.png", "a/2.png"])) == ["", ""]
+    assert list(finding.own_folders(["1.png", "/2.png"])) == ["", ""]

@@ -34,6 +34,21 @@ def test_plan_of_pairs_into_a_folder(tmp_path, end):
     assert planned[0].raw_output == folder / "b.npy"
 
 
+def test_results_of_one_name_go_into_folders(tmp_path):
+    sources = [
+        paths(f"{each}/ir/{name}.jpg", f"{each}/vis/{name}.jpg")
+        for each in ("Day", "Night")
+        for name in ("1", "2")
+    ]
+    planned = planning.plan(sources, tmp_path)
+    assert [str(pair.output.relative_to(tmp_path)) for pair in planned] == [
+        *("Day/1.png", "Day/2.png", "Night/1.png", "Night/2.png")
+    ]
+    assert [pair.sources for pair in planned] == sources
+    assert planning.folder_of(planned, tmp_path) == tmp_path
+    outputs.check_pairs(planning.texts(planned))
+
+
 def test_plan_refuses_a_file_for_several_pairs(tmp_path):
     sources = [paths("a.png", "b.png"), paths("c.png", "d.png")]
     with pytest.raises(UserError, match="as an image: expected a folder for 2 pairs"):
