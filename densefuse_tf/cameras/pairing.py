@@ -23,6 +23,7 @@ class Counts:
       dropped: The infrared and the visible frames that are in no picture.
       apart: Pairs that are too far apart in time.
       failed: Pairs that could not be fused.
+      pictures: All that are out.
       delays: How long after its frame each new picture was out, in seconds.
       ended: Is set at the end; sources that look at it end as well.
     """
@@ -30,11 +31,13 @@ class Counts:
     dropped: list[int] = dataclasses.field(default_factory=lambda: [0, 0])
     apart: int = 0
     failed: int = 0
+    pictures: int = 0
     delays: list[float] = dataclasses.field(default_factory=list)
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def add_picture(self, moment: float) -> None:
         """Counts the picture of a frame that came at this moment."""
+        self.pictures += 1
         self.delays.append(time.monotonic() - moment)
 
 

@@ -17,6 +17,7 @@ from densefuse_tf.cameras.live import live
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.errors import UserError
+from densefuse_tf.errors import without_passwords
 from densefuse_tf.io import files
 from densefuse_tf.io import outputs
 from densefuse_tf.pipelines.settings import FusionRequest
@@ -26,10 +27,8 @@ _COLUMNS = (
     *("seconds", "pictures", "dropped_ir", "dropped_vis", "not_paired", "failed"),
     *("delay_median_ms", "delay_95_ms"),
 )
-_LINE = (
-    "{1} pictures in a second; dropped {2} infrared, {3} visible; {4} not paired, {5} "
-    "failed"
-)
+_LOST = "dropped {2} infrared, {3} visible; {4} not paired, {5} failed"
+_LINE = f"{{1}} pictures in a second; {_LOST}"
 _DELAY = "; delay {:.0f} ms, 95 % {:.0f} ms"
 
 
@@ -45,7 +44,7 @@ def fuse(
       request: Says what is fused how; its output is a video file, an address, "pipe:",
         or "" for the page alone.
       settings: Says how the cameras are read and paired.
-      started: Is told where the page is.
+      started: Is told where the page is, and at the end what was made.
       second: Is told each second how it goes.
     """
     output, options, stats = str(request.output), request.options, settings.stats
@@ -70,6 +69,7 @@ def fuse(
         for name, source, inputs in zip(NAMES, request.sources, given, strict=True)
     ]
     with contextlib.ExitStack() as stack:
+        stack.push(functools.partial(_tell_end, started, counts, output))
         if "--output" in written and not options.overwrite:
             # Its name is taken before the first picture is there.
             _create(output, overwrite=False).close()
@@ -110,6 +110,20 @@ def fuse(
                 counts.add_picture(moment)
             else:
                 sink.add(image, functools.partial(counts.add_picture, moment))
+    if not counts.pictures:
+        raise UserError(f"no picture was made: {_lost(counts)}")
+
+
+def _tell_end(tell: Tell, counts: Counts, output: str, kind, *_) -> None:
+    """Says what was made, unless a mistake ended the run."""
+    if counts.pictures and not (kind and issubclass(kind, Exception)):
+        made = f"{counts.pictures} picture{'s' * (counts.pictures > 1)}"
+        where = without_passwords(output) or "the page"
+        tell(f"{made}: {where}; {_lost(counts)}")
+
+
+def _lost(counts: Counts) -> str:
+    return _LOST.format(0, 0, *counts.dropped, counts.apart, counts.failed)
 
 
 def _create(path: str | os.PathLike, overwrite: bool) -> io.FileIO:

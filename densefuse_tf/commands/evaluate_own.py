@@ -28,7 +28,7 @@ from densefuse_tf.pipelines.running import RunnerOptions
 if TYPE_CHECKING:
     from densefuse_tf.metrics import Convention
 
-# How many of very many pairs are shown.
+# How many of many pairs are shown.
 _SHOWN = 3
 
 
@@ -125,8 +125,8 @@ def _evaluated_files(
     triplets = {name: finding.pair(own) for name, own in sources.items()}
     all_triplets = [triplet for own in triplets.values() for triplet in own]
     outputs.check(all_triplets)
-    for ir, vis, path in all_triplets:
-        progress.say(f"{ir} + {vis}: {path}")
+    for own in triplets.values():
+        _say_matched(own)
     evaluated = (
         (name, result)
         for name, own in triplets.items()
@@ -142,6 +142,13 @@ def _evaluated_files(
     colored = [path for own in results.values() for r in own for path in r.colored]
     evaluate_outputs.say_colored(colored)
     return results
+
+
+def _say_matched(triplets: Sequence[tuple[pathlib.Path, ...]]) -> None:
+    for ir, vis, path in triplets[:_SHOWN]:
+        progress.say(f"{ir} + {vis}: {path}")
+    if len(triplets) > _SHOWN:
+        progress.say(f"... {len(triplets)} pairs in all")
 
 
 def _evaluate_on_runner(
@@ -162,9 +169,7 @@ def _evaluate_on_runner(
     triplets = finding.pair((question.ir, question.vis, question.fused or ""))
     outputs.check(triplets.plain)
     name_of = scoring.names(triplets)
-    for ir, vis, path in triplets[:_SHOWN]:
-        progress.say(f"{ir} + {vis}: {path}")
-    print(f"{len(triplets)} pairs in all", flush=True)
+    _say_matched(triplets)
     values = array.array("d")
     colored: list[list[pathlib.Path]] = []
     errors: list[str] = []

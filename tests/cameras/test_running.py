@@ -240,6 +240,8 @@ def test_a_recording_is_replaced_only_when_this_is_told(tmp_path, capsys, short)
     assert short("--stats=s.csv") == 0
     first = path.read_bytes()
     assert len(videos.read(path)[0]) == 2
+    lost = "dropped 0 infrared, 0 visible; 0 not paired, 0 failed"
+    assert f"2 pictures: c.mkv; {lost}\n" in capsys.readouterr().err
     # Nothing has a delay in a second without a picture.
     assert stats.read_text().splitlines()[1].endswith(",0,0,0,0,0,,")
     for flags in ([], ["--nooverwrite"]):
@@ -258,6 +260,18 @@ def test_a_recording_is_replaced_only_when_this_is_told(tmp_path, capsys, short)
     path.chmod(0o644)
     assert short("--stats=s.csv", "--overwrite") == 0
     assert len(videos.read(path)[0]) == 2
+
+
+def test_a_run_without_a_picture_is_a_mistake(tmp_path, monkeypatch, capsys, short):
+    def nothing(*cameras, counts, **options):
+        counts.apart = 7
+        yield from ()
+
+    monkeypatch.setattr(running, "live", nothing)
+    assert short() == 2
+    said = "no picture was made: dropped 0 infrared, 0 visible; 7 not paired, 0 failed"
+    assert capsys.readouterr().err == f"fuse.py: {said}\n"
+    assert not (tmp_path / "c.mkv").exists()
 
 
 def test_a_table_on_a_full_disk_costs_no_picture(tmp_path, capsys, short):

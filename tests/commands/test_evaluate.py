@@ -298,6 +298,23 @@ def test_mistake_is_one_line_and_changes_nothing(files, run, arguments, message)
     assert after == before
 
 
+def test_the_first_of_many_pairs_are_shown(files, run):
+    for folder, name in (("ir", "IR"), ("vis", "VIS"), ("fused", "VIS")):
+        for number in (11, 12):
+            images.write(f"{folder}/{name}{number}.png", photograph(number))
+    for method in ("ours", "theirs"):
+        shutil.copytree("fused", f"methods/{method}")
+    status, output, _ = run(*FOLDERS[:2], "--methods_dir=methods", "--metrics=En")
+    assert status == 0
+    lines = output.splitlines()
+    for method, shown in (("ours", lines[:4]), ("theirs", lines[4:8])):
+        fused = f"methods/{method}/VIS"
+        assert shown == [
+            *(f"ir/IR{n}.png + vis/VIS{n}.png: {fused}{n}.png" for n in (1, 2, 10)),
+            "... 5 pairs in all",
+        ]
+
+
 def test_methods_on_own_data_make_one_table(files, run):
     shutil.copytree("fused", "methods/ours")
     for number in (1, 2, 10):
