@@ -81,7 +81,7 @@ def _with_outputs(
         folders = finding.own_folders(last) if recur else itertools.repeat("")
         for each, own in zip(sources, folders, strict=False):
             path = os.path.join(own, f"{_stem(os.fspath(each[-1]))}.png")
-            yield f"{start}{path}", *map(os.fspath, each)
+            yield f"{start}{path}", *[os.fspath(source) for source in each]
 
     return paths
 
