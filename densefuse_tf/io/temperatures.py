@@ -29,6 +29,9 @@ _MOST_ROWS = 8
 _SHOWN = 4
 # A pixel is no lone one whose neighbours have this share of its height.
 _SOFT = 0.06
+# Of a sequence so few frames are those of a shutter; the contrast that a lens gives
+# them is less than this share of the scene's.
+_FEW, _LESS = 0.1, 0.75
 # In degrees Celsius nothing is colder.
 _ABSOLUTE_ZERO = -273.15
 
@@ -139,6 +142,8 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
 
     A frame is empty, as one of a closed shutter is, that has one value alone; or next
     to no contrast, and values farther from those of all other frames than these spread.
+    So is one of a few frames of less contrast than the others have, as that of a lens
+    that is warmer than the shutter, if no frame has values in between.
 
     Args:
       frames: One or more.
@@ -158,6 +163,7 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
         margin = typical if one.low < one.high else 0.0
         if one.low > high + margin or one.high < low - margin:
             empty.append(index)
+    empty += [index for index in _apart(frames, typical) if index not in empty]
     left_out = set(empty)
     seen = [one for index, one in enumerate(frames) if index not in left_out]
     inner = [one.inner for one in seen if one.inner is not None]
@@ -166,7 +172,33 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
         max(one.high for one in seen),
         (min(low for low, _ in inner), max(high for _, high in inner)),
     )
-    return whole, empty
+    return whole, sorted(empty)
+
+
+def _apart(frames: Sequence[Judged], typical: float) -> list[int]:
+    """Finds a few frames whose values are apart from those of all others.
+
+    Args:
+      frames: All of them.
+      typical: What their values spread over, as a rule.
+    """
+    order = sorted(range(len(frames)), key=lambda index: frames[index].low)
+    groups: list[list[int]] = []
+    high = -np.inf
+    for index in order:
+        if frames[index].low > high + typical:
+            groups.append([])
+        groups[-1].append(index)
+        high = max(high, frames[index].high)
+    largest = max(groups, key=len)
+    few = max(1, _FEW * len(frames))
+    return [
+        index
+        for group in groups
+        if group is not largest and len(group) <= few < len(largest)
+        for index in group
+        if frames[index].spread < _LESS * typical
+    ]
 
 
 class _Scene:

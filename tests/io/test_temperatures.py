@@ -383,6 +383,30 @@ def test_a_closed_shutter_is_an_empty_frame():
     assert empty == [] and (whole.low, whole.high) == (5, 9)
 
 
+@pytest.mark.parametrize("places", [[0], [0, 1], [7, 19]])
+def test_a_shutter_with_the_warmth_of_the_lens_is_an_empty_frame(places):
+    frames = [temperatures.judge(counts(scene(seed))) for seed in range(20)]
+    others = [one for index, one in enumerate(frames) if index not in places]
+    low, high = min(one.low for one in others), max(one.high for one in others)
+    lens = object_at(60, 80, 60, 30)
+    for level in (5800, 8500):
+        shutter = temperatures.judge(
+            counts(level - 7000 + 140 * lens + scene(9, contrast=0))
+        )
+        assert not temperatures.is_flat(shutter.spread, frames[2].spread)
+        for place in places:
+            frames[place] = shutter
+        whole, empty = temperatures.together(frames)
+        assert empty == places and (whole.low, whole.high) == (low, high)
+    # Half of the frames are a second scene.
+    pair = [
+        *frames[2:7],
+        *[temperatures.judge(counts(scene(3, low=9000, contrast=30)))] * 5,
+    ]
+    whole, empty = temperatures.together(pair)
+    assert empty == [] and whole.high > 9000
+
+
 def test_a_frame_is_flat_that_spreads_by_a_quarter_of_the_others():
     assert temperatures.is_flat(np.array([0, 10, 11]), 40).tolist() == [1, 1, 0]
 
