@@ -93,6 +93,9 @@ def read(name: str, file: BinaryIO, check: Callable[[int, int], None]) -> Stored
                 "grey, palette, RGB, 8-bit CMYK or YCbCr, each with or without alpha, "
                 "compressed by none, LZW, Deflate, PackBits, Zstandard or JPEG"
             )
+        if page.bitspersample == 24 and dtype.kind in "iu":
+            # tifffile mixes up their bytes.
+            raise UserError(f"{name}: is a TIFF of 24-bit integers: expected 16 or 32")
         page.databytecounts = _byte_counts(page, file)
         if page.compression in _BY_LIBTIFF or (
             meaning == PHOTOMETRIC.YCBCR and page.compression != COMPRESSION.JPEG

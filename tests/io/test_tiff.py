@@ -54,6 +54,14 @@ def test_palettes_of_few_bits(put, bits):
     np.testing.assert_array_equal(images.read(path), (colormap >> 8).T[values])
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_integers_of_24_bits_are_refused(put, order):
+    samples = np.arange(6, dtype=np.uint8).reshape(2, 3).repeat(3, axis=1)
+    tags = {256: (4, [3]), 258: (3, [24])}
+    with pytest.raises(UserError, match="a TIFF of 24-bit integers: expected 16 or 32"):
+        images.read(put(raw_tiff(samples, tags, order=order)))
+
+
 def written(*pages) -> bytes:
     """Makes a TIFF of (image, options of tifffile's write)."""
     file = io.BytesIO()
