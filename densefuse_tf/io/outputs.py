@@ -104,6 +104,22 @@ def check_pairs(
             files.check_free(path)
 
 
+def check_folder(
+    folder: str | os.PathLike, sources: Iterable[str | os.PathLike]
+) -> None:
+    """Refuses a folder of results that is one of sources, as they were given.
+
+    The next run would take the results for sources.
+    """
+    real = os.path.realpath(folder)
+    for source in sources:
+        if os.path.isdir(source) and os.path.realpath(source) == real:
+            raise UserError(
+                f"{os.fspath(folder)}: is the folder of a source, and results in it "
+                "would be taken for sources by the next run: choose another"
+            )
+
+
 def check_sequence(
     path: str | os.PathLike,
     frames: Collection[str],

@@ -215,6 +215,7 @@ def _check(
         registration.inputs,
         overwrite=options.overwrite,
     )
+    outputs.check_folder(planning.folder_of(planned, request.output), request.sources)
     count = len(planned)
     if registration.register == "each" and registration.save_transform and count > 1:
         raise UserError(

@@ -33,7 +33,10 @@ def files(tmp_path, monkeypatch):
             images.write(f"{path}.png", image)
     images.write("twice/1.png", image)
     images.write("twice/1.bmp", image)
+    for name in ("photos", "photos2"):
+        images.write(f"{name}/a.jpg", image)
     pathlib.Path("link").symlink_to("vis")
+    pathlib.Path("link2").symlink_to("photos2")
     pathlib.Path("old").mkdir()
     pathlib.Path("old/notes.txt").touch()
     pathlib.Path("old.mp4").touch()
@@ -61,6 +64,16 @@ def files(tmp_path, monkeypatch):
         (
             (*PAIR, "--output=f.png", "--points=rig.json", "--save_transform=rig.json"),
             "rig.json: would overwrite an input: choose another",
+        ),
+        (
+            ("--ir=photos", "--vis=photos2", "--output=link2"),
+            "link2: is the folder of a source, and results in it would be taken for "
+            "sources by the next run: choose another",
+        ),
+        (
+            ("--ir=photos", "--vis=photos2", "--output=photos/fused.png"),
+            "photos: is the folder of a source, and results in it would be taken for "
+            "sources by the next run: choose another",
         ),
         (
             ("--ir=ir", "--vis=twice", "--output=out"),
