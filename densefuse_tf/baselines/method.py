@@ -78,9 +78,11 @@ def method(name: str) -> Callable[[_Class], _Class]:
     cell can be changed and run again.
 
     Raises:
-      TypeError: The class is no dataclass.
+      TypeError: The name is no text, or the class no dataclass.
       ValueError: The name is taken.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"method: {name!r} is no name: expected @method(NAME)")
 
     def register(cls: _Class) -> _Class:
         if not dataclasses.is_dataclass(cls):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from densefuse_tf.cameras.pairing import NAMES
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.pairing import pairs
 from densefuse_tf.cameras.ranges import SteadyRange
@@ -22,7 +23,6 @@ from densefuse_tf.pipelines.settings import RegistrationSettings
 
 # A run ends with the mistake that is in each of so many pairs, the first ones.
 _HOPELESS = 10
-NAMES = ("ir", "vis")
 
 
 def live(

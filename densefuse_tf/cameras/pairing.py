@@ -1,6 +1,7 @@
 """Pairs the newest frames of two sources; what is older is dropped, never queued."""
 
 import dataclasses
+import numbers
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from densefuse_tf.errors import UserError
+
+NAMES = ("ir", "vis")
 # How long a source may take to end, in seconds.
 _PATIENCE = 3.0
 # Where the first pairs, so many, are all too far apart a line says so.
@@ -41,6 +45,18 @@ class Counts:
         self.delays.append(time.monotonic() - moment)
 
 
+def _check(item: Any, name: str) -> None:
+    """Refuses what is no time and frame, as a frame alone or a letter of a name."""
+    if isinstance(item, tuple | list) and len(item) == 2:
+        item = item[0]
+        if isinstance(item, numbers.Real):
+            return
+    raise UserError(
+        f"{name} gives a value of type {type(item).__name__}: expected an iterator of "
+        "(time in seconds, frame); fuse.py --live opens files and cameras"
+    )
+
+
 def pairs(
     sources: Sequence[Any], rate: str | float, max_skew: float, counts: Counts
 ) -> Iterator[tuple[float, tuple[float, ...], tuple[np.ndarray, ...]]]:
@@ -65,6 +81,7 @@ def pairs(
         end = None
         try:
             for item in sources[index]:
+                _check(item, NAMES[index])
                 with changed:
                     newest[index], arrived[index] = item, arrived[index] + 1
                     changed.notify()

@@ -12,8 +12,8 @@ import numpy as np
 
 from densefuse_tf.cameras import showing
 from densefuse_tf.cameras import sources
-from densefuse_tf.cameras.live import NAMES
 from densefuse_tf.cameras.live import live
+from densefuse_tf.cameras.pairing import NAMES
 from densefuse_tf.cameras.pairing import Counts
 from densefuse_tf.cameras.settings import LiveSettings
 from densefuse_tf.errors import UserError

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from densefuse_tf.errors import UserError
 from densefuse_tf.io import texts
+from densefuse_tf.io import weights
 from densefuse_tf.training.settings import MAY_CHANGE
 from densefuse_tf.training.settings import TrainingSettings
 
@@ -29,7 +30,7 @@ class Paths:
         self.folder = pathlib.Path(folder)
         self.config = self.folder / CONFIG
         # The weights of the last save, and of the least validation loss of the curves.
-        self.model = self.folder / "model.keras"
+        self.model = self.folder / weights.OF_RUN
         self.best = self.folder / "best.keras"
         self.history = self.folder / "history.csv"
         self.state = self.folder / "state.npz"

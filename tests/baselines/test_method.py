@@ -83,6 +83,12 @@ def test_a_class_that_is_no_dataclass_is_refused(register):
         class Plain:
             pass
 
+    with pytest.raises(TypeError, match=r"Unnamed'> is no name: expected @method.NAME"):
+
+        @register
+        class Unnamed:
+            pass
+
 
 def test_an_unknown_method_is_refused_with_those_there_are(mean):
     with pytest.raises(UserError, match="unknown method 'means': expected one of mean"):

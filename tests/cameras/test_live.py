@@ -134,3 +134,18 @@ def test_false_colours_of_the_infrared_frame_are_not_shown(fuser):
     gray = np.repeat(VIS[:, :, :1], 3, axis=2)
     ((_, image),) = fused([(colored, gray)], fuser)
     assert image.ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("ir", "found"),
+    [
+        ([IR], "ndarray"),
+        ("ir.mkv", "str"),
+        ([(IR, 0.0)], "ndarray"),
+        ([(0.0, IR, VIS)], "tuple"),
+    ],
+)
+def test_what_gives_no_time_and_frame_is_refused(fuser, ir, found):
+    message = f"ir gives a value of type {found}: expected an iterator of .time in sec"
+    with pytest.raises(UserError, match=message):
+        list(densefuse_tf.live(ir, itertools.repeat((0.0, VIS)), fuser=fuser))

@@ -204,6 +204,8 @@ def test_a_number_gets_the_short_name_to_pass(kind):
         ("absent.keras", "no such checkpoint"),
         ("folder", "is a folder"),
         ("folder.keras", "is a folder"),
+        ("run", "is a folder: expected one of"),
+        ("run", "/run/model.keras?"),
         ("notes.txt", "is not a checkpoint"),
         ("x" * 5000, "no such checkpoint"),
         ("nul\0.keras", "no such checkpoint"),
@@ -211,6 +213,8 @@ def test_a_number_gets_the_short_name_to_pass(kind):
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, name, message):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.keras").touch()
     (tmp_path / "folder.keras").mkdir()
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     assert message in refusal(tmp_path / name)
