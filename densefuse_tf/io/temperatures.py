@@ -22,11 +22,13 @@ _LARGEST, _EXTREME_PIXELS = 2**16 - 1, 3
 # spread farther out than all others is no temperature.
 _REACH, _EDGE, _MARGIN = 8, 3, 0.1
 # Overshoot is larger, and along the border: in this share of what is near to it.
-_OVERSHOT, _ALONG = 0.25, 0.01
+_OVERSHOT, _ALONG = 0.25, 0.005
 # The most rows side by side that may be foreign though their values differ.
 _MOST_ROWS = 8
 # Rows that a message names, at most.
 _SHOWN = 4
+# The most pixels side by side that may be defects of the sensor.
+_MOST_ALONE = 4
 # A pixel is no lone one whose neighbours have this share of its height.
 _SOFT = 0.06
 # Of a sequence so few frames are those of a shutter; the contrast that a lens gives
@@ -322,15 +324,21 @@ def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
     mixed = np.zeros_like(border)
     for sign, share in ((-1, 0.1), (1, 99.9)):
         beyond = near * (sign * data - sign * _percentile(values, share))
+        outside = beyond > _MARGIN * spread
         if (sign * data[border] > sign * _percentile(values, share)).any():
-            soft = beyond > _MARGIN * spread
-            mixed |= edge & soft
-            for _ in range(reach):
-                mixed |= _dilated(border | mixed, 1) & soft
-        overshot = beyond > _OVERSHOT * spread
-        if overshot.sum() > _ALONG * near.sum():
-            mixed |= overshot
+            mixed |= _grown(border | (edge & outside), outside, reach) & outside
+        # What is five pixels wide is an object.
+        thin = outside & ~_grown(~_dilated(~outside, 2), outside, reach)
+        if (thin & (beyond > _OVERSHOT * spread)).sum() > _ALONG * near.sum():
+            mixed |= thin
     return mixed
+
+
+def _grown(seeds: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
+    """Adds what hangs together with seeds, as far as some pixels from them."""
+    for _ in range(steps):
+        seeds = seeds | (_dilated(seeds, 1) & inside)
+    return seeds
 
 
 def _has_soft_edge(
@@ -368,7 +376,7 @@ def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
 
 
 def _single_pixels(scene: _Scene) -> _Found:
-    """Finds pixels as far out, and pairs of them, around which nothing stands out."""
+    """Finds pixels as far out, and up to four of them, around which nothing is."""
     values = scene.values
     spread = _spread(values)
     first, last = _percentile(values, 1) - spread, _percentile(values, 99) + spread
@@ -378,10 +386,11 @@ def _single_pixels(scene: _Scene) -> _Found:
     rows, columns = np.nonzero(far)
     beside = np.zeros(far.shape, int)
     beside[rows, columns] = _around(far, rows, columns, 1).sum(axis=0)
-    # A pair is two pixels, beside each of which is the other.
-    pairs = _around(beside, rows, columns, 1).sum(axis=0) == 4
     own = beside[rows, columns]
-    chosen = (own == 1) | ((own == 2) & pairs)
+    # Of a few pixels side by side each is beside all others, and beside nothing else.
+    alike = _around(beside, rows, columns, 1).sum(axis=0) == own**2
+    wider = _around(far, rows, columns, 2).sum(axis=0)
+    chosen = alike & ((own <= 2) | ((own <= _MOST_ALONE) & (wider == own)))
     rows, columns = rows[chosen], columns[chosen]
     data = scene.floats
     height = data[rows, columns]

@@ -68,6 +68,7 @@ def spoiled():
     where = ([30], [99])
     yield case("a pixel with a little glow", where, 10000, counts(glowing))
     yield case("a pair of pixels", ([30, 31], [99, 100]), [65535, 60000])
+    yield case("four pixels", np.s_[30:32, 99:101], [[16383, 60000], [9999, 16383]])
     border = np.pad(np.zeros((height - 8, width - 8), bool), 4, constant_values=True)
     yield case("a black border", border, 0)
     yield case("a white border", border, 65535)
@@ -166,9 +167,18 @@ def test_where_a_border_is_overshot_is_left_out():
     assert judged.low > values.min() - 0.2 * np.ptp(values)
 
 
+@pytest.mark.parametrize("height", [300, 3000])
+@pytest.mark.parametrize(("column", "radius"), [(25, 8), (16, 5.5), (12, 8), (18, 4)])
+def test_a_hot_object_at_a_border_stays(height, column, radius):
+    image = counts(scene() + height * object_at(30, column, radius, 1))
+    image[:, :12] = 0
+    judged = temperatures.judge(image)
+    assert judged.high == image.max()
+    np.testing.assert_array_equal(judged.foreign, image == 0)
+
+
 def test_a_cold_object_at_a_border_stays():
-    cold = scene() - 3000 * object_at(30, 25, 8, 1.5)
-    image = counts(cold)
+    image = counts(scene() - 3000 * object_at(30, 25, 8, 1.5))
     image[:, :12] = 0
     judged = temperatures.judge(image)
     assert judged.low == image[:, 12:].min() < 4500
