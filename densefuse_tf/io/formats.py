@@ -93,6 +93,7 @@ FORMATS = (
     Format("NumPy", (b"\x93NUMPY",)),
     Format("FITS", (b"SIMPLE  =",)),
     Format("PDF", (b"%PDF",)),
+    Format("FLIR FFF", (b"FFF\0", b"AFF\0")),
 )
 # By suffix: all that names of images end in, what is picked out of a folder, what is
 # written, and what is trained on.

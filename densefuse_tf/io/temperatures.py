@@ -323,9 +323,11 @@ def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
     spread, data = _spread(values), scene.data.astype(np.float64)
     mixed = np.zeros_like(border)
     for sign, share in ((-1, 0.1), (1, 99.9)):
-        beyond = near * (sign * data - sign * _percentile(values, share))
+        beyond = sign * (data - _percentile(values, share))
+        is_own_side = (beyond[border] > 0).any()
+        beyond[~near] = 0
         outside = beyond > _MARGIN * spread
-        if (sign * data[border] > sign * _percentile(values, share)).any():
+        if is_own_side:
             mixed |= _grown(border | (edge & outside), outside, reach) & outside
         # What is five pixels wide is an object.
         thin = outside & ~_grown(~_dilated(~outside, 2), outside, reach)

@@ -89,6 +89,8 @@ def spoiled():
     mixed = np.full((height, 11), -999.0)
     mixed[:, 10] = -999 * 0.3 + celsius[:, 10] * 0.7
     yield case("a border that mixes", np.s_[:, :11], mixed, celsius)
+    mixed[50, 3] = np.inf
+    yield case("a border with infinity", np.s_[:, :11], mixed, celsius)
     yield case("half a row of telemetry", np.s_[-1, :80], rng.integers(0, 65536, 80))
     yield case("half a row of noise", np.s_[60, 80:], rng.integers(0, 300, 80))
     image = counts(scene(shape=(512, 640)))
