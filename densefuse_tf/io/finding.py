@@ -2,9 +2,11 @@
 
 import array
 import glob
+import itertools
 import os
 import pathlib
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
@@ -29,6 +31,8 @@ _FIRST_NUMBER = re.compile(r"\A[0-9.]*[0-9]")
 _DECIMALS = 255
 # A line shows so many names at most.
 _SHOWN = 3
+# So many subfolders are searched for what a folder itself has not.
+_MAX_FOLDERS = 100
 # Names that are made anew each time.
 _Names = Callable[[], Iterator[str]]
 # What tells by a key of each path which images belong together.
@@ -119,11 +123,15 @@ def _images(
 
 def _in_subfolders(source: str, suffixes: Sequence[str]) -> str:
     """Says how the images of a folder's subfolders are given; "" if there are none."""
-    pattern = f"{glob.escape(source.rstrip('/'))}/**"
-    has_some = os.path.isdir(source) and any(
-        path.lower().endswith(tuple(suffixes)) for path in _glob(pattern)
-    )
-    return f"; {pattern} takes those of its subfolders" if has_some else ""
+    # Of a disk full of folders the first ones are looked at.
+    folders = itertools.islice(os.walk(source), _MAX_FOLDERS)
+    for _, _, names in folders:
+        for name in names:
+            if name.lower().endswith(tuple(suffixes)) and not name.startswith("."):
+                # Some shells would take the stars for their own.
+                pattern = shlex.quote(f"{glob.escape(source.rstrip('/'))}/**")
+                return f"; {pattern} takes those of its subfolders"
+    return ""
 
 
 class _Entry:

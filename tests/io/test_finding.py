@@ -88,7 +88,7 @@ def test_find_enters_each_folder_once(folder, monkeypatch):
     [
         ("missing", "no such file or folder"),
         ("empty", "the folder has no image"),
-        (".", "; ./** takes those of its subfolders"),
+        (".", "; './**' takes those of its subfolders"),
         ("*.png", "the pattern matches nothing"),
         ("empty/*", "the pattern matches no image"),
         ("null\0byte", "no such file or folder"),
