@@ -78,8 +78,9 @@ class Launcher:
                 _check_local(self._options)
             standard.runner = "FnApiRunner" if self.is_local else runner
             self._runner = _created(standard.runner)
-            # Checks the options that the runner cannot do without.
-            self._pipeline()
+            # Checks the options that the runner cannot do without. Beam removes the
+            # temporary folder of a pipeline that is run.
+            shutil.rmtree(self._pipeline().local_tempdir, ignore_errors=True)
         self.threads = self._threads()
 
     def fusing(

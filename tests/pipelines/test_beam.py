@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -209,7 +210,11 @@ def test_processes_give_the_same_files(pairs, expected, checkpoint):
     assert contents(pairs / "out") == expected
 
 
-def test_the_command(pairs, expected, checkpoint, capsys):
+def test_the_command(
+    pairs, expected, checkpoint, capsys, tmp_path_factory, monkeypatch
+):
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     status = fuse.run(
         [
             *("fuse.py", "--ir=ir", "--vis=vis", "--output=out", "--save_raw"),
@@ -230,6 +235,7 @@ def test_the_command(pairs, expected, checkpoint, capsys):
     with open("out/fuse_report.csv", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["output", "source_1", "source_2", "error"]
+    assert list(temporary.iterdir()) == []
     assert [row[:3] for row in rows] == [
         [f"out/{number}.png", f"ir/{number}.png", f"vis/{number}.png"]
         for number in (3, 6)
