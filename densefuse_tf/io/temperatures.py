@@ -23,6 +23,8 @@ _LARGEST, _EXTREME_PIXELS = 2**16 - 1, 3
 _REACH, _EDGE, _MARGIN = 8, 3, 0.1
 # Overshoot is larger, and along the border: in this share of what is near to it.
 _OVERSHOT, _ALONG = 0.25, 0.005
+# For a value at the corners of an image this share of the spread is far.
+_NEAR = 0.25
 # The most rows side by side that may be foreign though their values differ.
 _MOST_ROWS = 8
 # Rows that a message names, at most.
@@ -102,7 +104,7 @@ def judge(image: np.ndarray) -> Judged:
         found.append(f"{_pixels(foreign)} without a value")
         scene = scene.without(foreign)
     # Rows go first: of their values a single one may be shared, and would go alone.
-    rules = (_rows, _columns, _shared_values, _single_pixels)
+    rules = (_rows, _columns, _shared_values, _single_pixels, _beside_border)
     named = -1
     # What one rule leaves out may have hidden from another what that looks for.
     while scene.data.ndim == 2 and named < len(found):
@@ -272,13 +274,28 @@ def _shared_values(scene: _Scene) -> _Found:
             continue
         where = scene.only(np.isin(scene.data, own))
         if borders:
-            where |= _mixed(scene, where)
+            where |= _mixed(scene, where, own)
             rest = scene.without(where).values
         elif _has_soft_edge(scene, where, own, rest):
             continue
-        if len(rest) and _spread(rest) > 0 and _are_far(own, rest, 0):
+        # At the corners of an image it is a border even if it is near to the scene.
+        share = _NEAR if all(_is_at_corners(scene.data, one) for one in own) else 1
+        if len(rest) and _spread(rest) > 0 and _are_far(own, rest, 0, share):
             named = " and ".join(f"{value:g}" for value in own)
             return f"{_pixels(where)} of the value {named}", where
+    return _NOTHING
+
+
+def _beside_border(scene: _Scene) -> _Found:
+    """Finds rows and columns that are no picture where a border hides them."""
+    low = _shared(scene.values)
+    if low and _is_border(scene.data, low[0], True):
+        rest = scene.without(scene.data == low[0])
+        if len(rest.values) and _are_far(low, rest.values, 25):
+            for rule in (_rows, _columns):
+                what, where = rule(rest)
+                if where is not None:
+                    return what, where
     return _NOTHING
 
 
@@ -297,12 +314,16 @@ def _shared(ordered: np.ndarray) -> list[float]:
 
 def _is_border(data: np.ndarray, value: float, is_lowest: bool) -> bool:
     """Returns whether a value means that the scene ends, and not how warm it is."""
-    corners = data[:: len(data) - 1, :: data.shape[1] - 1]
     is_impossible = is_lowest and (value == 0 or value < _ABSOLUTE_ZERO)
-    return bool(is_impossible or (corners == value).sum() > 2)
+    return is_impossible or _is_at_corners(data, value)
 
 
-def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
+def _is_at_corners(data: np.ndarray, value: float) -> bool:
+    corners = data[:: len(data) - 1, :: data.shape[1] - 1]
+    return int((corners == value).sum()) > 2
+
+
+def _mixed(scene: _Scene, border: np.ndarray, own: Sequence[float]) -> np.ndarray:
     """Finds the pixels near a border that interpolation has mixed with it.
 
     They lie outside of what all values farther from it are: on its own side where they
@@ -319,6 +340,8 @@ def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
         if 2 * len(values) > near.sum():
             break
     else:
+        return np.zeros_like(border)
+    if not _are_far(own, values, 0.1, _NEAR):
         return np.zeros_like(border)
     spread, data = _spread(values), scene.data.astype(np.float64)
     mixed = np.zeros_like(border)
@@ -363,16 +386,19 @@ def _has_soft_edge(
     return 8 * int(between.sum()) > int(around.sum())
 
 
-def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
+def _are_far(
+    own: Sequence[float], rest: np.ndarray, margin: float, share: float = 1
+) -> bool:
     """Returns whether each value is farther from all of `rest` than these spread.
 
     Args:
       own: The values.
       rest: Values in order.
       margin: The percents of the rest at either end that do not count.
+      share: Of the spread that is enough.
     """
     ends = max(margin, 1)
-    spread = _percentile(rest, 100 - ends) - _percentile(rest, ends)
+    spread = share * (_percentile(rest, 100 - ends) - _percentile(rest, ends))
     low, high = _percentile(rest, margin), _percentile(rest, 100 - margin)
     return all(value < low - spread or value > high + spread for value in own)
 
@@ -522,7 +548,7 @@ def _is_no_picture(data: np.ndarray, first: int, end: int, steps: float) -> bool
         if 0 <= next_row < len(data):
             if _median(data[next_row] - data[near]) > 0.1 * jump:
                 return False
-    if inside == 2 and len(band) <= 2:
+    if len(band) <= inside:
         return True
     # A hot object may come into view at an edge; telemetry is rough, or all zeros.
     is_flat = _median(band - np.nanmedian(band, axis=1, keepdims=True)) == 0

@@ -155,7 +155,7 @@ def test_a_border_that_mixes_with_the_scene_is_left_out(shape, angle, border):
     room = 0.1 * np.ptp(inside.astype(float))
     assert judged.low > inside.min() - room and judged.high < inside.max() + room
     # What the scene alone gave is nearly all of it a temperature.
-    assert judged.foreign[weight > 0.999].mean() < 0.01
+    assert judged.foreign[weight > 0.999].mean() < 0.015
     assert judged.foreign[weight < 0.5].all()
 
 
