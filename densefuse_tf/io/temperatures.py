@@ -16,26 +16,15 @@ import numpy as np
 
 # A value may be foreign that this share of the pixels have, and so many pixels.
 _SHARED, _SHARED_PIXELS = 0.001, 8
-# No sensor reaches the ends of 16 bits: of these so few pixels are enough.
-_LARGEST, _EXTREME_PIXELS = 2**16 - 1, 3
-# Interpolation mixes a border with so many pixels next to it; what is this share of the
-# spread farther out than all others is no temperature.
-_REACH, _EDGE, _MARGIN = 8, 3, 0.1
-# Overshoot is larger, and along the border: in this share of what is near to it.
-_OVERSHOT, _ALONG = 0.25, 0.005
-# For a value at the corners of an image this share of the spread is far.
-_NEAR = 0.25
+# Interpolation mixes a border with so many pixels next to it, and what is this share of
+# the spread lower than the rest is mixed.
+_REACH, _MARGIN = 3, 0.1
 # The most rows side by side that may be foreign though their values differ.
 _MOST_ROWS = 8
 # Rows that a message names, at most.
 _SHOWN = 4
-# The most pixels side by side that may be defects of the sensor.
-_MOST_ALONE = 4
 # A pixel is no lone one whose neighbours have this share of its height.
 _SOFT = 0.06
-# Of a sequence so few frames are those of a shutter; the contrast that a lens gives
-# them is less than this share of the scene's.
-_FEW, _LESS = 0.1, 0.75
 # In degrees Celsius nothing is colder.
 _ABSOLUTE_ZERO = -273.15
 
@@ -104,7 +93,7 @@ def judge(image: np.ndarray) -> Judged:
         found.append(f"{_pixels(foreign)} without a value")
         scene = scene.without(foreign)
     # Rows go first: of their values a single one may be shared, and would go alone.
-    rules = (_rows, _columns, _shared_values, _single_pixels, _beside_border)
+    rules = (_rows, _columns, _shared_values, _single_pixels)
     named = -1
     # What one rule leaves out may have hidden from another what that looks for.
     while scene.data.ndim == 2 and named < len(found):
@@ -146,8 +135,6 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
 
     A frame is empty, as one of a closed shutter is, that has one value alone; or next
     to no contrast, and values farther from those of all other frames than these spread.
-    So is one of a few frames of less contrast than the others have, as that of a lens
-    that is warmer than the shutter, if no frame has values in between.
 
     Args:
       frames: One or more.
@@ -167,7 +154,6 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
         margin = typical if one.low < one.high else 0.0
         if one.low > high + margin or one.high < low - margin:
             empty.append(index)
-    empty += [index for index in _apart(frames, typical) if index not in empty]
     left_out = set(empty)
     seen = [one for index, one in enumerate(frames) if index not in left_out]
     inner = [one.inner for one in seen if one.inner is not None]
@@ -176,33 +162,7 @@ def together(frames: Sequence[Judged]) -> tuple[Judged, list[int]]:
         max(one.high for one in seen),
         (min(low for low, _ in inner), max(high for _, high in inner)),
     )
-    return whole, sorted(empty)
-
-
-def _apart(frames: Sequence[Judged], typical: float) -> list[int]:
-    """Finds a few frames whose values are apart from those of all others.
-
-    Args:
-      frames: All of them.
-      typical: What their values spread over, as a rule.
-    """
-    order = sorted(range(len(frames)), key=lambda index: frames[index].low)
-    groups: list[list[int]] = []
-    high = -np.inf
-    for index in order:
-        if frames[index].low > high + typical:
-            groups.append([])
-        groups[-1].append(index)
-        high = max(high, frames[index].high)
-    largest = max(groups, key=len)
-    few = max(1, _FEW * len(frames))
-    return [
-        index
-        for group in groups
-        if group is not largest and len(group) <= few < len(largest)
-        for index in group
-        if frames[index].spread < _LESS * typical
-    ]
+    return whole, empty
 
 
 class _Scene:
@@ -260,151 +220,76 @@ def _shared_values(scene: _Scene) -> _Found:
     It is the lowest or the highest one. Both may be foreign, and hide one another.
     """
     values = scene.values
-    low, high = _shared(values), _shared(values[::-1])
-    if low and low == high:
-        below, above = values < low[0], values > low[0]
-        low, high = (low, []) if below.sum() < above.sum() else ([], high)
-    for own in filter(None, (low, high, low + high)):
-        start = int(np.searchsorted(values, low[0], "right")) if own[:1] == low else 0
-        stop = int(np.searchsorted(values, high[0])) if own[-1:] == high else None
-        rest = values[start:stop]
-        borders = [one for one in own if _is_border(scene.data, one, [one] == low)]
-        # Of a scene less than 15 % are mixed with a border.
-        if not len(rest) or not _are_far(own, rest, 15 if borders else 5):
-            continue
+    low, high = values[0], values[-1]
+    first, last = np.searchsorted(values, low, "right"), np.searchsorted(values, high)
+    least = max(_SHARED * len(values), _SHARED_PIXELS)
+    own_low = [low] if first >= least else []
+    own_high = [high] if len(values) - last >= least else []
+    for own in filter(None, (own_low, own_high, own_low + own_high)):
         where = scene.only(np.isin(scene.data, own))
-        if borders:
-            where |= _mixed(scene, where, own)
+        if low in own and (low == 0 or low < _ABSOLUTE_ZERO):
+            # Rectified, a border mixes with the scene.
+            where |= _mixed(scene, where)
             rest = scene.without(where).values
-        elif _has_soft_edge(scene, where, own, rest):
-            continue
-        # At the corners of an image it is a border even if it is near to the scene.
-        share = _NEAR if all(_is_at_corners(scene.data, one) for one in own) else 1
-        if len(rest) and _spread(rest) > 0 and _are_far(own, rest, 0, share):
+            # A hot object that saturates says nothing of how far the scene spreads.
+            rest = rest[: np.searchsorted(rest, high)] if own_high else rest
+        else:
+            rest = values[first if low in own else 0 : last if high in own else None]
+            if not len(rest) or not _are_far(own, rest, 5):
+                continue
+            spread = _spread(rest)
+            # What lies around it: the scene, or values in between.
+            around = scene.only(_dilated(where) & ~where)
+            between = around & scene.beyond(
+                _percentile(rest, 1) - spread if low in own else -np.inf,
+                _percentile(rest, 99) + spread if high in own else np.inf,
+            )
+            if 8 * between.sum() > around.sum():
+                # The edge of a hot object that saturates.
+                continue
+        if len(rest) and _are_far(own, rest, 0):
             named = " and ".join(f"{value:g}" for value in own)
             return f"{_pixels(where)} of the value {named}", where
     return _NOTHING
 
 
-def _beside_border(scene: _Scene) -> _Found:
-    """Finds rows and columns that are no picture where a border hides them."""
-    low = _shared(scene.values)
-    if low and _is_border(scene.data, low[0], True):
-        rest = scene.without(scene.data == low[0])
-        if len(rest.values) and _are_far(low, rest.values, 25):
-            for rule in (_rows, _columns):
-                what, where = rule(rest)
-                if where is not None:
-                    return what, where
-    return _NOTHING
+def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
+    """Finds the pixels that interpolation has mixed with a border of the lowest value.
 
-
-def _shared(ordered: np.ndarray) -> list[float]:
-    """Returns the first value that many pixels share, or nothing.
-
-    Args:
-      ordered: The values, up or down.
-    """
-    least = int(max(np.ceil(_SHARED * len(ordered)), _SHARED_PIXELS))
-    if ordered.dtype == np.uint16 and ordered[0] in (0, _LARGEST):
-        least = _EXTREME_PIXELS
-    are_shared = ordered[least - 1 :] == ordered[: 1 - least]
-    return [ordered[are_shared.argmax()]] if are_shared.any() else []
-
-
-def _is_border(data: np.ndarray, value: float, is_lowest: bool) -> bool:
-    """Returns whether a value means that the scene ends, and not how warm it is."""
-    is_impossible = is_lowest and (value == 0 or value < _ABSOLUTE_ZERO)
-    return is_impossible or _is_at_corners(data, value)
-
-
-def _is_at_corners(data: np.ndarray, value: float) -> bool:
-    corners = data[:: len(data) - 1, :: data.shape[1] - 1]
-    return int((corners == value).sum()) > 2
-
-
-def _mixed(scene: _Scene, border: np.ndarray, own: Sequence[float]) -> np.ndarray:
-    """Finds the pixels near a border that interpolation has mixed with it.
-
-    They lie outside of what all values farther from it are: on its own side where they
-    hang together with it, and on both along it where cubic interpolation overshoots.
+    They are lower than all that is farther from it. Along the edge of the image a
+    border may be thinner than a pixel.
     """
     edge = np.ones_like(border)
-    edge[_EDGE:-_EDGE, _EDGE:-_EDGE] = False
-    # At the edge of a turned image a border may be thinner than a pixel.
-    edge &= (border & edge).any()
-    for reach in range(_REACH, 0, -1):
-        near = scene.only((_dilated(border, reach) | edge) & ~border)
-        values = scene.without(border | near).values
-        # Holes all over an image are near to all of it.
-        if 2 * len(values) > near.sum():
-            break
-    else:
+    edge[_REACH:-_REACH, _REACH:-_REACH] = False
+    near = border
+    for _ in range(_REACH):
+        near = _dilated(near)
+    near = scene.only((near | edge & (border & edge).any()) & ~border)
+    rest = scene.without(border | near).values
+    # Holes all over an image are near to all of it.
+    if 2 * len(rest) <= near.sum():
         return np.zeros_like(border)
-    if not _are_far(own, values, 0.1, _NEAR):
-        return np.zeros_like(border)
-    spread, data = _spread(values), scene.data.astype(np.float64)
-    mixed = np.zeros_like(border)
-    for sign, share in ((-1, 0.1), (1, 99.9)):
-        beyond = sign * (data - _percentile(values, share))
-        is_own_side = (beyond[border] > 0).any()
-        beyond[~near] = 0
-        outside = beyond > _MARGIN * spread
-        if is_own_side:
-            mixed |= _grown(border | (edge & outside), outside, reach) & outside
-        # What is five pixels wide is an object.
-        thin = outside & ~_grown(~_dilated(~outside, 2), outside, reach)
-        if (thin & (beyond > _OVERSHOT * spread)).sum() > _ALONG * near.sum():
-            mixed |= thin
-    return mixed
+    lowest = _percentile(rest, 0.1) - _MARGIN * _spread(rest)
+    return near & (scene.data < lowest)
 
 
-def _grown(seeds: np.ndarray, inside: np.ndarray, steps: int) -> np.ndarray:
-    """Adds what hangs together with seeds, as far as some pixels from them."""
-    for _ in range(steps):
-        seeds = seeds | (_dilated(seeds, 1) & inside)
-    return seeds
-
-
-def _has_soft_edge(
-    scene: _Scene, where: np.ndarray, own: Sequence[float], rest: np.ndarray
-) -> bool:
-    """Returns whether values in between are around, as of a hot object that saturates.
-
-    Args:
-      scene: What is there.
-      where: The pixels of the object.
-      own: Their values.
-      rest: All others in order.
-    """
-    spread = _spread(rest)
-    around = scene.only(_dilated(where, 1) & ~where)
-    between = around & scene.beyond(
-        _percentile(rest, 1) - spread if own[0] < rest[0] else -np.inf,
-        _percentile(rest, 99) + spread if own[-1] > rest[-1] else np.inf,
-    )
-    return 8 * int(between.sum()) > int(around.sum())
-
-
-def _are_far(
-    own: Sequence[float], rest: np.ndarray, margin: float, share: float = 1
-) -> bool:
+def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
     """Returns whether each value is farther from all of `rest` than these spread.
 
     Args:
-      own: The values.
+      own: Values lower or higher than all of the rest.
       rest: Values in order.
       margin: The percents of the rest at either end that do not count.
-      share: Of the spread that is enough.
     """
-    ends = max(margin, 1)
-    spread = share * (_percentile(rest, 100 - ends) - _percentile(rest, ends))
-    low, high = _percentile(rest, margin), _percentile(rest, 100 - margin)
-    return all(value < low - spread or value > high + spread for value in own)
+    spread = _spread(rest)
+    ends = _percentile(rest, margin), _percentile(rest, 100 - margin)
+    return spread > 0 and all(
+        min(abs(float(value) - end) for end in ends) > spread for value in own
+    )
 
 
 def _single_pixels(scene: _Scene) -> _Found:
-    """Finds pixels as far out, and up to four of them, around which nothing is."""
+    """Finds pixels as far out, and pairs of them, around which nothing stands out."""
     values = scene.values
     spread = _spread(values)
     first, last = _percentile(values, 1) - spread, _percentile(values, 99) + spread
@@ -414,19 +299,17 @@ def _single_pixels(scene: _Scene) -> _Found:
     rows, columns = np.nonzero(far)
     beside = np.zeros(far.shape, int)
     beside[rows, columns] = _around(far, rows, columns, 1).sum(axis=0)
+    # A pair is two pixels, beside each of which is the other.
+    pairs = _around(beside, rows, columns, 1).sum(axis=0) == 4
     own = beside[rows, columns]
-    # Of a few pixels side by side each is beside all others, and beside nothing else.
-    alike = _around(beside, rows, columns, 1).sum(axis=0) == own**2
-    wider = _around(far, rows, columns, 2).sum(axis=0)
-    chosen = alike & ((own <= 2) | ((own <= _MOST_ALONE) & (wider == own)))
+    chosen = (own == 1) | ((own == 2) & pairs)
     rows, columns = rows[chosen], columns[chosen]
     data = scene.floats
     height = data[rows, columns]
     data[rows, columns] = np.nan
     # What a lens brings to one pixel reaches those around it as well.
     near, wide = (_mean(_around(data, rows, columns, reach)) for reach in (1, 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chosen = (near - wide) / (height - wide) <= _SOFT
+    chosen = (near - wide) / (height - wide) <= _SOFT
     alone = np.zeros_like(far)
     alone[rows[chosen], columns[chosen]] = True
     rest = scene.without(alone).values
@@ -464,60 +347,27 @@ def _rows(scene: _Scene, what: str = "row") -> _Found:
     first, last = float(scene.values[0]), float(scene.values[-1])
     if first >= low - margin and last <= high + margin:
         return _NOTHING
-    parts = _parts(scene, low, high, margin)
-    odd = np.isin(np.arange(len(scene.data)), list(parts))
+    far = scene.beyond(low - margin, high + margin)
+    there = np.full(len(far), far.shape[1]) if scene.left is None else scene.left.sum(1)
+    odd = (2 * far.sum(axis=1) > there) & (there > 0)
     if not odd.any() or odd.all():
         return _NOTHING
     data = scene.floats
     steps = _steps(data[~odd][:: max(1, len(data) // 100)])
     edges = np.flatnonzero(np.diff(np.pad(odd, 1).astype(int)))
-    where = np.zeros(scene.data.shape, bool)
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        left = min(parts[row][0] for row in range(first, end))
-        right = max(parts[row][1] for row in range(first, end))
-        if _is_no_picture(data[:, left:right], first, end, steps):
-            where[first:end, left:right] = True
-    found = np.flatnonzero(where.any(axis=1)).tolist()
+    found = [
+        row
+        for first, end in zip(edges[::2], edges[1::2], strict=True)
+        if _is_no_picture(data, first, end, steps)
+        for row in range(first, end)
+    ]
     if not found:
         return _NOTHING
+    where = np.zeros(far.shape, bool)
+    where[found] = True
     names = ", ".join(str(row) for row in found[:_SHOWN])
     names += ", ..." if len(found) > _SHOWN else ""
     return f"{what}{'s' * (len(found) > 1)} {names}", scene.only(where)
-
-
-def _parts(
-    scene: _Scene, low: float, high: float, margin: float
-) -> dict[int, tuple[int, int]]:
-    """Finds rows, or a fourth of them and more, that are far out for the larger part.
-
-    Returns:
-      The first column and the one after the last, by row.
-    """
-    far = scene.beyond(low - margin, high + margin)
-    width = far.shape[1]
-    there = np.full(len(far), width) if scene.left is None else scene.left.sum(axis=1)
-    parts = {}
-    for row in np.flatnonzero((2 * far.sum(axis=1) > there) & (there > 0)).tolist():
-        parts[row] = _without_ends(np.flatnonzero(far[row]), width)
-    # A part of a row is more often one of the scene: it has to be farther out.
-    far = scene.beyond(low - 2 * margin, high + 2 * margin)
-    for row in np.flatnonzero(8 * far.sum(axis=1) > width).tolist():
-        columns = np.flatnonzero(far[row])
-        gaps = np.flatnonzero(8 * np.diff(columns) > width)
-        columns = max(np.split(columns, gaps + 1), key=len)
-        length = columns[-1] + 1 - columns[0]
-        if row not in parts and 4 * length > width and 2 * len(columns) > length:
-            parts[row] = _without_ends(columns, width)
-    return parts
-
-
-def _without_ends(columns: np.ndarray, width: int) -> tuple[int, int]:
-    """Returns where columns begin and end: a short rest at an end belongs to them."""
-    first, end = int(columns[0]), int(columns[-1]) + 1
-    return (
-        first if 8 * first > width else 0,
-        end if 8 * (width - end) > width else width,
-    )
 
 
 def _columns(scene: _Scene) -> _Found:
@@ -548,7 +398,7 @@ def _is_no_picture(data: np.ndarray, first: int, end: int, steps: float) -> bool
         if 0 <= next_row < len(data):
             if _median(data[next_row] - data[near]) > 0.1 * jump:
                 return False
-    if len(band) <= inside:
+    if inside == 2 and len(band) <= 2:
         return True
     # A hot object may come into view at an edge; telemetry is rough, or all zeros.
     is_flat = _median(band - np.nanmedian(band, axis=1, keepdims=True)) == 0
@@ -565,13 +415,11 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(sizes)) if sizes.size else 0.0
 
 
-def _dilated(where: np.ndarray, reach: int) -> np.ndarray:
-    """Adds the pixels of the square around each, `reach` in each direction."""
-    for _ in range(reach):
-        padded = np.pad(where, 1)
-        rows = padded[:-2] | padded[1:-1] | padded[2:]
-        where = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    return where
+def _dilated(where: np.ndarray) -> np.ndarray:
+    """Adds the eight neighbours of each pixel."""
+    padded = np.pad(where, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    return rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
 
 
 def _percentile(ordered: np.ndarray, share: float) -> float:
