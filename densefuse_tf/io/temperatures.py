@@ -256,21 +256,24 @@ def _shared_values(scene: _Scene) -> _Found:
 def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
     """Finds the pixels that interpolation has mixed with a border of the lowest value.
 
-    They are lower than all that is farther from it. Along the edge of the image a
-    border may be thinner than a pixel.
+    They hang together with it, are lower than all that is farther from it, and near to
+    it or to the edge of the image, along which a border may be thinner than a pixel.
     """
-    edge = np.ones_like(border)
-    edge[_REACH:-_REACH, _REACH:-_REACH] = False
-    near = border
+    near = np.ones_like(border)
+    near[_REACH:-_REACH, _REACH:-_REACH] = False
+    grown = border
     for _ in range(_REACH):
-        near = _dilated(near)
-    near = scene.only((near | edge & (border & edge).any()) & ~border)
+        grown = _dilated(grown)
+    near = scene.only((near | grown) & ~border)
     rest = scene.without(border | near).values
     # Holes all over an image are near to all of it.
     if 2 * len(rest) <= near.sum():
         return np.zeros_like(border)
-    lowest = _percentile(rest, 0.1) - _MARGIN * _spread(rest)
-    return near & (scene.data < lowest)
+    lower = near & (scene.data < _percentile(rest, 0.1) - _MARGIN * _spread(rest))
+    mixed = np.zeros_like(border)
+    while (grown := _dilated(border | mixed) & lower & ~mixed).any():
+        mixed |= grown
+    return mixed
 
 
 def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
