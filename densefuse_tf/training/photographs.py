@@ -249,7 +249,8 @@ class Photographs:
         if self._cache is not None:
             state, crop = self._cache.get(index)
             if state == CORRUPT:
-                self._skip(index, "was not readable when it was cached")
+                name = self.paths[index]
+                self._skip(index, f"{name}: was not readable when it was cached")
             if state != UNKNOWN:
                 return crop, np.bool_(state == READABLE)
         try:

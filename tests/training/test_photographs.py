@@ -252,7 +252,9 @@ def failing_in_the_middle(path, patch):
         failing_in_the_middle,
     ],
 )
-def test_cache_forgets_what_could_not_be_opened(folder, tmp_path, spoil, monkeypatch):
+def test_cache_forgets_what_could_not_be_opened(
+    folder, tmp_path, spoil, monkeypatch, caplog
+):
     paths = photographs.find_photographs(folder)
     damaged, away = folder / "set1" / "3.png", folder / "set0" / "4.png"
     whole = damaged.read_bytes()
@@ -273,8 +275,10 @@ def test_cache_forgets_what_could_not_be_opened(folder, tmp_path, spoil, monkeyp
     damaged.write_bytes(whole)
     cache = CropCache(paths, Crops(size=SIZE), tmp_path / "crops.cache")
     source = photographs.Photographs(paths, Crops(size=SIZE), cache=cache)
-    shown = {v for values, _ in levels(source.validation_batches(1)) for v in values}
-    assert shown == {0, 10, 20, 40, 50, 60}
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        batches = levels(source.validation_batches(1))
+    assert {v for values, _ in batches for v in values} == {0, 10, 20, 40, 50, 60}
+    assert f"{damaged}: was not readable when it was cached" in caplog.text
 
 
 @pytest.mark.parametrize("start", [0, 1, 4, 6])
