@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import copy
 import logging as python_logging
 import os
 import re
@@ -101,7 +102,11 @@ def _run(
             return 0
         rest = parsing.parse(argv, flag_values, takes_files=takes_files)
         with _terminating():
-            status = main(*[rest] * takes_files) or 0
+            try:
+                status = main(*[rest] * takes_files) or 0
+            finally:
+                # What is said of a mistake comes last.
+                log.sum_up()
             sys.stdout.flush()
             return status
     except (flags.Error, UserError) as error:
@@ -125,7 +130,6 @@ def _run(
         print(f"{name}: {' '.join(one_line(line).split())}", file=sys.stderr)
         return status
     finally:
-        log.sum_up()
         python_logging.getLogger().removeHandler(log)
 
 
@@ -191,11 +195,17 @@ class _Log(python_logging.Handler):
 
     def sum_up(self) -> None:
         """Writes how many lines of each kind were not written."""
-        for kind, record in self._kept.items():
-            count = self._counts[kind] - telling.SHOWN
-            if count > 1:
-                record.msg = f"{count} more lines as this one: {record.msg}"
-            self._write(record)
+        self.acquire()
+        try:
+            for kind, record in self._kept.items():
+                line = copy.copy(record)
+                count = self._counts[kind] - telling.SHOWN
+                if count > 1:
+                    line.msg = f"{count} more lines as this one: {record.msg}"
+                self._write(line)
+            self._kept.clear()
+        finally:
+            self.release()
 
     def _write(self, record: python_logging.LogRecord) -> None:
         # There is none where it has not been imported, or not to its end.

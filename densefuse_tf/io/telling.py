@@ -4,25 +4,40 @@ A command shows the first lines of each kind as they come, and counts the others
 end: a fault that one file has is often that of a thousand.
 """
 
+import re
 from typing import Any
 
 from absl import logging
 
 # The first lines of a kind that are shown.
 SHOWN = 3
-_MARK = "is_of_one_file"
+_KIND = "kind_of_line"
+_NUMBER = re.compile(r"[0-9][0-9.]*")
 
 
-def info(message: str, *args: Any) -> None:
-    """Logs what was done with a file; lines of one kind have one message."""
-    logging.info(message, *args, extra={_MARK: True})
+@logging.skip_log_prefix
+def info(message: str, name: object, *args: object) -> None:
+    """Logs what was done with a file.
+
+    Args:
+      message: Its text, with the name of the file first.
+      name: The file.
+      *args: What else stands in the text.
+    """
+    logging.info(message, name, *args, extra=_marked(message, args))
 
 
-def warning(message: str, *args: Any) -> None:
-    """Warns of what a file is like; lines of one kind have one message."""
-    logging.warning(message, *args, extra={_MARK: True})
+@logging.skip_log_prefix
+def warning(message: str, name: object, *args: object) -> None:
+    """Warns of what a file is like; see `info`."""
+    logging.warning(message, name, *args, extra=_marked(message, args))
 
 
 def kind(record: Any) -> str | None:
     """Returns the kind of a record of the log; None where it is of no file."""
-    return record.msg if hasattr(record, _MARK) else None
+    return getattr(record, _KIND, None)
+
+
+def _marked(message: str, args: tuple[object, ...]) -> dict[str, str]:
+    """Lines are of one kind that differ in the file and in numbers alone."""
+    return {_KIND: _NUMBER.sub("0", message % ("", *args))}

@@ -95,7 +95,8 @@ def read(
     """
     found = stored(paths, options)
     if found.unread and tell:
-        telling.warning("%s", found.unread)
+        name = found.names[0]
+        telling.warning("%s: %s", name, found.unread.removeprefix(f"{name}: "))
     sources, values = [], found.values
     count = len(paths)
     ranges = options.ranges(count)

@@ -19,6 +19,7 @@ from densefuse_tf.commands import register
 from densefuse_tf.commands import runner
 from densefuse_tf.commands import train
 from densefuse_tf.commands import train_cnn
+from densefuse_tf.errors import UserError
 from densefuse_tf.io import telling
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -132,21 +133,30 @@ def test_the_word_for_photographs_in_files_may_be_misspelt(vis, tmp_path, capsys
 def test_what_many_files_have_is_said_of_the_first_and_counted(capsys):
     def main():
         for index in range(5):
-            telling.info("%s: has %d pages", f"{index}.tif", 2)
+            telling.info("%s: has %d pages", f"{index}.tif", 2 + index)
             telling.warning("%s: no temperatures: %s", f"{index}.tif", "row 100 %")
-        telling.warning("%s: is grey", "x.tif")
+        for what in ("17 pixels without a value", "row 7"):
+            telling.warning("%s: no temperatures: %s", "x7.tif", what)
         for index in range(5):
             logging.info("step %d", index)
-        print("done", file=sys.stderr)
+        raise UserError("y.tif: is damaged")
 
-    assert run_with(main) == 0
+    assert run_with(main) == 2
     lines = capsys.readouterr().err.splitlines()
-    shown = [f"{index}.tif: has 2 pages" for index in range(3)]
+    shown = [f"{index}.tif: has {2 + index} pages" for index in range(3)]
     warned = [f"warning: {i}.tif: no temperatures: row 100 %" for i in range(3)]
     assert lines[:6:2] == shown and lines[1:6:2] == warned
-    steps = [f"step {index}" for index in range(5)]
-    assert lines[6:-2] == ["warning: x.tif: is grey", *steps, "done"]
-    assert lines[-2:] == [
-        "2 more lines as this one: 3.tif: has 2 pages",
+    # What is said is part of the kind, but for its numbers.
+    other = ["warning: x7.tif: no temperatures: 17 pixels without a value"]
+    other += ["warning: x7.tif: no temperatures: row 7"]
+    assert lines[6:-3] == [*other, *(f"step {index}" for index in range(5))]
+    assert lines[-3:-1] == [
+        "2 more lines as this one: 3.tif: has 5 pages",
         "warning: 2 more lines as this one: 3.tif: no temperatures: row 100 %",
     ]
+    assert lines[-1].endswith("y.tif: is damaged")
+
+
+def test_lines_of_files_name_who_said_them(caplog):
+    telling.warning("%s: is grey", "x.tif")
+    assert caplog.records[-1].filename == "test_runner.py"
