@@ -10,7 +10,7 @@ from typing import Any
 from absl import logging
 
 # The first lines of a kind that are shown.
-SHOWN = 3
+SHOWN = 20
 _KIND = "kind_of_line"
 _NUMBER = re.compile(r"[0-9][0-9.]*")
 

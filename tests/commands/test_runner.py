@@ -130,7 +130,9 @@ def test_the_word_for_photographs_in_files_may_be_misspelt(vis, tmp_path, capsys
     assert expected in said
 
 
-def test_what_many_files_have_is_said_of_the_first_and_counted(capsys):
+def test_what_many_files_have_is_said_of_the_first_and_counted(capsys, monkeypatch):
+    monkeypatch.setattr(telling, "SHOWN", 3)
+
     def main():
         for index in range(5):
             telling.info("%s: has %d pages", f"{index}.tif", 2 + index)
