@@ -227,8 +227,8 @@ def _shared_values(scene: _Scene) -> _Found:
     own_high = [high] if len(values) - last >= least else []
     for own in filter(None, (own_low, own_high, own_low + own_high)):
         where = scene.only(np.isin(scene.data, own))
-        if low in own and (low == 0 or low < _ABSOLUTE_ZERO):
-            # Rectified, a border mixes with the scene.
+        is_impossible = low in own and (low == 0 or low < _ABSOLUTE_ZERO)
+        if is_impossible and _is_at_edge(where):
             where |= _mixed(scene, where)
             rest = scene.without(where).values
             # A hot object that saturates says nothing of how far the scene spreads.
@@ -244,13 +244,21 @@ def _shared_values(scene: _Scene) -> _Found:
                 _percentile(rest, 1) - spread if low in own else -np.inf,
                 _percentile(rest, 99) + spread if high in own else np.inf,
             )
-            if 8 * between.sum() > around.sum():
+            if is_impossible:
+                where |= between
+                rest = scene.without(where).values
+            elif 8 * between.sum() > around.sum():
                 # The edge of a hot object that saturates.
                 continue
         if len(rest) and _are_far(own, rest, 0):
             named = " and ".join(f"{value:g}" for value in own)
             return f"{_pixels(where)} of the value {named}", where
     return _NOTHING
+
+
+def _is_at_edge(where: np.ndarray) -> bool:
+    """Returns whether pixels reach the edge of the image, as a border does."""
+    return bool(where[[0, -1]].any() or where[:, [0, -1]].any())
 
 
 def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:

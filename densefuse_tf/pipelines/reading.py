@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from densefuse_tf import registration
 from densefuse_tf.io import images
@@ -130,4 +131,4 @@ def _tell(name: str, outside: str, judged: "Judged", flag: str, unit: str) -> No
             "dead or hot pixels out",
             *(name, judged.low, judged.high, flag),
         )
-    telling.info("%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit)
+    logging.info("%s: %g..%g%s brought to 0..255", name, judged.low, judged.high, unit)
