@@ -278,10 +278,20 @@ def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
     if 2 * len(rest) <= near.sum():
         return np.zeros_like(border)
     lower = near & (scene.data < _percentile(rest, 0.1) - _MARGIN * _spread(rest))
-    mixed = np.zeros_like(border)
-    while (grown := _dilated(border | mixed) & lower & ~mixed).any():
-        mixed |= grown
-    return mixed
+    return _reached(_dilated(border) & lower, lower)
+
+
+def _reached(start: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Returns the pixels that hang together with those of `start` in `allowed`."""
+    reached, allowed = np.pad(start, 1), np.pad(allowed, 1).ravel()
+    width, places = reached.shape[1], reached.ravel()
+    beside = [down + right for down in (-width, 0, width) for right in (-1, 0, 1)]
+    front = np.flatnonzero(places)
+    while front.size:
+        around = np.unique(front[:, None] + beside)
+        front = around[allowed[around] & ~places[around]]
+        places[front] = True
+    return reached[1:-1, 1:-1]
 
 
 def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:
