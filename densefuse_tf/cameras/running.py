@@ -27,8 +27,8 @@ _COLUMNS = (
     *("seconds", "pictures", "dropped_ir", "dropped_vis", "not_paired", "failed"),
     *("delay_median_ms", "delay_95_ms"),
 )
-_LOST = "dropped {2} infrared, {3} visible; {4} not paired, {5} failed"
-_LINE = f"{{1}} pictures in a second; {_LOST}"
+_LOST = "dropped {} infrared, {} visible; {} not paired, {} failed"
+_LINE = f"{{}} pictures in a second; {_LOST}"
 _DELAY = "; delay {:.0f} ms, 95 % {:.0f} ms"
 
 
@@ -123,7 +123,7 @@ def _tell_end(tell: Tell, counts: Counts, output: str, kind, *_) -> None:
 
 
 def _lost(counts: Counts) -> str:
-    return _LOST.format(0, 0, *counts.dropped, counts.apart, counts.failed)
+    return _LOST.format(*counts.dropped, counts.apart, counts.failed)
 
 
 def _create(path: str | os.PathLike, overwrite: bool) -> io.FileIO:
@@ -169,7 +169,7 @@ def _each_second(counts: Counts, tell: Sequence[Tell], table: io.FileIO) -> None
         late = [*(1000 * np.percentile(delays, [50, 95]))] if delays else []
         row = [time.monotonic() - start, len(delays), *(total - before)]
         before = total
-        line = _LINE.format(*row) + (_DELAY.format(*late) if late else "")
+        line = _LINE.format(*row[1:]) + (_DELAY.format(*late) if late else "")
         for each in tell:
             each(line)
         write([f"{value:.6g}" for value in (*row, *late)] + [""] * (2 - len(late)))

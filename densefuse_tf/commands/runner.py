@@ -175,13 +175,13 @@ def _terminating() -> Iterator[None]:
 class _Log(python_logging.Handler):
     """Writes log lines to standard error, above a progress bar where there is one.
 
-    Of those of single files it writes the first of each kind.
+    Lines of single files are written until there are many of one kind; see `telling`.
     """
 
     def __init__(self):
         super().__init__()
         self._counts: collections.Counter[str] = collections.Counter()
-        # Of each kind the first record that was not written.
+        # The first record of each kind that was not written.
         self._kept: dict[str, python_logging.LogRecord] = {}
 
     def emit(self, record: python_logging.LogRecord) -> None:

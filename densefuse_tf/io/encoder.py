@@ -82,7 +82,7 @@ class Encoder:
         self._count += 1
 
     def finish(self) -> None:
-        """Waits until all frames are in the file; `kill` is called after it.
+        """Waits until all frames are in the file; the caller calls `kill` afterwards.
 
         Raises:
           UserError: ffmpeg could not write them.

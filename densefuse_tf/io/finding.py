@@ -123,7 +123,7 @@ def _images(
 
 def _in_subfolders(source: str, suffixes: Sequence[str]) -> str:
     """Says how the images of a folder's subfolders are given; "" if there are none."""
-    # Of a disk full of folders the first ones are looked at.
+    # A whole disk would take long: the first folders have to do.
     folders = itertools.islice(os.walk(source), _MAX_FOLDERS)
     for _, _, names in folders:
         for name in names:
@@ -445,7 +445,8 @@ def own_folders(paths: Iterable[str]) -> Iterator[str]:
         shared = dict(shared.items() & dict(enumerate(folders)).items())
     for folders in _folders(paths):
         own = (part for place, part in enumerate(folders) if place not in shared)
-        yield "/".join(own)
+        # A result lies in none of the folders above that of the results.
+        yield "/".join(part for part in own if part != "..")
 
 
 def _folders(paths: Iterable[str]) -> Iterator[list[str]]:

@@ -283,15 +283,15 @@ def _mixed(scene: _Scene, border: np.ndarray) -> np.ndarray:
 
 def _reached(start: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """Returns the pixels that hang together with those of `start` in `allowed`."""
-    reached, allowed = np.pad(start, 1), np.pad(allowed, 1).ravel()
-    width, places = reached.shape[1], reached.ravel()
+    height, width = start.shape[0] + 2, start.shape[1] + 2
+    reached, allowed = np.pad(start, 1).ravel(), np.pad(allowed, 1).ravel()
     beside = [down + right for down in (-width, 0, width) for right in (-1, 0, 1)]
-    front = np.flatnonzero(places)
+    front = np.flatnonzero(reached)
     while front.size:
         around = np.unique(front[:, None] + beside)
-        front = around[allowed[around] & ~places[around]]
-        places[front] = True
-    return reached[1:-1, 1:-1]
+        front = around[allowed[around] & ~reached[around]]
+        reached[front] = True
+    return reached.reshape(height, width)[1:-1, 1:-1]
 
 
 def _are_far(own: Sequence[float], rest: np.ndarray, margin: float) -> bool:

@@ -29,8 +29,8 @@ FOLDERS = (
     pathlib.Path(__file__).parents[1] / "trained",
     pathlib.Path(__file__).parents[2] / "checkpoints",
 )
-# The weights in the folder of a training run.
-OF_RUN = "model.keras"
+# The file of the weights in the folder of a training run.
+RUN_FILE = "model.keras"
 # Adam keeps these in a TensorFlow 1 checkpoint beside the weights.
 _OPTIMIZER = re.compile(r"(.+/Adam(_1)?|(.+/)?beta[12]_power)")
 # How files of PyTorch are named.
@@ -72,8 +72,8 @@ def find(
         if is_known and main_file(path).is_file():
             return path
         kind = "is a folder" if path.is_dir() else "no such checkpoint"
-        if (path / OF_RUN).is_file():
-            expected += f"; did you mean {path / OF_RUN}?"
+        if (path / RUN_FILE).is_file():
+            expected += f"; did you mean {path / RUN_FILE}?"
         if path.is_file():
             kind = "is not a checkpoint"
     except (OSError, ValueError):  # A name no file can have: too long, a NUL in it.

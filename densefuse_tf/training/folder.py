@@ -30,7 +30,7 @@ class Paths:
         self.folder = pathlib.Path(folder)
         self.config = self.folder / CONFIG
         # The weights of the last save, and of the least validation loss of the curves.
-        self.model = self.folder / weights.OF_RUN
+        self.model = self.folder / weights.RUN_FILE
         self.best = self.folder / "best.keras"
         self.history = self.folder / "history.csv"
         self.state = self.folder / "state.npz"

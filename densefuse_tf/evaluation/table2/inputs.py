@@ -90,7 +90,10 @@ def find_checkpoints(folder: str | os.PathLike | None) -> dict[str, pathlib.Path
         return found
     folder = scoring.existing_folder(folder)
     for name in paper.LAMBDAS:
-        for path in (folder / lambdas.file_name(name), folder / name / weights.OF_RUN):
+        for path in (
+            folder / lambdas.file_name(name),
+            folder / name / weights.RUN_FILE,
+        ):
             if path.is_file():
                 found[name] = path
                 break
