@@ -53,7 +53,10 @@ def test_what_was_written_is_read(tmp_path):
 def test_what_unpacks_to_more_or_holds_no_arrays_is_refused(put, data, message):
     path = put(data, "w.npz")
     tracemalloc.start()
-    with pytest.raises(UserError, match=message):
-        read(path)
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
+    try:
+        with pytest.raises(UserError, match=message):
+            read(path)
+        # Other threads of the tests may take some megabytes meanwhile.
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
