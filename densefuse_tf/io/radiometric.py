@@ -144,14 +144,9 @@ def read(path: str | os.PathLike, *, max_pixels: int = formats.MAX_PIXELS) -> Ca
         if fff[records[_CAMERA][2] :][:2] == b"\0\2":
             raise ValueError("numbers with the high bytes first")
         if photograph is not None and photograph.ndim == 3:
-            photograph = photograph[..., : 3 if photograph.shape[2] > 2 else 1]
-            photograph = photograph if photograph.shape[2] > 1 else photograph[..., 0]
-            image = fff[records[_PHOTOGRAPH][2] + _HEADER :]
-            # Cameras that store a PNG put Y, Cb and Cr in the place of red, green and
-            # blue: https://exiftool.org/TagNames/FLIR.html, "FLIR EmbeddedImage".
-            is_png = image[: len(formats.PNG_START)] == formats.PNG_START
-            if is_png and photograph.ndim == 3:
-                photograph = pixels.to_uint8(pixels.from_ycbcr(photograph))
+            photograph = _in_colors(
+                photograph, fff[records[_PHOTOGRAPH][2] + _HEADER :]
+            )
     except Exception as error:
         # Damaged files, and those of other makers, raise anything.
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:100]
@@ -223,6 +218,23 @@ def read_pair(
             "photograph: expected the visible image in a file of its own"
         )
     return celsius, photograph, placing
+
+
+def _in_colors(photograph: np.ndarray, stored: memoryview) -> np.ndarray:
+    """Returns a photograph as grey or RGB.
+
+    Args:
+      photograph: As flyr decodes it, [H, W, 2 to 4].
+      stored: What begins with its file.
+    """
+    if photograph.shape[2] < 3:
+        return photograph[..., 0]
+    photograph = photograph[..., :3]
+    # Cameras that store a PNG put Y, Cb and Cr in the place of red, green and blue:
+    # https://exiftool.org/TagNames/FLIR.html, "FLIR EmbeddedImage".
+    if stored[: len(formats.PNG_START)] == formats.PNG_START:
+        return pixels.to_uint8(pixels.from_ycbcr(photograph))
+    return photograph
 
 
 def _flir_first(name: str, file: BinaryIO) -> bytes:
