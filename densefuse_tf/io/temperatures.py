@@ -16,8 +16,8 @@ import numpy as np
 
 # A value may be foreign that this share of the pixels have, and so many pixels.
 _SHARED, _SHARED_PIXELS = 0.001, 8
-# Interpolation mixes a border with so many pixels next to it, and what is this share of
-# the spread lower than the rest is mixed.
+# Interpolation mixes a border with so many pixels next to it. Those are mixed that are
+# lower than the rest by this share of its spread.
 _REACH, _MARGIN = 3, 0.1
 # The most rows side by side that may be foreign though their values differ.
 _MOST_ROWS = 8

@@ -184,7 +184,7 @@ def test_a_border_does_not_take_a_hot_object_with_it(blur, place):
     assert judged.low == pytest.approx(image[~border].min(), abs=30)
     assert judged.high == 16383
     assert not judged.foreign[(hot > 0) & ~border].any()
-    # Of the scene next to nothing is taken for a mixture with the border.
+    # Next to nothing of the scene is taken for a mixture with the border.
     assert (judged.foreign & ~border).mean() < 0.005
 
 
