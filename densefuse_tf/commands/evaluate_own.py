@@ -28,9 +28,6 @@ from densefuse_tf.pipelines.running import RunnerOptions
 if TYPE_CHECKING:
     from densefuse_tf.metrics import Convention
 
-# How many of many pairs are shown.
-_SHOWN = 3
-
 
 def list_metrics() -> None:
     """Prints what is known of each metric."""
@@ -145,10 +142,8 @@ def _evaluated_files(
 
 
 def _say_matched(triplets: Sequence[tuple[pathlib.Path, ...]]) -> None:
-    for ir, vis, path in triplets[:_SHOWN]:
-        progress.say(f"{ir} + {vis}: {path}")
-    if len(triplets) > _SHOWN:
-        progress.say(f"... {len(triplets)} pairs in all")
+    lines = (f"{ir} + {vis}: {path}" for ir, vis, path in triplets)
+    progress.say_pairs(lines, len(triplets))
 
 
 def _evaluate_on_runner(

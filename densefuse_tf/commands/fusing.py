@@ -22,9 +22,6 @@ from densefuse_tf.registration import misalignment
 if TYPE_CHECKING:
     from densefuse_tf.pipelines.footage import Footage
 
-# The plan shows at most so many pairs, the first ones.
-_PLAN_SHOWN = 3
-
 
 def fuse_pairs(request: FusionRequest) -> int:
     """Fuses one pair, or many; returns the exit status.
@@ -87,6 +84,13 @@ def fuse_live(request: FusionRequest, settings: LiveSettings) -> int:
     return 0
 
 
+def _line(pair: Pair) -> str:
+    sources = [str(source) for source in pair.sources]
+    if len(set(sources)) == 1:  # One file holds all of them.
+        sources = sources[:1]
+    return f"{' + '.join(sources)} -> {pair.output}"
+
+
 class _Shown(Events):
     """Prints what happens, and shows bars."""
 
@@ -95,16 +99,10 @@ class _Shown(Events):
         self._count = self._done = 0
 
     def planned(self, todo: Sequence[Pair], count: int) -> None:
-        for pair in todo[:_PLAN_SHOWN]:
-            sources = [str(source) for source in pair.sources]
-            if len(set(sources)) == 1:  # One file holds all of them.
-                sources = sources[:1]
-            progress.say(f"{' + '.join(sources)} -> {pair.output}")
-        if len(todo) > _PLAN_SHOWN:
-            print(f"... {len(todo)} pairs in all")
+        progress.say_pairs(map(_line, todo), len(todo))
         if len(todo) < count:
-            print(f"{count - len(todo)} of {count} pairs have their results already")
-        sys.stdout.flush()
+            have = f"{count - len(todo)} of {count} pairs have their results already"
+            progress.say(have)
 
     @contextlib.contextmanager
     def fusing(self, count: int) -> Iterator[Callable[[int], object]]:

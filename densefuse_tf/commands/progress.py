@@ -5,6 +5,7 @@ line now and then.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import sys
@@ -18,11 +19,21 @@ from densefuse_tf.errors import one_line
 _SECONDS = 30.0
 # A report has all errors, the terminal the first ones.
 _ERRORS_SHOWN = 20
+# How many of many pairs are shown.
+_PAIRS_SHOWN = 3
 
 
 def say(line: str) -> None:
     """Prints one line at once, whatever the names in it hold."""
     print(one_line(line), flush=True)
+
+
+def say_pairs(lines: Iterable[str], count: int) -> None:
+    """Prints the lines of the first of `count` pairs, and how many there are."""
+    for line in itertools.islice(lines, _PAIRS_SHOWN):
+        say(line)
+    if count > _PAIRS_SHOWN:
+        say(f"... {count} pairs in all")
 
 
 def print_errors(

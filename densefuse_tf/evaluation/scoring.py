@@ -10,6 +10,7 @@ import numpy as np
 
 from densefuse_tf import metrics
 from densefuse_tf.errors import UserError
+from densefuse_tf.io import finding
 from densefuse_tf.io import formats
 from densefuse_tf.io import images
 from densefuse_tf.io import pixels
@@ -115,10 +116,9 @@ def names(
     triplets: Iterable[tuple[pathlib.Path, ...]],
 ) -> Callable[[tuple[pathlib.Path, ...]], str]:
     """Returns what names pairs: by the fused image, with its folder if it has to be."""
-    stems = np.fromiter((hash(triplet[-1].stem) for triplet in triplets), np.int64)
-    if len(np.unique(stems)) == len(stems):
-        return lambda triplet: triplet[-1].stem
-    return lambda triplet: str(triplet[-1])
+    if finding.recur(triplet[-1].stem for triplet in triplets):
+        return lambda triplet: str(triplet[-1])
+    return lambda triplet: triplet[-1].stem
 
 
 @dataclasses.dataclass(frozen=True)

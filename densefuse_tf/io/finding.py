@@ -211,7 +211,7 @@ def pair(
         for source, paths in zip(sources, found, strict=True)
     )
     lonely = _without_partner(found)
-    if all(len(set(_stems(paths))) == len(paths) for paths in found):
+    if not any(recur(_stems(paths)) for paths in found):
         lonely = list(dict.fromkeys(map(os.path.basename, lonely)))
     raise UserError(
         f"the sources have different numbers of images: {counts}; without partner: "
@@ -397,6 +397,12 @@ def _keys(
         if are_unique and len(common) > len(best[1]):
             best = keys, common
     return best
+
+
+def recur(names: Iterable[Hashable]) -> bool:
+    """Returns whether one of many names is there twice; keeps a number for each."""
+    hashes = np.fromiter(map(hash, names), np.int64)
+    return len(np.unique(hashes)) < len(hashes)
 
 
 def _stems(paths: Iterable[str]) -> Iterator[str]:

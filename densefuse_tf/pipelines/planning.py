@@ -74,8 +74,7 @@ def _with_outputs(
     # A path in the folder, as pathlib writes it, without its name.
     start = str(folder / "_")[:-1]
     last = Streamed(lambda: (os.fspath(each[-1]) for each in sources), len(sources))
-    names = np.fromiter(map(hash, map(_stem, last)), np.int64)
-    recur = len(np.unique(names)) < len(names)
+    recur = finding.recur(map(_stem, last))
 
     def paths() -> Iterator[tuple[str, ...]]:
         folders = finding.own_folders(last) if recur else itertools.repeat("")
